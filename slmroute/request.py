@@ -1,0 +1,107 @@
+"""What a router may know of one call, in terms that belong to no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["RouteRequest", "ToolSpec", "estimate_tokens"]
+
+CHARACTERS_PER_TOKEN = 4
+"""English prose under the usual byte-pair vocabularies; other scripts take more tokens a character."""
+
+WIDE_FROM = 0x2E80
+"""From the CJK radicals on, one character is about one token."""
+
+
+def estimate_tokens(text: str) -> int:
+    """Estimate how many tokens a text takes, without any model's vocabulary.
+
+    Args:
+        text: Any text; only its first 20,000 characters are looked at, the rest is extrapolated.
+
+    Returns:
+        About one token for four characters of an alphabet, one for each character of CJK scripts.
+    """
+    if not text:
+        return 0
+    if text.isascii():
+        return max(1, len(text) // CHARACTERS_PER_TOKEN)
+    sample = text[:20_000]
+    wide = sum(ord(character) >= WIDE_FROM for character in sample)
+    tokens = wide + (len(sample) - wide) / CHARACTERS_PER_TOKEN
+    return max(1, round(tokens * len(text) / len(sample)))
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool that the model may call.
+
+    Attributes:
+        name: The tool's name, as the model must write it.
+        parameters: The JSON schema of its arguments, or None when any will do.
+    """
+
+    name: str
+    parameters: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRequest:
+    """One call as the rules, the classifier and the flow see it.
+
+    Attributes:
+        text: The text to judge: the last user turn, with a bounded look at earlier ones. Never in the repr.
+        turns: How many user turns the conversation has, this one included.
+        tools: The tools the answer may call.
+        forced_tool: Whether the answer must call a tool.
+        schema: The JSON schema the answer must follow, or None.
+        modalities: What the messages hold beside text, for example ``{"image"}``.
+        tokens: An estimate of the prompt's length in tokens, all messages and tool definitions counted.
+        tier: The tier that the caller asked for by name, or None.
+        pin: The tier that asked for the tool whose result is now the last message, or None.
+        scope_tier: The tier that this call's scope has already decided on, or None.
+        local_only: Whether the call must not leave the tiers declared local.
+        key: Whose call it is, for budgets and reports: a user, team or tenant.
+        tags: The caller's labels for reports.
+    """
+
+    text: str = field(repr=False)
+    turns: int = 1
+    tools: tuple[ToolSpec, ...] = field(default=(), repr=False)
+    forced_tool: bool = False
+    schema: Mapping[str, object] | None = field(default=None, repr=False)
+    modalities: frozenset[str] = frozenset()
+    tokens: int = 0
+    tier: str | None = None
+    pin: str | None = None
+    scope_tier: str | None = None
+    local_only: bool = False
+    key: str | None = None
+    tags: tuple[str, ...] = ()
+
+    @classmethod
+    def from_text(cls, text: str) -> RouteRequest:
+        """Make the request of a single user turn.
+
+        Args:
+            text: What the user wrote.
+
+        Returns:
+            A request with nothing but that text and the estimate of its tokens.
+        """
+        return cls(text=text, tokens=estimate_tokens(text))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What a tier must be able to do for this call: names out of ``tier.ABILITIES``."""
+        needs: set[str] = set()
+        if self.tools:
+            needs.add("tools")
+        if self.forced_tool:
+            needs.add("tool_choice")
+        if self.schema is not None:
+            needs.add("schema")
+        if "image" in self.modalities:
+            needs.add("images")
+        return frozenset(needs)

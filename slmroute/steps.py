@@ -1,0 +1,205 @@
+"""What the flow asks of its driver, and what it gets back.
+
+The flow is a generator that yields one of ``Classify``, ``Call`` and ``Judge`` and is sent the matching reply.
+Everything that crosses is frozen and belongs to no framework, but for ``Answer.native``, which only the adapter that
+made it reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from slmroute.request import RouteRequest
+from slmroute.tier import Tier
+
+__all__ = [
+    "Answer",
+    "Call",
+    "Classify",
+    "Decision",
+    "Failure",
+    "FailureKind",
+    "Judge",
+    "Mode",
+    "Reply",
+    "Scored",
+    "Step",
+    "ToolCall",
+    "Usage",
+    "Verdict",
+]
+
+Mode = Literal["text", "tools", "structured"]
+
+FailureKind = Literal["unavailable", "overloaded", "too_long", "not_admitted", "deadline"]
+"""Why a tier gave no answer: it is down; it asks to wait; the prompt is over its window; its breaker is open and it
+was not called at all; the call's time ran out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The tokens of one model call.
+
+    Attributes:
+        input_tokens: All tokens of the prompt, cached ones included.
+        output_tokens: All tokens generated, reasoning included.
+        cached_tokens: Those of ``input_tokens`` read from the provider's cache.
+        cache_write_tokens: Those of ``input_tokens`` written to it.
+        reasoning_tokens: Those of ``output_tokens`` spent on reasoning.
+        source: Whether the provider reported the numbers or they are estimated from the text's length;
+            ``cached`` when an answer came from a cache and nothing was called.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    source: Literal["reported", "estimated", "cached"] = "reported"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool that a model asked for.
+
+    Attributes:
+        name: The tool's name as the model wrote it.
+        arguments: The arguments, or None where the model wrote no valid JSON object.
+    """
+
+    name: str
+    arguments: dict[str, object] | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a tier answered.
+
+    Attributes:
+        text: The text of it. Never in the repr.
+        tool_calls: The tool calls of it.
+        parsed: Whether a structured answer could be parsed: None where none was asked for.
+        usage: Its tokens, or None when they are neither reported nor estimated yet.
+        logprobs: The log-probability of each generated token, or None where the provider gives none.
+        finish: Why generation ended, in the provider's word, for example ``stop`` or ``length``.
+        model: The model's name as the provider reports it.
+        provider: The provider's name, for prices.
+        shown: Whether the caller has already seen it, or the start of it, in a stream.
+        native: The adapter's own message, or list of chunks.
+    """
+
+    text: str = field(default="", repr=False)
+    tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
+    parsed: bool | None = None
+    usage: Usage | None = None
+    logprobs: tuple[float, ...] | None = field(default=None, repr=False)
+    finish: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    shown: bool = False
+    native: object = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Classify:
+    """Ask the classifier for the request's complexity. Replied to with ``Scored``."""
+
+    request: RouteRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the classifier said.
+
+    Attributes:
+        score: P(the task is complex) in [0, 1]; None when it could not be asked or is not to be trusted.
+    """
+
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Ask a tier to answer. Replied to with ``Answer`` or ``Failure``.
+
+    Attributes:
+        tier: The tier to ask.
+        mode: What kind of answer is wanted.
+        draft: A weak answer to show the tier as context, or None.
+        hold: Whether the answer may still be rejected for its confidence, so that a stream must not show it at once.
+        forced: Whether this is the last tier left, which is called even when its breaker is open.
+        last: Whether no other tier is left above it: what it answers is taken, so a stream holds nothing.
+    """
+
+    tier: Tier
+    mode: Mode = "text"
+    draft: str | None = field(default=None, repr=False)
+    hold: bool = False
+    forced: bool = False
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A tier gave no answer.
+
+    Attributes:
+        kind: Why.
+        error: The provider's error, unchanged; None when the tier was not called.
+        shown: Whether the caller has already seen a part of the answer, which makes it final.
+    """
+
+    kind: FailureKind
+    error: Exception | None = None
+    shown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Ask how confident one may be in an answer. Replied to with ``Verdict``."""
+
+    request: RouteRequest
+    tier: Tier
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How good an answer is thought to be.
+
+    Attributes:
+        confidence: P(the answer is good) in [0, 1], or None when it is unknown.
+        broken: Whether the judge failed; a good answer is then not thrown away.
+    """
+
+    confidence: float | None
+    broken: bool = False
+
+
+Step = Classify | Call | Judge
+Reply = Scored | Answer | Failure | Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the flow came to.
+
+    Attributes:
+        answer: The answer to give.
+        tier: The tier that gave it.
+        reason: Why the call started where it started: ``explicit``, ``tool_loop``, ``scope``, ``rule``, ``classified``,
+            ``default`` (the classifier could not be asked) or ``cheapest`` (there is none).
+        score: The classifier's, or None.
+        confidence: The judge's of the answer given, or None when it was not judged.
+        escalated: Whether a weak answer moved the call up.
+        degraded: Whether the answer is known to be weaker than wanted, because a better tier failed.
+    """
+
+    answer: Answer
+    tier: Tier
+    reason: str
+    score: float | None = None
+    confidence: float | None = None
+    escalated: bool = False
+    degraded: bool = False

@@ -1,0 +1,122 @@
+"""A tier: one model of a router, what it costs and what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+
+from slmroute.errors import ConfigError
+
+__all__ = ["ABILITIES", "DRY_RUN", "Money", "Tier"]
+
+Money = str | int | float | Decimal
+"""An amount of dollars as users write it; a string such as ``"0.05"`` is exact."""
+
+ABILITIES = frozenset({"images", "schema", "tool_choice", "tools"})
+"""What a call can need of a tier beside plain text."""
+
+DRY_RUN = "dry-run:"
+"""A model string that begins so names a model whose answers are left out and whose price is estimated."""
+
+
+def money(value: Money, setting: str) -> Decimal:
+    """Read an amount of dollars.
+
+    Args:
+        value: What the user wrote.
+        setting: The setting it was written in, for the error.
+
+    Returns:
+        The exact decimal; a float is read as it prints.
+
+    Raises:
+        ConfigError: It is not a number, not finite, or negative.
+    """
+    try:
+        amount = value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
+        raise ConfigError(f'{setting}={value!r} is not an amount of dollars: write for example "0.05".') from None
+    if not amount.is_finite() or amount < 0:
+        raise ConfigError(f"{setting}={value!r} must be a finite number of dollars, zero or more.")
+    return amount
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One model of a router.
+
+    Args:
+        name: A short name, unique in the router: it stands in records, reports and ``tier="..."``.
+        model: The framework's model object, or ``"provider:model"`` to have it built when first needed.
+            ``"dry-run:provider:model"`` generates nothing and is priced by estimated tokens.
+        model_args: Arguments for a model given as a string, for example ``{"base_url": "..."}``. Never in the repr.
+        local: Whether prompts stay in the user's own house. Declared, never guessed: a server on another
+            machine can speak Ollama's protocol too.
+        input_price: Dollars for a million input tokens. Strings are exact.
+        output_price: Dollars for a million output tokens.
+        hour_price: Dollars for an hour of the machine that serves a local tier.
+        window: The context window in tokens, where the model does not say itself.
+        abilities: What the model can do beside text: ``tools``, ``tool_choice``, ``schema``, ``images``.
+            None has the adapter find out.
+
+    Raises:
+        ConfigError: A name, price, window or ability is not usable; the message names it.
+    """
+
+    name: str
+    model: object = field(repr=False)
+    model_args: Mapping[str, object] | None = field(default=None, kw_only=True, repr=False)
+    local: bool = field(default=False, kw_only=True)
+    input_price: Money | None = field(default=None, kw_only=True)
+    output_price: Money | None = field(default=None, kw_only=True)
+    hour_price: Money | None = field(default=None, kw_only=True)
+    window: int | None = field(default=None, kw_only=True)
+    abilities: Iterable[str] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        where = f"Tier({self.name!r})"
+        if not isinstance(self.name, str) or not self.name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"Tier(name={self.name!r}): a tier needs a name, for example 'small'.")
+        if self.model is None or self.model == "":
+            raise ConfigError(f"{where}: model= must be a model object or a string such as 'ollama:phi3:mini'.")
+        if isinstance(self.model, str) and ":" not in self.model:
+            raise ConfigError(
+                f"{where}: model={self.model!r} names no provider. Write 'provider:model', for example "
+                f"'ollama:{self.model}' or 'openai:{self.model}'."
+            )
+        if self.model_args is not None and not isinstance(self.model, str):
+            raise ConfigError(f"{where}: model_args= is for models given as strings; set them on the object itself.")
+        for setting in ("input_price", "output_price", "hour_price"):
+            value = getattr(self, setting)
+            if value is not None:
+                object.__setattr__(self, setting, money(value, f"{where}: {setting}"))
+        if (self.input_price is None) != (self.output_price is None):
+            raise ConfigError(f"{where}: give both input_price= and output_price=, or neither.")
+        if self.window is not None and self.window < 1:
+            raise ConfigError(f"{where}: window={self.window!r} must be a positive number of tokens.")
+        if self.abilities is not None:
+            abilities = frozenset(self.abilities)
+            if unknown := abilities - ABILITIES:
+                raise ConfigError(
+                    f"{where}: abilities={sorted(unknown)} unknown; there are {', '.join(sorted(ABILITIES))}."
+                )
+            object.__setattr__(self, "abilities", abilities)
+
+    def __repr__(self) -> str:
+        model = repr(self.model) if isinstance(self.model, str) else type(self.model).__name__
+        return f"Tier({self.name!r}, {model}{', local=True' if self.local else ''})"
+
+    @property
+    def spec(self) -> str | None:
+        """The model as ``"provider:model"`` when it was given so, without a dry run's prefix; else None."""
+        return self.model.removeprefix(DRY_RUN) if isinstance(self.model, str) else None
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether this tier generates nothing, so that its costs are projected."""
+        return isinstance(self.model, str) and self.model.startswith(DRY_RUN)
+
+    def lacks(self, needs: frozenset[str]) -> frozenset[str]:
+        """Tell what of ``needs`` this tier is known to lack; nothing while its abilities are unknown."""
+        return needs - frozenset(self.abilities) if self.abilities is not None else frozenset()
