@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from slmroute.errors import ConfigError, UnknownTier
 from slmroute.request import RouteRequest
 from slmroute.tier import Tier
+from slmroute.validate import FAULTS, checks_of
 
 if TYPE_CHECKING:
     from slmroute.confidence import Calibrator
@@ -92,7 +94,7 @@ class Policy:
         rules: Asked in order before the classifier.
         default_tier: Where a call goes when the classifier cannot be asked.
         classify: Whether there is a classifier; without one every call starts at the cheapest tier.
-        validate: Whether answers wrong on their face escalate.
+        validate: Which answers wrong on their face escalate; names out of ``validate.FAULTS``.
         failover: Whether a tier that is not available is replaced by another.
         deadline_s: Seconds for the whole call, all tiers together, or None.
 
@@ -107,7 +109,7 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     default_tier: str
     classify: bool = True
-    validate: bool = True
+    validate: frozenset[str] = FAULTS
     failover: bool = True
     deadline_s: float | None = None
 
@@ -123,7 +125,7 @@ class Policy:
         escalation: Confidence | None = None,
         rules: Sequence[Rule] = (),
         classify: bool = True,
-        validate: bool = True,
+        validate: bool | AbstractSet[str] = True,
         failover: bool = True,
         deadline_s: float | None = None,
     ) -> Policy:
@@ -138,7 +140,7 @@ class Policy:
             escalation: See the class, as for the rest.
             rules: See the class.
             classify: See the class.
-            validate: See the class.
+            validate: True for every fault, False for none, or their names.
             failover: See the class.
             deadline_s: See the class.
 
@@ -159,7 +161,7 @@ class Policy:
             escalation=escalation,
             rules=tuple(rules),
             classify=classify,
-            validate=validate,
+            validate=checks_of(validate),
             failover=failover,
             deadline_s=deadline_s,
         )
@@ -184,6 +186,11 @@ class Policy:
     def names(self) -> tuple[str, ...]:
         """The tiers' names, cheapest first."""
         return tuple(tier.name for tier in self.tiers)
+
+    @property
+    def judge(self) -> Judge | None:
+        """The user's judge, where answers are judged by one."""
+        return self.escalation.judge if self.escalation else None
 
     def tier(self, name: str, setting: str = "tier") -> Tier:
         """Find a tier by its name.

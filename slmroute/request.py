@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["RouteRequest", "ToolSpec", "estimate_tokens"]
+__all__ = ["RouteRequest", "ToolSpec", "estimate_tokens", "judged_text"]
 
 CHARACTERS_PER_TOKEN = 4
 """English prose under the usual byte-pair vocabularies; other scripts take more tokens a character."""
+
+SHORT_FOLLOW_UP = 80
+EARLIER_CHARACTERS = 1000
 
 WIDE_FROM = 0x2E80
 """From the CJK radicals on, one character is about one token."""
@@ -105,3 +108,21 @@ class RouteRequest:
         if "image" in self.modalities:
             needs.add("images")
         return frozenset(needs)
+
+
+def judged_text(turns: Sequence[str]) -> str:
+    """Give the text that a call is judged by, out of the user's turns.
+
+    Args:
+        turns: The texts of the user's turns, oldest first.
+
+    Returns:
+        The last turn. A short one ("and now in French", "commit it") tells little by itself: the end of the turn before
+        it goes in front.
+    """
+    if not turns:
+        return ""
+    last = turns[-1]
+    if len(turns) > 1 and len(last) < SHORT_FOLLOW_UP:
+        return f"{turns[-2][-EARLIER_CHARACTERS:]}\n\n{last}"
+    return last

@@ -1,6 +1,6 @@
 """What the flow asks of its driver, and what it gets back.
 
-The flow is a generator that yields one of ``Classify``, ``Call`` and ``Judge`` and is sent the matching reply.
+The flow is a generator that yields ``Classify``, ``Call``, ``Judge`` and ``Reject`` and is sent the matching reply.
 Everything that crosses is frozen and belongs to no framework, but for ``Answer.native``, which only the adapter that
 made it reads.
 """
@@ -8,12 +8,13 @@ made it reads.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from slmroute.request import RouteRequest
 from slmroute.tier import Tier
 
 __all__ = [
+    "ABORTED",
     "Answer",
     "Call",
     "Classify",
@@ -22,6 +23,7 @@ __all__ = [
     "FailureKind",
     "Judge",
     "Mode",
+    "Reject",
     "Reply",
     "Scored",
     "Step",
@@ -32,9 +34,12 @@ __all__ = [
 
 Mode = Literal["text", "tools", "structured"]
 
-FailureKind = Literal["unavailable", "overloaded", "too_long", "not_admitted", "deadline"]
-"""Why a tier gave no answer: it is down; it asks to wait; the prompt is over its window; its breaker is open and it
-was not called at all; the call's time ran out."""
+FailureKind = Literal["unavailable", "overloaded", "too_long", "misconfigured", "not_admitted", "deadline"]
+"""Why a tier gave no answer: it is down; it asks to wait; the prompt is over its window; it refused our credentials;
+its breaker is open and it was not called at all; the call's time ran out."""
+
+
+ABORTED: Final = "aborted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ class Answer:
         parsed: Whether a structured answer could be parsed: None where none was asked for.
         usage: Its tokens, or None when they are neither reported nor estimated yet.
         logprobs: The log-probability of each generated token, or None where the provider gives none.
-        finish: Why generation ended, in the provider's word, for example ``stop`` or ``length``.
+        finish: Why generation ended, in the provider's word, for example ``stop`` or ``length``; ``ABORTED`` when the
+            gate broke the stream off.
         model: The model's name as the provider reports it.
         provider: The provider's name, for prices.
         shown: Whether the caller has already seen it, or the start of it, in a stream.
@@ -177,8 +183,21 @@ class Verdict:
     broken: bool = False
 
 
-Step = Classify | Call | Judge
-Reply = Scored | Answer | Failure | Verdict
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Note that an answer is not good enough, so that the record can say so. Replied to with None.
+
+    Attributes:
+        answer: The answer, kept in case nothing better comes.
+        fault: Why: ``low_confidence``, ``aborted``, or a name out of ``validate.FAULTS``.
+    """
+
+    answer: Answer
+    fault: str
+
+
+Step = Classify | Call | Judge | Reject
+Reply = Scored | Answer | Failure | Verdict | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +208,7 @@ class Decision:
         answer: The answer to give.
         tier: The tier that gave it.
         reason: Why the call started where it started: ``explicit``, ``tool_loop``, ``scope``, ``rule``, ``classified``,
-            ``default`` (the classifier could not be asked) or ``cheapest`` (there is none).
+            ``default`` (the classifier could not be asked), ``cheapest`` (there is none) or ``only`` (one tier can).
         score: The classifier's, or None.
         confidence: The judge's of the answer given, or None when it was not judged.
         escalated: Whether a weak answer moved the call up.

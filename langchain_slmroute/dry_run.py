@@ -1,0 +1,74 @@
+"""A tier that generates nothing: it stands in for a model that is not to be called, and is priced by estimate."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models.chat_models import BaseChatModel, LangSmithParams
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
+
+from slmroute.request import estimate_tokens
+
+__all__ = ["DryRunChatModel"]
+
+TYPICAL_ANSWER_TOKENS: Final = 400
+
+
+class DryRunChatModel(BaseChatModel):
+    """Answers with a note that it did not answer, and counts the tokens the real model would about have taken.
+
+    Args:
+        model: The model it stands in for, as ``"provider:model"``: its price is used.
+        output_tokens: How many tokens an answer is assumed to take.
+    """
+
+    model: str
+    output_tokens: int = Field(default=TYPICAL_ANSWER_TOKENS, ge=0)
+
+    @property
+    def _llm_type(self) -> str:
+        return "slmroute-dry-run"
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        provider, _, name = self.model.partition(":")
+        return LangSmithParams(ls_provider=provider, ls_model_name=name, ls_model_type="chat")
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return self._result(messages)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return self._result(messages)
+
+    def _result(self, messages: list[BaseMessage]) -> ChatResult:
+        prompt = sum(4 + estimate_tokens(message.text) for message in messages)
+        provider, _, name = self.model.partition(":")
+        message = AIMessage(
+            content=f"[dry run: {self.model} would answer here; nothing was generated]",
+            usage_metadata={
+                "input_tokens": prompt,
+                "output_tokens": self.output_tokens,
+                "total_tokens": prompt + self.output_tokens,
+            },
+            response_metadata={
+                "model_name": name,
+                "model_provider": provider,
+                "finish_reason": "stop",
+                "usage_source": "estimated",
+            },
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])

@@ -1,0 +1,186 @@
+"""LangChain's messages, as the core reads them, and as each tier is shown them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages.ai import UsageMetadata
+
+from slmroute.context import RouteContext
+from slmroute.draft import with_draft
+from slmroute.request import RouteRequest, ToolSpec, estimate_tokens, judged_text
+from slmroute.steps import Answer, ToolCall, Usage
+
+__all__ = ["RECORD_KEY", "answer_of", "chunk_logprobs", "for_tier", "last_chunk", "request_of", "with_record"]
+
+MessageT = TypeVar("MessageT", bound=AIMessage)
+
+RECORD_KEY: Final = "slmroute"
+"""Where a message's ``response_metadata`` carries its record."""
+
+_MEDIA: Final = {
+    "image": "image",
+    "image_url": "image",
+    "input_image": "image",
+    "audio": "audio",
+    "input_audio": "audio",
+    "video": "video",
+    "file": "file",
+}
+TOKENS_PER_IMAGE: Final = 800
+"""A middling estimate: providers charge from 85 to some 1,600 tokens for an image."""
+
+
+def request_of(
+    messages: Sequence[BaseMessage],
+    kwargs: Mapping[str, Any],
+    *,
+    context: RouteContext,
+    engine: int,
+    tier: str | None,
+    local_only: bool,
+) -> RouteRequest:
+    """Tell the core of a call.
+
+    Args:
+        messages: The conversation.
+        kwargs: The call's arguments, with the tools and the response format that were bound.
+        context: What ``route_context`` set.
+        engine: The number of the router's engine, under which a scope remembers its decision.
+        tier: The tier that the caller asked for, or None.
+        local_only: Whether the call must not leave the local tiers.
+    """
+    turns = [message.text for message in messages if isinstance(message, HumanMessage)]
+    modalities = _modalities(messages)
+    tools = tuple(_tool_spec(tool) for tool in kwargs.get("tools") or ())
+    tokens = sum(4 + estimate_tokens(message.text) for message in messages)
+    tokens += TOKENS_PER_IMAGE * ("image" in modalities)
+    tokens += sum(estimate_tokens(json.dumps(spec.parameters, default=str)) + 10 for spec in tools)
+    return RouteRequest(
+        text=judged_text(turns),
+        turns=len(turns),
+        tools=tools,
+        forced_tool=bool(tools) and kwargs.get("tool_choice") not in (None, False, "auto", "none"),
+        modalities=modalities,
+        tokens=tokens,
+        tier=tier,
+        pin=_pinned_tier(messages),
+        scope_tier=context.decided.get(engine),
+        local_only=local_only,
+        key=context.key,
+        tags=context.tags,
+    )
+
+
+def _modalities(messages: Sequence[BaseMessage]) -> frozenset[str]:
+    found: set[str] = set()
+    for message in messages:
+        if isinstance(message.content, str):
+            continue
+        for block in message.content:
+            if isinstance(block, dict) and block.get("type") in _MEDIA:
+                found.add(_MEDIA[block["type"]])
+    return frozenset(found)
+
+
+def _tool_spec(tool: Any) -> ToolSpec:
+    if isinstance(tool, Mapping):
+        described = cast("Mapping[str, Any]", tool)
+        function = cast("Mapping[str, Any]", described.get("function") or described)
+        return ToolSpec(str(function.get("name", "")), function.get("parameters"))
+    return ToolSpec(str(getattr(tool, "name", getattr(tool, "__name__", ""))))
+
+
+def _pinned_tier(messages: Sequence[BaseMessage]) -> str | None:
+    """The tier that asked for the tools whose results now end the conversation, as its message says itself."""
+    if not messages or not isinstance(messages[-1], ToolMessage):
+        return None
+    for message in reversed(messages):
+        if isinstance(message, AIMessage):
+            record = message.response_metadata.get(RECORD_KEY)
+            return cast("Mapping[str, Any]", record).get("tier") if isinstance(record, Mapping) else None
+    return None
+
+
+def for_tier(messages: Sequence[BaseMessage], draft: str | None) -> list[BaseMessage]:
+    """Make the conversation fit to be sent to a tier, with the draft of a weaker one as context if there is one."""
+    prepared = list(messages)
+    if draft is None:
+        return prepared
+    for position in range(len(prepared) - 1, -1, -1):
+        message = prepared[position]
+        if isinstance(message, HumanMessage):
+            prepared[position] = message.model_copy(update={"content": _content_with_draft(message, draft)})
+            break
+    return prepared
+
+
+def _content_with_draft(message: BaseMessage, draft: str) -> str | list[Any]:
+    if isinstance(message.content, str):
+        return with_draft(message.content, draft)
+    return [*message.content, {"type": "text", "text": with_draft("", draft)}]
+
+
+def answer_of(message: AIMessage, provider: str | None) -> Answer:
+    """Read a tier's message as a neutral answer.
+
+    Args:
+        message: What the tier answered; kept as the answer's ``native``.
+        provider: Who serves the tier, where the message does not say.
+    """
+    metadata = message.response_metadata
+    finish = metadata.get("finish_reason") or metadata.get("done_reason") or metadata.get("stop_reason")
+    calls = [ToolCall(call["name"], dict(call["args"])) for call in message.tool_calls]
+    calls += [ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls]
+    return Answer(
+        text=message.text,
+        tool_calls=tuple(calls),
+        usage=_usage(message.usage_metadata, estimated=metadata.get("usage_source") == "estimated"),
+        logprobs=chunk_logprobs(message) or None,
+        finish=None if finish is None else str(finish),
+        model=metadata.get("model_name") or metadata.get("model"),
+        provider=metadata.get("model_provider") or provider,
+        native=message,
+    )
+
+
+def _usage(reported: UsageMetadata | None, *, estimated: bool) -> Usage | None:
+    if reported is None or not reported["input_tokens"] + reported["output_tokens"]:
+        return None
+    inputs = reported.get("input_token_details") or {}
+    # langchain-core notes a total cost of 0 on answers that came out of its cache.
+    cached = "total_cost" in reported
+    return Usage(
+        input_tokens=reported["input_tokens"],
+        output_tokens=reported["output_tokens"],
+        cached_tokens=inputs.get("cache_read") or 0,
+        cache_write_tokens=inputs.get("cache_creation") or 0,
+        reasoning_tokens=(reported.get("output_token_details") or {}).get("reasoning") or 0,
+        source="cached" if cached else "estimated" if estimated else "reported",
+    )
+
+
+def chunk_logprobs(message: AIMessage) -> tuple[float, ...]:
+    """Read the log-probabilities of a message's tokens, or of a chunk's, in the shapes that providers give them."""
+    found: Any = message.response_metadata.get("logprobs")
+    if isinstance(found, Mapping):
+        found = cast("Mapping[str, Any]", found).get("content")
+    if not isinstance(found, Sequence):
+        return ()
+    tokens = cast("Sequence[Mapping[str, Any]]", found)
+    return tuple(float(token["logprob"]) for token in tokens if token.get("logprob") is not None)
+
+
+def with_record(message: MessageT, record: Mapping[str, object]) -> MessageT:
+    """Copy a message with the record of its call; the message itself may be shared with a cache."""
+    return message.model_copy(update={"response_metadata": {**message.response_metadata, RECORD_KEY: dict(record)}})
+
+
+def last_chunk(record: Mapping[str, object], message_id: str | None) -> AIMessageChunk:
+    """Make an empty last chunk that carries the record."""
+    return AIMessageChunk(
+        content="", id=message_id, response_metadata={RECORD_KEY: dict(record)}, chunk_position="last"
+    )

@@ -1,0 +1,251 @@
+"""The chat models of a router's tiers: built from strings when first needed, and what is known of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.runnables.base import RunnableBinding
+
+from langchain_slmroute.dry_run import DryRunChatModel
+from slmroute.errors import ConfigError, MissingExtra
+from slmroute.request import RouteRequest
+from slmroute.tier import ABILITIES, Tier
+
+__all__ = ["Dialect", "TierModels"]
+
+LONG_PROMPT_TOKENS: Final = 4_000
+"""Under this no window is in the way, so that a tier need not be built to learn its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the calls of one provider's chat model differ from the others'.
+
+    Attributes:
+        provider: The provider's name, for prices and records.
+        logprobs: Call arguments that ask for log-probabilities; empty where there are none to be had.
+        streaming: Call arguments that a stream needs to report its usage.
+        abilities: What the class can do where its profile does not say; None when nobody knows.
+    """
+
+    provider: str | None = None
+    logprobs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    streaming: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    abilities: frozenset[str] | None = None
+
+
+_OPENAI: Final = Dialect("openai", {"logprobs": True}, {"stream_usage": True}, ABILITIES)
+_DIALECTS: Final[Mapping[str, Dialect]] = {
+    # Ollama drops a forced tool choice silently, and what a model can see only the server knows.
+    "chat-ollama": Dialect("ollama", {"logprobs": True}, {}, ABILITIES - {"tool_choice"}),
+    "openai-chat": _OPENAI,
+    "azure-openai-chat": dataclasses.replace(_OPENAI, provider="azure"),
+    "anthropic-chat": Dialect("anthropic", abilities=ABILITIES),
+    "chat-google-generative-ai": Dialect("google_genai", abilities=ABILITIES),
+    "slmroute-dry-run": Dialect(abilities=ABILITIES),
+}
+_UNKNOWN: Final = Dialect()
+
+_PROFILE_ABILITIES: Final = {
+    "tools": "tool_calling",
+    "tool_choice": "tool_choice",
+    "schema": "structured_output",
+    "images": "image_inputs",
+}
+
+_OLLAMA_OPTIONS: Final = {"max_tokens": "num_predict"}
+_OLLAMA_DROPPED: Final = frozenset({"api_key", "max_retries"})
+
+
+class TierModels:
+    """Gives each tier's chat model and dialect. Safe to use from many threads; pickles without built models.
+
+    Args:
+        tiers: The router's tiers.
+        standard: Standard arguments given to the router, for models built from strings.
+
+    Raises:
+        ConfigError: A tier's model is no chat model.
+    """
+
+    def __init__(self, tiers: Sequence[Tier], standard: Mapping[str, Any]) -> None:
+        self._tiers = {tier.name: tier for tier in tiers}
+        self._standard = dict(standard)
+        self._built: dict[str, BaseChatModel | RunnableBinding[Any, Any]] = {}
+        self._facts: dict[str, Tier] = {}
+        self._lock = threading.RLock()
+        for tier in tiers:
+            if not isinstance(tier.model, str):
+                self._built[tier.name] = _checked(tier)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"tiers": tuple(self._tiers.values()), "standard": self._standard}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["tiers"], state["standard"])
+
+    def model(self, tier: Tier) -> BaseChatModel | RunnableBinding[Any, Any]:
+        """Give a tier's model, built now if this is the first time.
+
+        Raises:
+            MissingExtra: The package of its provider is not installed.
+            ConfigError: The provider is not known.
+        """
+        built = self._built.get(tier.name)
+        if built is None:
+            with self._lock:
+                built = self._built.get(tier.name) or _build(tier, self._standard)
+                self._built[tier.name] = built
+        return built
+
+    def dialect(self, tier: Tier) -> Dialect:
+        """Give the dialect of a tier's model."""
+        return _DIALECTS.get(chat_model(self.model(tier))._llm_type, _UNKNOWN)  # noqa: SLF001
+
+    def provider(self, tier: Tier) -> str | None:
+        """Give the provider of a tier, for prices and records."""
+        spec = tier.spec
+        return spec.partition(":")[0] if spec else self.dialect(tier).provider
+
+    def known(self, request: RouteRequest) -> tuple[Tier, ...]:
+        """Give the tiers with what is known of their abilities and windows.
+
+        A model given as a string is not built only to learn what a short, plain request does not ask for.
+        """
+        learn = bool(request.needs) or request.tokens > LONG_PROMPT_TOKENS
+        return tuple(
+            self._with_facts(tier) if learn or tier.name in self._built else tier for tier in self._tiers.values()
+        )
+
+    def _with_facts(self, tier: Tier) -> Tier:
+        known = self._facts.get(tier.name)
+        if known is None:
+            model = chat_model(self.model(tier))
+            profile = cast("Mapping[str, Any]", model.profile or {})
+            abilities = tier.abilities if tier.abilities is not None else _abilities(self.dialect(tier), profile)
+            window = tier.window or getattr(model, "num_ctx", None) or profile.get("max_input_tokens")
+            known = dataclasses.replace(tier, abilities=abilities, window=window)
+            self._facts[tier.name] = known
+        return known
+
+
+def chat_model(model: BaseChatModel | RunnableBinding[Any, Any]) -> BaseChatModel:
+    """Give the chat model inside whatever was bound to it."""
+    while isinstance(model, RunnableBinding):
+        model = cast("BaseChatModel | RunnableBinding[Any, Any]", model.bound)
+    return model
+
+
+def bound_kwargs(model: BaseChatModel | RunnableBinding[Any, Any]) -> dict[str, Any]:
+    """Give the arguments bound to a chat model, those bound last first."""
+    kwargs: dict[str, Any] = {}
+    while isinstance(model, RunnableBinding):
+        kwargs = {**model.kwargs, **kwargs}
+        model = cast("BaseChatModel | RunnableBinding[Any, Any]", model.bound)
+    return kwargs
+
+
+def call_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Say a call's standard arguments in the terms of the tier's client.
+
+    ChatOllama takes sampling options only inside ``options``, which then replace its own: they are merged.
+    """
+    if model._llm_type != "chat-ollama":  # noqa: SLF001
+        return dict(kwargs)
+    names = ("temperature", "top_p", "top_k", "seed", "num_ctx", "num_predict", "max_tokens", "repeat_penalty")
+    wanted = {_OLLAMA_OPTIONS.get(name, name): kwargs[name] for name in names if kwargs.get(name) is not None}
+    rest = {name: value for name, value in kwargs.items() if name not in names and name not in _OLLAMA_DROPPED}
+    if not wanted:
+        return rest
+    fields = ("mirostat", "mirostat_eta", "mirostat_tau", "num_ctx", "num_gpu", "num_thread", "num_predict")
+    fields += ("repeat_last_n", "repeat_penalty", "temperature", "seed", "stop", "tfs_z", "top_k", "top_p")
+    own = {name: getattr(model, name) for name in fields if getattr(model, name, None) is not None}
+    stop = rest.get("stop")
+    options = {**own, **(rest.get("options") or {}), **wanted, **({"stop": stop} if stop else {})}
+    return {**rest, "options": options}
+
+
+def _checked(tier: Tier) -> BaseChatModel | RunnableBinding[Any, Any]:
+    model = tier.model
+    if isinstance(model, BaseChatModel):
+        return model
+    if isinstance(model, RunnableBinding) and isinstance(chat_model(cast("Any", model)), BaseChatModel):
+        return cast("RunnableBinding[Any, Any]", model)
+    raise ConfigError(
+        f"Tier({tier.name!r}): model= is a {type(model).__name__}, which is no LangChain chat model. Give a chat model, "
+        "for example ChatOllama(model='phi3:mini'), or a string such as 'ollama:phi3:mini'."
+    )
+
+
+def _abilities(dialect: Dialect, profile: Mapping[str, Any]) -> frozenset[str] | None:
+    if dialect.abilities is None and not profile:
+        return None
+    known = ABILITIES if dialect.abilities is None else dialect.abilities
+    return frozenset(a for a in known if profile.get(_PROFILE_ABILITIES[a]) is not False)
+
+
+def _build(tier: Tier, standard: Mapping[str, Any]) -> BaseChatModel:
+    spec = cast("str", tier.spec)
+    provider, _, name = spec.partition(":")
+    given = {key: value for key, value in standard.items() if value is not None}
+    own = dict(tier.model_args or {})
+    if tier.dry_run:
+        return DryRunChatModel(model=spec, **own)
+    match provider:
+        case "ollama":
+            return _build_ollama(tier, name, {**_ollama_arguments(given), **own})
+        case "openai":
+            chat_openai = _import("langchain_openai", "ChatOpenAI", "langchain", tier)
+            # A router moves on to another tier instead of having each client retry by itself.
+            return chat_openai(**{"max_retries": 0, "stream_usage": True, **given, **own}, model=name)
+        case "anthropic":
+            chat_anthropic = _import("langchain_anthropic", "ChatAnthropic", "anthropic", tier)
+            return chat_anthropic(**{"max_retries": 0, **given, **own}, model=name)
+        case "google_genai":
+            chat_google = _import("langchain_google_genai", "ChatGoogleGenerativeAI", "google", tier)
+            return chat_google(**{"max_retries": 1, **given, **own}, model=name)
+        case _:
+            return _build_any(tier, spec, {**given, **own})
+
+
+def _ollama_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = {_OLLAMA_OPTIONS.get(k, k): v for k, v in given.items() if k not in {*_OLLAMA_DROPPED, "timeout"}}
+    if "timeout" in given:
+        arguments["client_kwargs"] = {"timeout": given["timeout"]}
+    return arguments
+
+
+def _build_ollama(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatModel:
+    if tier.window is not None:
+        # The server cuts longer prompts silently, and reloads the model whenever this changes.
+        arguments.setdefault("num_ctx", tier.window)
+    chat_ollama = _import("langchain_ollama", "ChatOllama", "langchain", tier)
+    return chat_ollama(**arguments, model=name)
+
+
+def _build_any(tier: Tier, spec: str, arguments: dict[str, Any]) -> BaseChatModel:
+    try:
+        from langchain.chat_models import init_chat_model
+    except ImportError:
+        raise ConfigError(
+            f"Tier({tier.name!r}): the provider of {spec!r} is not built in. pip install langchain and the provider's "
+            "package, or give a chat model object."
+        ) from None
+    try:
+        return cast("BaseChatModel", init_chat_model(spec, **arguments))
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"Tier({tier.name!r}): {spec!r} cannot be built: {error}") from error
+
+
+def _import(module: str, name: str, extra: str, tier: Tier) -> Any:
+    from importlib import import_module
+
+    try:
+        return getattr(import_module(module), name)
+    except ImportError:
+        raise MissingExtra(extra, f"Tier({tier.name!r}, {tier.spec!r})") from None

@@ -1,0 +1,156 @@
+"""Which errors mean that a tier is not available, as a closed list for each provider's client.
+
+Everything else (a bad request, a callback's error, cancellation, LangGraph's control flow) passes through unchanged.
+The clients are never imported here: an error of theirs can only be raised once they are.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from slmroute.errors import Misconfigured, ModelMissing, ServerUnreachable
+from slmroute.steps import Failure, FailureKind
+from slmroute.tier import Tier
+
+__all__ = ["availability_errors", "failure_of", "retry_after_s"]
+
+_CLIENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "anthropic": ("APIConnectionError", "APIStatusError"),
+    "botocore.exceptions": ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),
+    "google.genai.errors": ("APIError",),
+    "httpx": ("TransportError",),
+    "httpx2": ("TransportError",),
+    "huggingface_hub.errors": ("HfHubHTTPError", "InferenceTimeoutError"),
+    "ollama": ("ResponseError",),
+    "openai": ("APIConnectionError", "APIStatusError", "APIError"),
+}
+"""The errors of each client that can mean so; what status they carry decides."""
+
+_OVERLOADED: Final = frozenset({429, 503, 529})
+_TOO_LONG: Final = ("context_length_exceeded", "maximum context length", "context window", "prompt is too long")
+
+
+def availability_errors(extra: Sequence[type[Exception]] = ()) -> tuple[type[Exception], ...]:
+    """Give the classes to catch round a tier's call.
+
+    Args:
+        extra: The user's additions, ``availability_errors=``.
+    """
+    found: list[type[Exception]] = [ConnectionError, TimeoutError, *extra]
+    for module_name, names in _CLIENTS.items():
+        module = sys.modules.get(module_name)
+        found += [getattr(module, name) for name in names if hasattr(module, name)]
+    return tuple(found)
+
+
+def failure_of(tier: Tier, error: Exception, extra: Sequence[type[Exception]] = ()) -> Failure | None:
+    """Tell what an error of a tier's client means.
+
+    Args:
+        tier: The tier that raised it.
+        error: One of ``availability_errors``.
+        extra: The user's additions.
+
+    Returns:
+        The failure, with the error that the caller will see if no tier answers: the client's own, but where ours says
+        what to do (no server, no such model, refused credentials). None when it is the user's own error after all.
+    """
+    kind = _kind(error, extra)
+    if kind is None:
+        return None
+    return Failure(kind, _explained(tier, error, kind))
+
+
+def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | None:
+    if isinstance(error, tuple(extra)):
+        return "unavailable"
+    status = _status(error)
+    if status is None:
+        # A stream that broke off in the middle carries no status, nor does a connection that never stood.
+        return "unavailable"
+    if status in (401, 403):
+        return "misconfigured"
+    if status in _OVERLOADED:
+        return "overloaded"
+    if status in (400, 413) and any(sign in str(error).lower() for sign in _TOO_LONG):
+        return "too_long"
+    if status >= 500 or status in (-1, 408, 409, 425) or (status == 404 and _is_ollama(error)):
+        return "unavailable"
+    return None
+
+
+def _status(error: Exception) -> int | None:
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("status_code", "code"):
+            value = getattr(holder, name, None)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+    return None
+
+
+def _is_ollama(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] == "ollama"
+
+
+def _explained(tier: Tier, error: Exception, kind: FailureKind) -> Exception:
+    explained: Exception | None = None
+    if kind == "misconfigured":
+        explained = Misconfigured(
+            f"Tier {tier.name!r} was refused by its provider (HTTP {_status(error)}): check its api_key and what it "
+            "may use. `slmroute doctor` tries every tier."
+        )
+    elif _is_ollama(error) and _status(error) == 404:
+        name = _ollama_model(tier)
+        explained = ModelMissing(
+            f"Tier {tier.name!r}: the Ollama server does not have the model{f' {name!r}' if name else ''}. "
+            f"Run: ollama pull {name or 'MODEL'}"
+        )
+    elif _served_by_ollama(tier) and (isinstance(error, ConnectionError) or type(error).__name__ == "ConnectError"):
+        explained = ServerUnreachable(
+            f"Tier {tier.name!r}: no Ollama server answers. Start it with `ollama serve` (or, without Ollama, "
+            "`slmroute serve`), or correct the tier's base_url."
+        )
+    if explained is None:
+        return error
+    explained.__cause__ = error
+    return explained
+
+
+def _served_by_ollama(tier: Tier) -> bool:
+    return (tier.spec or "").startswith("ollama:") or "Ollama" in type(tier.model).__name__
+
+
+def _ollama_model(tier: Tier) -> str:
+    if tier.spec is not None:
+        return tier.spec.partition(":")[2]
+    name: object = getattr(tier.model, "model", "")
+    return name if isinstance(name, str) else ""
+
+
+def retry_after_s(error: Exception) -> float | None:
+    """Read how long a server asks to be left alone, from its ``Retry-After`` header.
+
+    Args:
+        error: The client's error.
+
+    Returns:
+        Seconds, zero or more, from a number or an HTTP date; None when there is none or it cannot be read.
+    """
+    headers: object = getattr(getattr(error, "response", None), "headers", None)
+    if not isinstance(headers, Mapping):
+        return None
+    value: object = headers.get("retry-after")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    if not isinstance(value, str):
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return max(0.0, seconds) if seconds == seconds else None  # noqa: PLR0124  NaN is not a time

@@ -1,0 +1,179 @@
+"""What the embedded classifier sees of a prompt: structure as a dense vector, the instruction's spelling as hashed n-grams.
+
+Both are linear in the weights, so a score is a handful of sums. How long the payload is, is not among the features;
+only that there is one, and of what kind.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from slmroute.classify.lexicon import concept_names, words_of
+from slmroute.classify.task_text import TaskText, split_task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["HASH_BITS", "NGRAM_VERSION", "dense_features", "feature_names", "ngram_buckets", "prompt_features"]
+
+HASH_BITS = 17
+NGRAM_SIZES = (2, 3, 4, 5)
+NGRAM_CHARACTERS = 600
+NGRAM_VERSION = 1
+"""Raise it when the same text would give other features, so that weights fitted before are refused."""
+
+PAYLOAD_SAMPLE = 700
+LEAST_PAYLOAD = 25
+
+PAYLOAD_CONCEPTS = (
+    "first_person", "logic_words", "math_noun", "math_verb", "quantity", "code_noun", "code_trouble", "expert", "constraint",
+    "reason", "who_when", "write", "design",
+)  # fmt: skip
+PAYLOAD_KINDS = ("code", "table", "chat", "quote", "markup", "labelled", "prose")
+PLACES = ("whole", "front", "behind", "around", "none")
+
+LATEX = re.compile(r"\\[a-zA-Z]{2,}|\$[^$\n]{1,80}\$|\\\[|\\\(")
+OPERATORS = re.compile(r"[\d\w)\]] ?[=+*/^<>≤≥×÷·−] ?[\d\w(\[\\-]|[∑∫√∞∀∃∈⊂∪∩→⇒]")
+SYMBOLS = re.compile(r"[{};]|\(\)|=>|->|==|!=|\w+\(\w*\)|\w+\.\w+\(|`[^`\n]+`|</?\w+>|#include|::")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+OPTION = re.compile(r"(?:^|\n)\s*(?:\(?[A-Ja-j]\)|[A-J][.:)])\s*\S")
+BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•]\s|\d{1,2}[.)]\s)")
+CHOICE = re.compile(
+    r"[\w-]+(?:, ?[\w-]+(?: [\w-]+)?){1,12},? (?:or|oder|ou|o|of|или|lub|e|und|and|y) [\w-]+|\w+ ?/ ?\w+ ?/ ?\w+|[\w]+(?:、[\w]+){1,10}"
+)
+SHORT_QUOTE = re.compile(r"[\"“”«»「」'‘’][^\"“”«»「」\n]{2,60}[\"“”«»「」'’]")
+MANY_PARTS = re.compile(r"(?im)(?:^|\n)\W{0,4}(?:document|doc|passage|source|chapter|section|exhibit|part|paper|article|chunk|meeting|dokument|quelle)\s*\[?#?(?:\d+|[A-D])\b")
+
+
+def prompt_features(text: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Read a prompt.
+
+    Args:
+        text: The prompt, of any length; the work is bounded.
+
+    Returns:
+        The dense features, of shape ``(len(feature_names()),)``, and the buckets of the instruction's n-grams, sorted
+        and without repeats, each in ``[0, 2**HASH_BITS)``.
+    """
+    task = split_task(text)
+    return dense_features(task), ngram_buckets(task.instruction)
+
+
+@cache
+def feature_names() -> tuple[str, ...]:
+    """Give the names of the dense features, in their fixed order."""
+    names = [f"{part}:{concept}" for concept in concept_names() for part in ("asks", "opens", "asks-of-payload")]
+    names += [f"payload:{concept}" for concept in PAYLOAD_CONCEPTS]
+    names += [f"kind:{kind}" for kind in PAYLOAD_KINDS]
+    names += [f"place:{place}" for place in PLACES]
+    return (*names, *structure_of(split_task("")))
+
+
+def dense_features(task: TaskText) -> NDArray[np.float32]:
+    """Describe a split prompt by its concepts and its structure.
+
+    Args:
+        task: The prompt's instruction and payload.
+
+    Returns:
+        A vector of shape ``(len(feature_names()),)``; most entries are 0 or 1, none is above 2.
+    """
+    import numpy as np
+
+    asks = words_of(task.instruction).counts
+    opens = words_of(task.instruction[:60]).counts
+    payload = len(task.payload) >= LEAST_PAYLOAD
+    values: list[float] = []
+    for concept in concept_names():
+        asked = 1.0 if concept in asks else 0.0
+        values += (asked, 1.0 if concept in opens else 0.0, asked if payload else 0.0)
+    sample = sample_of(task.payload)
+    held = words_of(sample).counts if payload else {}
+    values += [min(1.0, held.get(concept, 0) / 6) for concept in PAYLOAD_CONCEPTS]
+    values += [1.0 if kind in task.kinds else 0.0 for kind in PAYLOAD_KINDS]
+    values += [1.0 if place == task.place else 0.0 for place in PLACES]
+    values += structure_of(task).values()
+    return np.array(values, dtype=np.float32)
+
+
+def sample_of(payload: str) -> str:
+    """Give the head and the tail of a payload."""
+    if len(payload) <= 2 * PAYLOAD_SAMPLE:
+        return payload
+    return f"{payload[:PAYLOAD_SAMPLE]}\n{payload[-PAYLOAD_SAMPLE:]}"
+
+
+def much(count: int, enough: int) -> float:
+    """Bring a count into [0, 1], growing with its logarithm."""
+    return min(1.0, math.log1p(count) / math.log1p(enough))
+
+
+def structure_of(task: TaskText) -> dict[str, float]:
+    """Count the marks of mathematics, code, options and constraints in both parts."""
+    asked, sample = task.instruction, sample_of(task.payload)
+    length = len(asked)
+    both = length + len(task.payload)
+    questions = asked.count("?") + asked.count("？") + asked.count("؟")
+    payload = len(task.payload) >= LEAST_PAYLOAD
+    return {
+        "payload": float(payload),
+        "no payload, one question": float(not payload and questions == 1),
+        "payload and a question": float(payload and questions > 0),
+        "payload, nothing asked": float(payload and length < 8),
+        "share of payload": len(task.payload) / both if both else 0.0,
+        "length": much(length, 600),
+        "very short": float(0 < length < 30),
+        "empty": float(length == 0),
+        "sentences": much(len(re.findall(r"[.!?。！？]+(?:\s|$)", asked)), 12),
+        "questions": min(2, questions) / 2,
+        "latex": much(len(LATEX.findall(asked)), 8),
+        "operators": much(len(OPERATORS.findall(asked)), 10),
+        "symbols": much(len(SYMBOLS.findall(asked)), 12),
+        "numbers": much(len(NUMBER.findall(asked)), 10),
+        "options": much(len(OPTION.findall(asked)), 6),
+        "bullets": much(len(BULLET.findall(asked)), 8),
+        "choices": float(CHOICE.search(asked) is not None),
+        "short quotes": much(len(SHORT_QUOTE.findall(asked)), 4),
+        "colon at the end": float(asked.rstrip().endswith((":", "："))),
+        "payload latex": much(len(LATEX.findall(sample)), 8),
+        "payload operators": much(len(OPERATORS.findall(sample)), 10),
+        "payload symbols": much(len(SYMBOLS.findall(sample)), 20),
+        "payload numbers": much(len(NUMBER.findall(sample)), 30),
+        "payload options": much(len(OPTION.findall(sample)), 6),
+        "payload bullets": much(len(BULLET.findall(sample)), 12),
+        "payload questions": min(2, sample.count("?") + sample.count("？")) / 2,
+        "payload parts": much(len(MANY_PARTS.findall(sample)), 4),
+    }
+
+
+def ngram_buckets(instruction: str) -> NDArray[np.int64]:
+    """Hash the instruction's character n-grams (of 2 to 5 characters).
+
+    Args:
+        instruction: What is asked for; 600 characters of its head and tail are read.
+
+    Returns:
+        The buckets, sorted and without repeats. Digits count as one character, runs of blanks as one blank.
+    """
+    import numpy as np
+
+    text = " ".join(instruction.lower().split())
+    if len(text) > NGRAM_CHARACTERS:
+        text = f"{text[: NGRAM_CHARACTERS // 2]} {text[-NGRAM_CHARACTERS // 2 :]}"
+    points = np.frombuffer(f" {text} ".encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
+    points = np.where((points >= 48) & (points <= 57), np.uint64(48), points)
+    found = [np.empty(0, np.uint64)]
+    rolled = np.zeros_like(points)
+    for size in range(1, max(NGRAM_SIZES) + 1):
+        if len(points) < size:
+            break
+        rolled = rolled[: len(points) - size + 1] * np.uint64(0x9E3779B97F4A7C15) + points[size - 1 :]
+        if size in NGRAM_SIZES:
+            mixed = (rolled ^ (rolled >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(size)
+            mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
+            found.append(mixed >> np.uint64(64 - HASH_BITS))
+    return np.unique(np.concatenate(found)).astype(np.int64)

@@ -1,0 +1,98 @@
+"""Reading a label out of a model's reply: by the first token's probabilities, by its text only where there are none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from slmroute.classify.few_shot_prompt import COMPLEX, SIMPLE
+from slmroute.errors import ClassifierUnavailable
+from slmroute.request import estimate_tokens
+from slmroute.steps import Usage
+
+if TYPE_CHECKING:
+    from ollama import ChatResponse
+
+__all__ = ["TEXT_ONLY", "log_odds", "usage_of"]
+
+TEXT_ONLY = math.log(9)
+"""The log-odds given to a label that came without probabilities: 0.9 against 0.1."""
+
+LEAST_MASS = 0.05
+"""How probable the two labels must be together, for their ratio to mean anything: a model that is about to write prose
+gives them less."""
+
+SHORTEST_PIECE = 3
+"""The first token of a label that a vocabulary splits has at least this many letters."""
+
+ROUNDING = 1e-3
+
+
+def log_odds(response: ChatResponse) -> float:
+    """Read how much more likely the label ``complex`` was than ``simple``.
+
+    Of the most probable tokens in the first place, those that are a label in any case and with any space around it are
+    added up. A label that is not among them was at most as likely as the least of them, and gets that much.
+
+    Args:
+        response: The answer of Ollama to a few-shot prompt.
+
+    Returns:
+        The natural logarithm of the ratio of their probabilities. Where the server sends no probabilities (Ollama
+        before 0.12.11) and the text is exactly a label, plus or minus ``TEXT_ONLY``.
+
+    Raises:
+        ClassifierUnavailable: It is neither. What the model said is not in the message.
+    """
+    if not response.logprobs:
+        return from_text(response.message.content or "")
+    first = response.logprobs[0]
+    listed = {entry.token: entry.logprob for entry in (first, *(first.top_logprobs or ()))}
+    if not all(math.isfinite(logprob) and logprob <= ROUNDING for logprob in listed.values()):
+        raise not_trusted("its log-probabilities are not numbers below zero")
+    simple, complex_ = mass_of(SIMPLE, listed), mass_of(COMPLEX, listed)
+    if simple + complex_ < LEAST_MASS:
+        raise not_trusted(f"it answers with something else than {SIMPLE!r} or {COMPLEX!r}")
+    chances = [math.exp(logprob) for logprob in listed.values()]
+    unlisted = max(min(*chances, 1 - sum(chances)), 1e-9)
+    return math.log(complex_ or unlisted) - math.log(simple or unlisted)
+
+
+def mass_of(label: str, listed: Mapping[str, float]) -> float:
+    """Add up the probabilities of the tokens that are this label, or of its beginnings where it is no single token."""
+    bare = [(token.strip().lower(), math.exp(logprob)) for token, logprob in listed.items()]
+    whole = sum_of(chance for token, chance in bare if token == label)
+    return whole or sum_of(chance for token, chance in bare if len(token) >= SHORTEST_PIECE and label.startswith(token))
+
+
+def sum_of(chances: Iterable[float]) -> float:
+    """Add floats up to a float."""
+    return sum(chances, 0.0)
+
+
+def from_text(content: str) -> float:
+    """Read a reply without probabilities: exactly a label, or not to be trusted."""
+    # A label is short: a huge reply is not worth the work of cleaning it.
+    label = content.strip().lower() if len(content) < 100 else ""
+    if label == COMPLEX:
+        return TEXT_ONLY
+    if label == SIMPLE:
+        return -TEXT_ONLY
+    raise not_trusted(f"it sends no log-probabilities and its text is neither {SIMPLE!r} nor {COMPLEX!r}")
+
+
+def not_trusted(why: str) -> ClassifierUnavailable:
+    """Make the error for a reply that cannot be read."""
+    return ClassifierUnavailable(
+        f"The few-shot classifier's model cannot be trusted here: {why}. Use another model=, or examples= "
+        "that it follows."
+    )
+
+
+def usage_of(response: ChatResponse, messages: Sequence[Mapping[str, str]]) -> Usage:
+    """Read the tokens of a reply; Ollama leaves a count out that is zero, and some versions that of a cached prompt."""
+    if response.prompt_eval_count:
+        return Usage(response.prompt_eval_count, response.eval_count or 0)
+    tokens = sum(estimate_tokens(message["content"]) for message in messages)
+    return Usage(tokens, response.eval_count or 1, source="estimated")

@@ -1,0 +1,310 @@
+"""What a prompt asks for, told apart from the material it asks about.
+
+"Is this positive?" over twenty pages is a simple task and a one-line "prove it" is not: what decides is the instruction,
+which stands in front of, behind or around a text, a document, code, a table or a chat history. No model is involved:
+pieces are told apart by their marks (fences, quotes, tags, labels such as ``Text:``) and otherwise by how much they read
+like a request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from slmroute.classify.lexicon import UNSPACED, words_of
+from slmroute.classify.steering import without_steering
+
+__all__ = ["TaskText", "split_task"]
+
+HEAD_CHARACTERS = 6000
+TAIL_CHARACTERS = 3000
+INSTRUCTION_CHARACTERS = 1500
+SHORT_REQUEST = 320
+"""A prompt of at most so many characters without any mark of a payload is all instruction."""
+
+LONG_PIECE = 400
+FRONT_PIECES = 5
+END_PIECES = 4
+ALL_MAY_SPEAK = 800
+"""In prompts of fewer characters any sentence may belong to the instruction."""
+
+LABEL = re.compile(r"^[ \t]*[*#_>]*[ \t]*([^\W\d_][\w /'-]{0,28}?)[ \t]*(?:#?\d{1,3})?[*_]*[ \t]*[:：][*_]*[ \t]*(.*)$", re.DOTALL)
+FENCE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
+LONG_QUOTE = re.compile(r'"""(.{2,}?)"""|“([^”]{40,})”|«([^»]{40,})»|„([^“”]{40,})[“”]|「([^」]{20,})」|(?<!\w)"([^"\n]{60,})"', re.DOTALL)
+TAG = re.compile(r"<([A-Za-z][\w-]{1,30})(?: [^<>]{0,80})?>(.{15,}?)</\1>", re.DOTALL)
+SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]]*\s+(?=\S)|(?<=[。！？])")
+CODE_LINE = re.compile(
+    r"^\s*(?:def |class |import |from \w+ import |return\b|for \(|if \(|while \(|public |private |const |let |var |function\b"
+    r"|#include|using |SELECT |INSERT |UPDATE |CREATE |FROM |WHERE |@\w+|package |func |fn |struct |\}|\{|</?\w+[^>]*>\s*$)"
+    r"|[;{}]\s*$|^\s*\w[\w.\[\]]* ?(?:=|\+=|:=) ?\S|^\s{4,}\S+\(.*\)"
+)
+TABLE_LINE = re.compile(r"^\s*\|.*\||^[^|\n]+\|[^|\n]+\||^[^\t\n]+\t[^\t\n]+|^(?:[^,\n]{1,40},){3,}[^,\n]{0,40}$|^[^;\n]{1,40};[^;\n]{1,40};")
+CHAT_LINE = re.compile(r"^\s*(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?[\])]?\s*[-–]?\s*)?[\w.@#][\w .@#-]{0,24}[:：]\s+\S")
+QUOTED_LINE = re.compile(r"^\s*>")
+OPTION_LINE = re.compile(r"^\s*(?:\(?[A-Ja-j]\)|[A-J][.:)]|[-•]\s|\(?\d{1,2}[.)])\s*\S")
+
+PAYLOAD_LABELS = frozenset(
+    """text article passage context message review document content input email e-mail ticket comment tweet paragraph data
+    sentence excerpt post conversation dialogue transcript source subject utterance premise hypothesis statement title body
+    notes note report log code snippet table csv json reference faq customer abstract news headline quote snippet record
+    nachricht artikel absatz kontext dokument eingabe bewertung rezension kommentar satz gespräch betreff quelle beitrag
+    texte contexte avis commentaire phrase extrait courriel objet entrée conversation
+    texto artículo mensaje reseña documento contexto comentario frase correo asunto entrada
+    testo articolo messaggio recensione contesto commento oggetto
+    artigo mensagem avaliação comentário assunto trecho
+    tekst bericht recensie zin onderwerp artikel tekst wiadomość recenzja zdanie
+    текст статья сообщение отзыв документ контекст комментарий предложение письмо тема
+    文本 文章 内容 评论 消息 邮件 原文 段落 句子 材料 上下文 输入 对话 新闻
+    文章 テキスト 本文 レビュー メッセージ メール 記事 文 入力 会話 문장 본문 텍스트 리뷰 메시지 기사 내용 입력
+    metin yorum mesaj النص الرسالة المقال पाठ संदेश""".split()
+)
+TASK_LABELS = frozenset(
+    """question task instruction instructions q query problem request prompt exercise user frage aufgabe anweisung
+    question tâche consigne pregunta tarea instrucción domanda compito istruzione pergunta tarefa instrução vraag opdracht
+    pytanie zadanie вопрос задача задание инструкция 问题 任务 指令 题目 質問 問題 指示 課題 질문 문제 지시 soru görev السؤال प्रश्न""".split()
+)
+ANSWER_LABELS = frozenset(
+    """answer a label category summary sentiment tl;dr response output language result intent class verdict entities
+    antwort kategorie zusammenfassung sprache réponse catégorie résumé langue respuesta categoría resumen idioma risposta
+    categoria riassunto lingua resposta resumo antwoord samenvatting ответ категория 回答 答案 类别 摘要 回答 答え 分類 要約 답""".split()
+)
+REQUEST_CONCEPTS = frozenset(
+    """classify extract summarise language_id validate translate correct terse write math_verb analyse design advice polite
+    explain same_meaning convert hypothetical code_verb estimate reason""".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskText:
+    """A prompt in two parts.
+
+    Attributes:
+        instruction: What is asked for, at most about 1,500 characters.
+        payload: What it is asked about: text, code, a table, a history. Bounded like the prompt itself.
+        kinds: What was found in the payload: ``code``, ``table``, ``chat``, ``quote``, ``markup``, ``labelled``, ``prose``.
+        place: Where the instruction stands: ``whole``, ``front``, ``behind``, ``around`` or ``none``.
+        characters: The length of the whole prompt, the part that was not looked at included.
+    """
+
+    instruction: str
+    payload: str
+    kinds: frozenset[str]
+    place: str
+    characters: int
+
+
+@dataclass(slots=True)
+class Piece:
+    """A stretch of the prompt: its text, what it was recognised as, and whether it is instruction."""
+
+    text: str
+    kind: str
+    request: bool = False
+    trails: bool = False
+    """Whether it follows a labelled part without a label of its own, so that it may be a question behind it."""
+
+
+def bounded(text: str) -> str:
+    """Give the head and the tail of a text that is too long to be read whole, without NUL characters."""
+    if len(text) > HEAD_CHARACTERS + TAIL_CHARACTERS:
+        text = f"{text[:HEAD_CHARACTERS]}\n\n{text[-TAIL_CHARACTERS:]}"
+    return text.replace("\x00", " ").replace("\r\n", "\n").strip()
+
+
+def split_task(text: str) -> TaskText:
+    """Split a prompt into its instruction and its payload.
+
+    Args:
+        text: The prompt, of any length; of a long one the first 6,000 and the last 3,000 characters are looked at.
+
+    Returns:
+        The two parts. What a prompt says about its own difficulty or about models is in neither.
+    """
+    seen = without_steering(bounded(text))
+    pieces = [piece for piece in pieces_of(seen) if piece.text.strip()]
+    if not pieces:
+        return TaskText("", "", frozenset(), "none", len(text))
+    marked = any(piece.kind != "prose" for piece in pieces)
+    if not marked and len(seen) <= SHORT_REQUEST and "\n\n" not in seen:
+        return TaskText(seen, "", frozenset(), "whole", len(text))
+    choose(pieces)
+    instruction = "\n".join(piece.text.strip() for piece in pieces if piece.request)
+    payload = "\n".join(piece.text.strip() for piece in pieces if not piece.request)
+    kinds = frozenset(piece.kind for piece in pieces if not piece.request)
+    if len(instruction) > INSTRUCTION_CHARACTERS:
+        half = INSTRUCTION_CHARACTERS // 2
+        instruction = f"{instruction[:half]}\n{instruction[-half:]}"
+    return TaskText(instruction, payload, kinds, place_of(pieces), len(text))
+
+
+def place_of(pieces: list[Piece]) -> str:
+    """Say where the instruction stands among the pieces."""
+    if all(piece.request for piece in pieces):
+        return "whole"
+    if not any(piece.request for piece in pieces):
+        return "none"
+    first, last = pieces[0].request, pieces[-1].request
+    return "around" if first and last else "front" if first else "behind" if last else "around"
+
+
+def pieces_of(text: str) -> Iterator[Piece]:
+    """Cut a prompt at the marks that set a payload apart, and what is left into sentences."""
+    position = 0
+    for start, end, kind in marked_spans(text):
+        yield from loose_pieces(text[position:start])
+        yield Piece(text[start:end], kind)
+        position = end
+    yield from loose_pieces(text[position:])
+
+
+def marked_spans(text: str) -> list[tuple[int, int, str]]:
+    """Find fenced code, long quotations and tagged blocks, in order and without overlap."""
+    found: list[tuple[int, int, str]] = []
+    if "```" in text or "~~~" in text:
+        found += [(match.start(), match.end(), "code") for match in FENCE.finditer(text)]
+    if "</" in text:
+        found += [(match.start(), match.end(), "markup") for match in TAG.finditer(text)]
+    if any(mark in text for mark in '"“«„「'):
+        found += [(match.start(), match.end(), "quote") for match in LONG_QUOTE.finditer(text)]
+    spans: list[tuple[int, int, str]] = []
+    for span in sorted(found):
+        if not spans or span[0] >= spans[-1][1]:
+            spans.append(span)
+    return spans
+
+
+def loose_pieces(text: str) -> Iterator[Piece]:
+    """Cut text without marks into runs of code, table, chat or quoted lines, labelled parts and sentences."""
+    labelled = False
+    for kind, lines in runs_of(text.split("\n")):
+        block = "\n".join(lines)
+        if kind != "prose":
+            yield Piece(block, kind)
+            labelled = False
+            continue
+        for line in lines:
+            if not line.strip():
+                continue
+            label = label_of(line)
+            if label is None:
+                for piece in sentences(line, "labelled" if labelled else "prose"):
+                    piece.trails = labelled
+                    yield piece
+                continue
+            labelled = label == "payload"
+            yield from labelled_line(line, label)
+
+
+def labelled_line(line: str, label: str) -> Iterator[Piece]:
+    """Give the pieces of a line that begins with a label."""
+    if label == "payload":
+        yield from sentences(line, "labelled")
+    elif label == "task":
+        for piece in sentences(line, "prose"):
+            piece.request = True
+            yield piece
+    else:
+        yield Piece(line, "prose", request=len(line) <= LONG_PIECE)
+
+
+def label_of(line: str) -> str | None:
+    """Say what a line's label announces: a ``payload``, a ``task`` or an ``answer``; None without a known label."""
+    if ":" not in line[:60] and "：" not in line[:60]:
+        return None
+    match = LABEL.match(line)
+    if match is None:
+        return None
+    name = match[1].lower().strip()
+    last = name.rsplit(" ", 1)[-1]
+    for names, label in ((TASK_LABELS, "task"), (ANSWER_LABELS, "answer"), (PAYLOAD_LABELS, "payload")):
+        if name in names or last in names:
+            return label
+    return None
+
+
+def runs_of(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Group neighbouring lines of one kind; a run too short to be a block of its kind is prose."""
+    kind, run = "prose", list[str]()
+    for line in lines:
+        found = line_kind(line) if line.strip() else kind
+        if found != kind and run:
+            yield settled(kind, run)
+            run = []
+        kind = found
+        run.append(line)
+    if run:
+        yield settled(kind, run)
+
+
+def settled(kind: str, run: list[str]) -> tuple[str, list[str]]:
+    """Take a run for what it looks like only when it is long enough."""
+    filled = sum(bool(line.strip()) for line in run)
+    needed = {"code": 2, "table": 2, "chat": 3, "quote": 1}.get(kind, 1)
+    return (kind if filled >= needed else "prose"), run
+
+
+def line_kind(line: str) -> str:
+    """Say what a single line looks like."""
+    if QUOTED_LINE.match(line):
+        return "quote"
+    if len(line) < LONG_PIECE:
+        if CODE_LINE.search(line):
+            return "code"
+        if TABLE_LINE.match(line):
+            return "table"
+    if CHAT_LINE.match(line) and label_of(line) is None:
+        return "chat"
+    return "prose"
+
+
+def sentences(line: str, kind: str) -> Iterator[Piece]:
+    """Cut a line into its sentences, very short ones kept with the one before."""
+    parts = [part for part in SENTENCE_END.split(line) if part.strip()]
+    held = ""
+    for part in parts:
+        held = f"{held} {part}" if held else part
+        if len(held) >= 25:
+            yield Piece(held, kind)
+            held = ""
+    if held:
+        yield Piece(held, kind)
+
+
+def choose(pieces: list[Piece]) -> None:
+    """Mark the pieces that make up the instruction: at the front, and at the end, as far as they read like a request."""
+    count = len(pieces)
+    short = sum(len(piece.text) for piece in pieces) < ALL_MAY_SPEAK
+    for i, piece in enumerate(pieces):
+        if piece.request:
+            continue
+        at_edge = i < FRONT_PIECES or i >= count - END_PIECES
+        may_speak = (piece.kind == "prose" and (short or at_edge)) or (piece.trails and i >= count - 2)
+        piece.request = may_speak and requests(piece.text, edge=i in (0, count - 1))
+    if not any(piece.request for piece in pieces):
+        loose = [piece for piece in pieces if piece.kind == "prose"]
+        for piece in loose[:1] + loose[-1:]:
+            piece.request = len(piece.text) <= LONG_PIECE
+
+
+def requests(sentence: str, *, edge: bool) -> bool:
+    """Whether a sentence reads like a request to the one who answers."""
+    text = sentence.strip()
+    if len(text) > LONG_PIECE * 2:
+        return False
+    weight = 0.3 * edge + 0.3 * text.endswith((":", "：")) - 0.5 * (len(text) > LONG_PIECE)
+    weight += 1.2 * text.rstrip("\"')*_ ").endswith(("?", "？", "؟"))
+    if weight < 1.0:
+        weight += 1.0 * bool(opening_concepts(text) & REQUEST_CONCEPTS)
+    if 0.5 <= weight < 1.0:
+        weight += 0.5 * ("given_text" in words_of(text[:LONG_PIECE]).counts)
+    return weight >= 1.0
+
+
+def opening_concepts(text: str) -> frozenset[str]:
+    """Give the concepts where a request carries its verb: the first words, the whole where verbs come last."""
+    if UNSPACED.search(text, 0, 60):
+        return words_of(text[:LONG_PIECE]).concepts
+    words = text[:80].split(maxsplit=6)
+    few = words_of(" ".join(words[:2])).concepts
+    return few if "polite" not in few and len(words) > 3 else few | words_of(" ".join(words[:6])).concepts

@@ -1,0 +1,92 @@
+"""The one place that touches scikit-learn: logistic regressions on dense features and on hashed n-grams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from slmroute.classify.features import HASH_BITS, feature_names, prompt_features
+from slmroute.errors import MissingExtra
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float64]
+
+__all__ = ["Linear", "Matrices", "fit_linear", "matrices_of"]
+
+DENSE_C = 0.3
+NGRAM_C = 10.0
+MOST_ROUNDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """Prompts as numbers: dense features, and n-grams as a scipy CSR matrix of rows of unit length."""
+
+    dense: NDArray[np.float32]
+    ngrams: Any
+
+    def rows(self, chosen: NDArray[np.bool_]) -> Matrices:
+        """Give some of the rows."""
+        return Matrices(self.dense[chosen], self.ngrams[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Two logistic regressions whose log-odds are averaged: their weights, halved, and the sum of their intercepts."""
+
+    dense: Vector
+    hashed: Vector
+    bias: float
+
+    def log_odds(self, matrices: Matrices) -> Vector:
+        """Give the averaged log-odds of each row."""
+        return cast("Vector", matrices.dense @ self.dense + matrices.ngrams @ self.hashed + self.bias)
+
+
+def matrices_of(texts: Sequence[str]) -> Matrices:
+    """Read prompts into matrices.
+
+    Raises:
+        MissingExtra: scipy is not installed.
+    """
+    import numpy as np
+
+    try:
+        from scipy import sparse
+    except ImportError as error:
+        raise MissingExtra("lab", "slmroute train embedded") from error
+    dense = np.zeros((len(texts), len(feature_names())), dtype=np.float32)
+    buckets, values, ends = list["NDArray[np.int64]"](), list["Vector"](), [0]
+    for row, text in enumerate(texts):
+        dense[row], found = prompt_features(text)
+        buckets.append(found)
+        values.append(np.full(len(found), 1 / np.sqrt(max(1, len(found)))))
+        ends.append(ends[-1] + len(found))
+    parts = (np.concatenate(values), np.concatenate(buckets), np.array(ends))
+    make = cast("Any", sparse).csr_matrix
+    return Matrices(dense, make(parts, shape=(len(texts), 1 << HASH_BITS)))
+
+
+def fit_linear(matrices: Matrices, labels: NDArray[np.bool_]) -> Linear:
+    """Fit both regressions, the classes weighted alike, on one thread so that the same rows give the same bits.
+
+    Raises:
+        MissingExtra: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
+    except ImportError as error:
+        raise MissingExtra("lab", "slmroute train embedded") from error
+    regression = cast("Any", LogisticRegression)
+    with cast("Any", threadpool_limits)(limits=1):
+        fits = [
+            regression(C=c, max_iter=MOST_ROUNDS, class_weight="balanced").fit(columns, labels)
+            for c, columns in ((DENSE_C, matrices.dense), (NGRAM_C, matrices.ngrams))
+        ]
+    coefficients = [cast("Vector", fit.coef_[0]) / len(fits) for fit in fits]
+    return Linear(coefficients[0], coefficients[1], sum(float(fit.intercept_[0]) for fit in fits) / len(fits))

@@ -1,0 +1,71 @@
+"""What holds around calls: whose they are, how reports label them, and which of them share one decision."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from slmroute.errors import ConfigError
+
+__all__ = ["RouteContext", "current_context", "route_context"]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteContext:
+    """What ``route_context`` set.
+
+    Attributes:
+        key: Whose calls these are.
+        tags: Labels for reports.
+        scope: The name of the scope whose calls share one decision, or None.
+        decided: The tier that each router has decided on within the scope.
+    """
+
+    key: str | None = None
+    tags: tuple[str, ...] = ()
+    scope: str | None = None
+    decided: dict[int, str] = field(default_factory=dict[int, str], compare=False, repr=False)
+
+
+_NOTHING = RouteContext()
+_current: ContextVar[RouteContext] = ContextVar("slmroute_context", default=_NOTHING)
+
+
+def current_context() -> RouteContext:
+    """Give what the innermost ``route_context`` set, with what it took over from those around it."""
+    return _current.get()
+
+
+@contextmanager
+def route_context(
+    *, key: str | None = None, tags: Iterable[str] = (), scope: str | None = None
+) -> Generator[RouteContext]:
+    """Label the calls made inside, and have them share one decision.
+
+    Contexts nest: an inner one takes over the key and the scope of the outer one unless it sets its own, and adds to
+    its tags. They follow the calls into tasks and, where the context is copied, into threads.
+
+    Args:
+        key: Whose calls these are: a user, a team, a tenant. Budgets and reports go by it.
+        tags: Labels for reports.
+        scope: A name. The first call inside decides on a tier, and the others stay there unless one escalates.
+
+    Raises:
+        ConfigError: ``tags`` is a single string.
+    """
+    if isinstance(tags, str):
+        raise ConfigError(f"route_context(tags={tags!r}) must be a list of labels: tags=[{tags!r}].")
+    outer = _current.get()
+    inner = RouteContext(
+        key=outer.key if key is None else key,
+        tags=(*outer.tags, *(tag for tag in tags if tag not in outer.tags)),
+        scope=outer.scope if scope is None else scope,
+        decided=outer.decided if scope is None else {},
+    )
+    token = _current.set(inner)
+    try:
+        yield inner
+    finally:
+        _current.reset(token)

@@ -1,0 +1,145 @@
+"""What lives across the calls of one router: breakers, prices, the ledger, hooks and the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from typing import Protocol, cast
+
+from slmroute.availability import availability_errors, failure_of, retry_after_s
+from slmroute.classify.protocol import ClassifierLike
+from slmroute.confidence import Calibrator, GeometricMean
+from slmroute.errors import ConfigError
+from slmroute.health import Breaker
+from slmroute.hooks import HookRunner
+from slmroute.policy import Policy
+from slmroute.price import PriceBook
+from slmroute.record import Hook, RouteRecord
+from slmroute.steps import Failure
+from slmroute.tier import Money, Tier
+
+__all__ = ["Clock", "Engine", "LedgerLike", "SystemClock"]
+
+_numbers = count(1)
+
+
+class Clock(Protocol):
+    """Where times come from; tests bring their own."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for durations."""
+        ...
+
+    def now(self) -> datetime:
+        """The time of day, in UTC, for records."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        """See ``Clock``."""
+        return time.perf_counter()
+
+    def now(self) -> datetime:
+        """See ``Clock``."""
+        return datetime.now(UTC)
+
+
+class LedgerLike(Protocol):
+    """What the engine needs of a ledger."""
+
+    def write(self, record: RouteRecord, /) -> object:
+        """Take a record without blocking."""
+        ...
+
+
+class Engine:
+    """The state that a router and all its copies share.
+
+    Args:
+        policy: What the router decides by.
+        classifier: Scores requests; None when every call starts at the cheapest tier.
+        ledger: A ledger, a URL such as ``sqlite:///slmroute.db``, or None.
+        hooks: Told of every call.
+        prices: The user's prices, see ``PriceBook``.
+        extra_errors: Further error classes that mean a tier is not available.
+        clock: Where times come from.
+
+    Raises:
+        ConfigError: A setting is not usable.
+        MissingExtra: A ledger was asked for and the extra ``ledger`` is not installed.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        classifier: ClassifierLike | None = None,
+        *,
+        ledger: LedgerLike | str | None = None,
+        hooks: Sequence[Hook] = (),
+        prices: Mapping[str, tuple[Money, Money]] | None = None,
+        extra_errors: Sequence[type[Exception]] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self.number = next(_numbers)
+        self.policy = policy
+        self.classifier = classifier
+        self.classifier_version = _version(classifier)
+        self.calibrator: Calibrator = (policy.escalation and policy.escalation.calibrator) or GeometricMean()
+        self.ledger = _open_ledger(ledger)
+        self.hooks = HookRunner(hooks)
+        self.prices = PriceBook(policy.tiers, prices)
+        self.clock: Clock = clock or SystemClock()
+        self.breakers = {tier.name: Breaker() for tier in policy.tiers}
+        self.classifier_breaker = Breaker()
+        self._extra_errors = tuple(extra_errors)
+        for kind in cast("tuple[object, ...]", self._extra_errors):
+            if not (isinstance(kind, type) and issubclass(kind, Exception)):
+                raise ConfigError(f"availability_errors= holds {kind!r}, which is not an exception class.")
+
+    @property
+    def availability_errors(self) -> tuple[type[Exception], ...]:
+        """The errors to catch round a tier's call."""
+        return availability_errors(self._extra_errors)
+
+    def failure(self, tier: Tier, error: Exception) -> Failure | None:
+        """Tell what an error of a tier means, and note it for the tier's health.
+
+        Returns:
+            The failure, or None when it is the user's own error and must pass through.
+        """
+        failure = failure_of(tier, error, self._extra_errors)
+        if failure is None:
+            return None
+        if failure.kind in ("unavailable", "overloaded"):
+            self.breakers[tier.name].failure(self.clock.monotonic(), retry_after_s(error))
+        else:
+            self.breakers[tier.name].release()
+        return failure
+
+    def publish(self, record: RouteRecord) -> None:
+        """Hand a finished record to the ledger and the hooks; neither can fail the call."""
+        if self.ledger is not None:
+            self.ledger.write(record)
+        self.hooks.tell(record)
+
+
+def _version(classifier: ClassifierLike | None) -> str | None:
+    if classifier is None:
+        return None
+    version: object = getattr(classifier, "version", None)
+    if isinstance(version, str):
+        return version
+    return str(getattr(classifier, "__qualname__", type(classifier).__qualname__))
+
+
+def _open_ledger(ledger: LedgerLike | str | None) -> LedgerLike | None:
+    if ledger is None or not isinstance(ledger, str):
+        return ledger
+    from slmroute.ledger import Ledger
+
+    return Ledger(ledger)

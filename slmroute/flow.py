@@ -1,0 +1,278 @@
+"""The whole decision about one call, as one pure generator.
+
+``route`` yields what it wants done (``steps``) and is sent what came of it; the drivers in ``drive`` do the work, sync
+or async, streamed or not, in LangChain or LlamaIndex. There is no clock, no randomness and no input or output here, so
+the same replies always lead to the same decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, assert_never
+
+from slmroute.errors import DeadlineExceeded, NoEligibleTier, NoTierAnswered, PromptTooLong
+from slmroute.policy import Policy
+from slmroute.request import RouteRequest
+from slmroute.steps import (
+    ABORTED,
+    Answer,
+    Call,
+    Classify,
+    Decision,
+    Failure,
+    Judge,
+    Mode,
+    Reject,
+    Reply,
+    Scored,
+    Step,
+    Verdict,
+)
+from slmroute.tier import Tier
+from slmroute.validate import fault_of
+
+__all__ = ["eligible_tiers", "route"]
+
+Flow = Generator[Step, Reply, Decision]
+
+
+def route(policy: Policy, request: RouteRequest, tiers: Sequence[Tier] | None = None) -> Flow:
+    """Decide one call.
+
+    Args:
+        policy: What to decide by.
+        request: The call.
+        tiers: The policy's tiers with what the adapter has found out of their abilities and windows.
+
+    Yields:
+        ``Classify``, ``Call``, ``Judge`` and ``Reject`` steps, to be sent ``Scored``, ``Answer`` or ``Failure``,
+        ``Verdict``, and None.
+
+    Returns:
+        The decision, once there is an answer.
+
+    Raises:
+        UnknownTier: The caller or a rule named a tier that the policy does not have.
+        NoEligibleTier: No tier can do what the call needs.
+        DeadlineExceeded: Time ran out and there was no answer.
+        NoTierAnswered: Several tiers were tried and all failed. When only one was tried, its error as it is.
+    """
+    tiers = tuple(tiers or policy.tiers)
+    start = yield from _choose_start(policy, request, eligible_tiers(policy, request, tiers))
+    return (yield from _Climb(policy, request, start).run())
+
+
+def eligible_tiers(policy: Policy, request: RouteRequest, tiers: Sequence[Tier]) -> tuple[Tier, ...]:
+    """Give the tiers that can do what a call needs, cheapest first.
+
+    Raises:
+        UnknownTier: The caller named a tier that the policy does not have.
+        NoEligibleTier: There is none, or the one the caller named is not among them; the message says what each lacks.
+        PromptTooLong: The same, where the prompt's length alone is in the way.
+    """
+    if request.tier is not None:
+        policy.tier(request.tier)
+    lacks = {tier.name: _lacks(tier, request) for tier in tiers}
+    able = tuple(tier for tier in tiers if not lacks[tier.name])
+    if able and (request.tier is None or not lacks[request.tier]):
+        return able
+    wanted = [request.tier] if request.tier is not None else list(lacks)
+    reasons = "; ".join(f"{name}: {', '.join(lacks[name])}" for name in wanted)
+    if all(reason.startswith("window") for name in wanted for reason in lacks[name]):
+        raise PromptTooLong(
+            f"The prompt has about {request.tokens} tokens and fits in no tier that may answer ({reasons}). "
+            "Shorten it, or add a tier with a larger window=."
+        )
+    raise NoEligibleTier(
+        f"No tier can answer this call ({reasons}). Add a tier that can, or set abilities= where a tier can after all."
+    )
+
+
+def _lacks(tier: Tier, request: RouteRequest) -> tuple[str, ...]:
+    lacks = [f"no {need}" for need in sorted(tier.lacks(request.needs))]
+    if request.local_only and not tier.local:
+        lacks.append("not local, and local_only=True")
+    if tier.window is not None and request.tokens > tier.window:
+        lacks.append(f"window of {tier.window} tokens")
+    return tuple(lacks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a call begins, and why."""
+
+    able: tuple[Tier, ...]
+    tier: Tier
+    reason: str
+    score: float | None = None
+
+
+def _choose_start(policy: Policy, request: RouteRequest, able: tuple[Tier, ...]) -> Generator[Step, Reply, _Start]:
+    names = {tier.name: tier for tier in able}
+    for name, reason in ((request.tier, "explicit"), (request.pin, "tool_loop"), (request.scope_tier, "scope")):
+        if name in names:
+            return _Start(able, names[name], reason)
+
+    def start(name: str, reason: str, score: float | None = None) -> _Start:
+        # What the named tier cannot do, the next one up does; where none above can, the best there is.
+        above = policy.names[policy.names.index(name) :]
+        return _Start(able, next((tier for tier in able if tier.name in above), able[-1]), reason, score)
+
+    for rule in policy.rules:
+        if (named := rule(request)) is not None:
+            return start(policy.tier(named, "a rule's tier").name, "rule")
+    if not policy.classify:
+        return _Start(able, able[0], "cheapest")
+    if len(able) == 1:
+        return _Start(able, able[0], "only")
+    scored = yield Classify(request)
+    assert isinstance(scored, Scored)  # noqa: S101  the driver's promise
+    if scored.score is None:
+        return start(policy.default_tier, "default")
+    return start(policy.tier_for(scored.score).name, "classified", scored.score)
+
+
+@dataclass(frozen=True, slots=True)
+class _Weak:
+    """An answer that was not good enough, kept in case nothing better comes."""
+
+    answer: Answer
+    tier: Tier
+    rank: tuple[bool, float, int]
+    confidence: float | None
+
+
+class _Climb:
+    """From the first tier upwards until an answer is good enough, and over to other tiers where one fails."""
+
+    def __init__(self, policy: Policy, request: RouteRequest, start: _Start) -> None:
+        self.policy = policy
+        self.request = request
+        self.start = start
+        self.order = {tier.name: position for position, tier in enumerate(policy.tiers)}
+        self.untried = list(start.able)
+        self.passed_over: list[Tier] = []
+        self.weak: list[_Weak] = []
+        self.errors: list[Exception] = []
+        self.draft: str | None = None
+        # Who names a tier wants its answer as it is.
+        self.escalates = start.reason != "explicit"
+
+    def run(self) -> Flow:
+        tier: Tier | None = self.start.tier
+        while tier is not None:
+            reply = yield self._call(tier)
+            if isinstance(reply, Answer):
+                confidence, accepted = yield from self._judge(tier, reply)
+                if accepted:
+                    return self._decision(reply, tier, confidence)
+                tier = self._above(tier)
+            else:
+                assert isinstance(reply, Failure)  # noqa: S101  the driver's promise
+                tier = self._after_failure(tier, reply)
+        if self.weak:
+            best = max(self.weak, key=lambda weak: weak.rank)
+            return self._decision(best.answer, best.tier, best.confidence, degraded=True)
+        self._give_up()
+
+    def _call(self, tier: Tier) -> Call:
+        forced = tier in self.passed_over or not self.policy.failover
+        if tier in self.passed_over:
+            self.passed_over.remove(tier)
+        else:
+            self.untried.remove(tier)
+        last = not self.escalates or self._above(tier) is None
+        return Call(
+            tier,
+            _mode(self.request),
+            draft=self.draft,
+            hold=self.policy.escalation is not None and not last,
+            forced=forced,
+            last=last,
+        )
+
+    def _judge(self, tier: Tier, answer: Answer) -> Generator[Step, Reply, tuple[float | None, bool]]:
+        """Take an answer or keep it as a weak one; gives its confidence and whether it was taken."""
+        if answer.shown or not self.escalates:
+            return None, True
+        last = self._above(tier) is None
+        fault = ABORTED if answer.finish == ABORTED else fault_of(answer, self.request, self.policy.validate)
+        # A refusal by the best model there is stands: it is no reason to fall back on a weaker one's answer.
+        if last and (fault in (None, "refusal") or not self.weak):
+            return None, True
+        confidence = None
+        if fault is None:
+            if self.policy.escalation is None:
+                return None, True
+            verdict = yield Judge(self.request, tier, answer)
+            assert isinstance(verdict, Verdict)  # noqa: S101  the driver's promise
+            confidence = verdict.confidence
+            if verdict.broken or (confidence is not None and confidence >= self.policy.escalation.threshold):
+                return confidence, True
+            if self.policy.escalation.pass_draft and answer.text.strip():
+                self.draft = answer.text
+        rank = (fault is None, -1.0 if confidence is None else confidence, self.order[tier.name])
+        self.weak.append(_Weak(answer, tier, rank, confidence))
+        yield Reject(answer, fault or "low_confidence")
+        return confidence, False
+
+    def _after_failure(self, tier: Tier, failure: Failure) -> Tier | None:
+        if failure.error is not None:
+            self.errors.append(failure.error)
+            if failure.shown or failure.kind == "misconfigured" or not self.policy.failover:
+                raise failure.error
+        elif failure.shown:
+            raise self._out_of_time()
+        match failure.kind:
+            case "not_admitted":
+                self.passed_over.append(tier)
+            case "deadline":
+                if not self.weak:
+                    raise self._out_of_time()
+                return None
+            case "unavailable" | "overloaded" | "too_long" | "misconfigured":
+                pass
+            case _:
+                assert_never(failure.kind)
+        # A weak answer in hand is better than one from further down.
+        return self._above(tier) or (None if self.weak else self._below(tier) or self._passed_over())
+
+    def _above(self, tier: Tier) -> Tier | None:
+        return next((other for other in self.untried if self.order[other.name] > self.order[tier.name]), None)
+
+    def _below(self, tier: Tier) -> Tier | None:
+        return next((t for t in reversed(self.untried) if self.order[t.name] < self.order[tier.name]), None)
+
+    def _passed_over(self) -> Tier | None:
+        # Health never ejects the last tier there is: those that were not admitted are called after all.
+        return self.passed_over[-1] if self.passed_over and not self.untried else None
+
+    def _decision(self, answer: Answer, tier: Tier, confidence: float | None, *, degraded: bool = False) -> Decision:
+        return Decision(
+            answer=answer,
+            tier=tier,
+            reason=self.start.reason,
+            score=self.start.score,
+            confidence=confidence,
+            escalated=bool(self.weak),
+            degraded=degraded or self.order[tier.name] < self.order[self.start.tier.name],
+        )
+
+    def _out_of_time(self) -> DeadlineExceeded:
+        error = DeadlineExceeded(
+            f"No tier answered within deadline_s={self.policy.deadline_s}: allow more, or add a faster tier."
+        )
+        error.__cause__ = self.errors[-1] if self.errors else None
+        return error
+
+    def _give_up(self) -> NoReturn:
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        raise NoTierAnswered(f"None of the {len(self.errors)} tiers that were tried answered", self.errors)
+
+
+def _mode(request: RouteRequest) -> Mode:
+    if request.schema is not None:
+        return "structured"
+    return "tools" if request.tools else "text"

@@ -1,0 +1,90 @@
+"""The stream gate: decides when the tokens of a stream may be shown, and when to break it off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from slmroute.confidence import Calibrator, GeometricMean
+from slmroute.policy import Confidence
+from slmroute.request import RouteRequest
+from slmroute.steps import Answer, Call
+from slmroute.validate import fault_of
+
+__all__ = ["Chunk", "Gate", "Verdict"]
+
+Verdict = Literal["hold", "commit", "abort"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a streamed answer.
+
+    Attributes:
+        native: The adapter's own chunk.
+        text: The text in it.
+        logprobs: The log-probabilities of its tokens, as far as the provider gives them.
+        tool_call: Whether it holds a tool call or a part of one.
+    """
+
+    native: object = field(repr=False)
+    text: str = field(default="", repr=False)
+    logprobs: tuple[float, ...] = field(default=(), repr=False)
+    tool_call: bool = False
+
+
+class Gate:
+    """Sees the chunks of one stream in order, until it commits or aborts. Pure: the same chunks, the same verdicts.
+
+    Nothing is held where nothing could be done about it (the last tier), nor where only the wording could be doubted
+    and there is no escalation: those streams are committed at their first visible text. Tool calls, structured answers
+    and answers that must hold a tool call are held whole, so that they can be validated before anyone sees them.
+
+    Args:
+        call: The call that is being streamed.
+        request: What was asked.
+        escalation: When weak answers escalate, or None for never.
+    """
+
+    def __init__(self, call: Call, request: RouteRequest, escalation: Confidence | None) -> None:
+        self._last = call.last
+        self._whole = not call.last and (call.mode == "structured" or request.forced_tool)
+        self._escalation = escalation if call.hold else None
+        if self._escalation is not None:
+            self._whole = self._whole or self._escalation.stream == "whole" or self._escalation.judge is not None
+        self._calibrator: Calibrator = (escalation.calibrator if escalation else None) or GeometricMean()
+        self._request = request
+        self._text: list[str] = []
+        self._logprobs: list[float] = []
+
+    def feed(self, chunk: Chunk) -> Verdict:
+        """Take the next chunk and say what to do with all those seen so far.
+
+        Returns:
+            ``hold`` to wait for more, ``commit`` to show everything from now on, ``abort`` to break the stream off.
+        """
+        if self._last:
+            return "commit" if chunk.text or chunk.tool_call else "hold"
+        if chunk.tool_call:
+            self._whole = True
+        if self._whole:
+            return "hold"
+        if self._escalation is None:
+            return "commit" if chunk.text.strip() else "hold"
+        self._text.append(chunk.text)
+        self._logprobs.extend(chunk.logprobs)
+        return self._judge_beginning(self._escalation)
+
+    def _judge_beginning(self, escalation: Confidence) -> Verdict:
+        if len(self._logprobs) < escalation.first_tokens:
+            return "hold"
+        confidence = self._calibrator(self._logprobs[: escalation.first_tokens])
+        self._whole = True
+        if confidence is None:
+            return "hold"
+        if confidence < escalation.abort_below:
+            return "abort"
+        opening = Answer(text="".join(self._text))
+        if confidence >= escalation.threshold and fault_of(opening, self._request, {"refusal"}) is None:
+            return "commit"
+        return "hold"

@@ -1,0 +1,165 @@
+"""What an attempt costs: the user's own prices first, then the public lists, by provider and never by name alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from itertools import pairwise
+from typing import Final
+
+from slmroute.errors import ConfigError
+from slmroute.policy import declared_prices
+from slmroute.steps import Usage
+from slmroute.tier import Money, Tier, money
+
+__all__ = ["FREE", "UNPRICED", "PriceBook", "Priced", "token_price"]
+
+MILLION: Final = Decimal(1_000_000)
+SECONDS_PER_HOUR: Final = Decimal(3600)
+
+_LIST_NAMES: Final[Mapping[str, str]] = {
+    "anthropic": "anthropic",
+    "azure": "azure",
+    "bedrock": "aws",
+    "deepseek": "deepseek",
+    "google_genai": "google",
+    "google_vertexai": "google",
+    "groq": "groq",
+    "mistralai": "mistral",
+    "openai": "openai",
+    "xai": "x-ai",
+}
+"""The frameworks' names of providers, as the price lists call them; others are looked up as they are."""
+
+_SELF_HOSTED: Final = frozenset({"ollama", "llamacpp", "vllm", "slmroute"})
+"""Servers that anyone can run: what a call costs there only its owner knows, whatever the model is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A cost and where its price comes from.
+
+    Attributes:
+        cost: Dollars, or None when no price is known.
+        price_id: ``tier:NAME``, ``prices:KEY``, ``genai-prices:PROVIDER/MODEL``, ``free`` or ``unpriced``.
+    """
+
+    cost: Decimal | None
+    price_id: str
+
+
+UNPRICED: Final = Priced(None, "unpriced")
+FREE: Final = Priced(Decimal(0), "free")
+"""Nothing was generated or called: an in-process classifier, a cache hit, a call that failed before it began."""
+
+
+def token_price(usage: Usage, input_price: Decimal, output_price: Decimal) -> Decimal:
+    """Price tokens.
+
+    Args:
+        usage: The tokens.
+        input_price: Dollars for a million input tokens.
+        output_price: Dollars for a million output tokens.
+
+    Returns:
+        Dollars, exact.
+    """
+    return (usage.input_tokens * input_price + usage.output_tokens * output_price) / MILLION
+
+
+class PriceBook:
+    """The prices in force for one router.
+
+    Args:
+        tiers: The router's tiers. Public price lists are read at once when one of them needs one (0.2 s, the first
+            time in a process), so that no call has to wait for them.
+        prices: The user's prices beside those on the tiers: ``{"openai:gpt-4.1": ("2", "8")}``, dollars for a million
+            input and output tokens, by ``"provider:model"`` or by a tier's name.
+
+    Raises:
+        ConfigError: A price is not an amount, or tiers are not cheapest first by their list prices.
+    """
+
+    def __init__(self, tiers: Sequence[Tier], prices: Mapping[str, tuple[Money, Money]] | None = None) -> None:
+        self._own = {key: _pair(key, pair) for key, pair in (prices or {}).items()}
+        self._check_order(tiers)
+
+    @cached_property
+    def version(self) -> str:
+        """The list of prices that the records refer to: the public list's version and a hash of the user's prices."""
+        from importlib.metadata import version
+
+        own = hashlib.sha256(repr(sorted(self._own.items())).encode()).hexdigest()[:8] if self._own else "none"
+        return f"genai-prices {version('genai-prices')}, own {own}"
+
+    def price(
+        self, tier: Tier, usage: Usage | None, *, provider: str | None, model: str | None, seconds: float = 0.0
+    ) -> Priced:
+        """Price one attempt.
+
+        Args:
+            tier: The tier that was called, or that the baseline imagines called.
+            usage: Its tokens; None when nothing was generated.
+            provider: Who served it, as the framework names it; by default the one in the tier's model string.
+            model: The model's name as the provider reports it; by default the one in the tier's model string.
+            seconds: How long the machine was busy with it, for tiers priced by the hour.
+        """
+        if usage is None or usage.source == "cached":
+            return FREE
+        named_provider, _, named_model = (tier.spec or ":").partition(":")
+        provider, model = provider or named_provider, model or named_model
+        if tier.input_price is not None or tier.hour_price is not None:
+            return Priced(_declared(tier, usage, seconds), f"tier:{tier.name}")
+        for key in (tier.name, f"{provider}:{model}", f"{named_provider}:{named_model}"):
+            if key in self._own:
+                return Priced(token_price(usage, *self._own[key]), f"prices:{key}")
+        if tier.local or not provider or provider in _SELF_HOSTED:
+            return UNPRICED
+        return _list_price(usage, provider, model)
+
+    def _check_order(self, tiers: Sequence[Tier]) -> None:
+        sample = Usage(input_tokens=3_000, output_tokens=1_000)
+        listed = [(tier, self.price(tier, sample, provider=None, model=None).cost) for tier in tiers if tier.spec]
+        priced = [(tier, cost) for tier, cost in listed if cost is not None and tier.hour_price is None]
+        for (low, low_cost), (high, high_cost) in pairwise(priced):
+            if high_cost < low_cost:
+                raise ConfigError(
+                    f"tiers= must be cheapest first, but {high.name!r} ({high.model}) costs less than {low.name!r} "
+                    f"({low.model}), which stands before it: swap them, or set input_price= and output_price=."
+                )
+
+
+def _pair(key: str, pair: tuple[Money, Money]) -> tuple[Decimal, Decimal]:
+    try:
+        input_price, output_price = pair
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f'prices[{key!r}]={pair!r} must be two amounts, dollars for a million input and output tokens: ("2", "8").'
+        ) from None
+    return money(input_price, f"prices[{key!r}][0]"), money(output_price, f"prices[{key!r}][1]")
+
+
+def _declared(tier: Tier, usage: Usage, seconds: float) -> Decimal:
+    tokens = Decimal(0) if tier.input_price is None else token_price(usage, *declared_prices(tier))
+    hourly = Decimal(str(tier.hour_price or 0))
+    return tokens + hourly * Decimal(str(round(seconds, 6))) / SECONDS_PER_HOUR
+
+
+def _list_price(usage: Usage, provider: str, model: str) -> Priced:
+    from genai_prices import Usage as ListUsage
+    from genai_prices import calc_price
+
+    tokens = ListUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cached_tokens or None,
+        cache_write_tokens=usage.cache_write_tokens or None,
+    )
+    try:
+        found = calc_price(tokens, model_ref=model, provider_id=_LIST_NAMES.get(provider, provider))
+    except (LookupError, ValueError):  # not in the lists, or usage that contradicts itself
+        return UNPRICED
+    return Priced(found.total_price, f"genai-prices:{found.provider.id}/{found.model.id}")

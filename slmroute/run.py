@@ -1,0 +1,321 @@
+"""One call in progress: what has been done so far, and the record that comes of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from types import TracebackType
+from typing import Self
+
+from slmroute.context import current_context
+from slmroute.draft import with_draft
+from slmroute.engine import Engine
+from slmroute.flow import route
+from slmroute.price import FREE, Priced
+from slmroute.record import AttemptRecord, Role, RouteRecord, Status
+from slmroute.request import RouteRequest, estimate_tokens
+from slmroute.steps import Answer, Call, Decision, Failure, Reject, Reply, Step, Usage
+from slmroute.tier import Tier
+
+__all__ = ["Attempt", "Run"]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt while it lasts, and its measures afterwards."""
+
+    name: str
+    started: float
+    tier: Tier | None = None
+    role: Role = "failed"
+    provider: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    priced: Priced = FREE
+    confidence: float | None = None
+    fault: str | None = None
+    first_token: float | None = None
+    ended: float | None = None
+    error: str | None = None
+    answer: Answer | None = field(default=None, repr=False)
+    shown: bool = False
+    aborted: bool = False
+    text: list[str] = field(default_factory=list[str], repr=False)
+    held: list[object] = field(default_factory=list[object], repr=False)
+    draft_tokens: int = 0
+
+    def record(self) -> AttemptRecord:
+        """Freeze it."""
+        ended = self.started if self.ended is None else self.ended
+        return AttemptRecord(
+            role=self.role,
+            tier=self.name,
+            provider=self.provider,
+            model=self.model,
+            usage=self.usage,
+            price_id=self.priced.price_id,
+            cost=self.priced.cost,
+            dry_run=self.tier is not None and self.tier.dry_run,
+            confidence=self.confidence,
+            fault=self.fault,
+            ttft_ms=None if self.first_token is None else (self.first_token - self.started) * 1000,
+            total_ms=(ended - self.started) * 1000,
+            error=self.error,
+        )
+
+
+class Run(AbstractContextManager["Run"]):
+    """Drives the flow of one call and keeps its books. Leaving the context settles the record, whatever happened.
+
+    Args:
+        engine: The router's engine.
+        request: The call.
+        tiers: The policy's tiers with what the adapter has found out about them.
+    """
+
+    def __init__(self, engine: Engine, request: RouteRequest, tiers: Sequence[Tier] | None = None) -> None:
+        self.engine = engine
+        self.policy = engine.policy
+        self.request = request
+        self.context = current_context()
+        self.attempts: list[Attempt] = []
+        self.events: list[str] = []
+        self.record: RouteRecord | None = None
+        self.decision: Decision | None = None
+        self.score: float | None = None
+        self._flow = route(engine.policy, request, tiers)
+        self._last_tier = engine.policy.tiers[-1]
+        self._open: Attempt | None = None
+        self._started_at = engine.clock.now()
+        self._started = engine.clock.monotonic()
+        self._first_shown: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._flow.close()
+        if self._open is not None:
+            self._break_off(self._open, error)
+        self._settle(error)
+
+    def advance(self, reply: Reply = None) -> Step | None:
+        """Send what came of the last step; gives the next one for a driver, or None when there is a decision."""
+        try:
+            step = self._flow.send(reply)
+            while isinstance(step, Reject):
+                self.attempt_of(step.answer).fault = step.fault
+                step = self._flow.send(None)
+        except StopIteration as stop:
+            self.decision = stop.value
+            return None
+        return step
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the deadline, negative when it has passed; None without one."""
+        if self.policy.deadline_s is None:
+            return None
+        return self._started + self.policy.deadline_s - self.engine.clock.monotonic()
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the deadline has passed."""
+        remaining = self.remaining_s
+        return remaining is not None and remaining <= 0
+
+    def begin(self, call: Call) -> Attempt | Failure:
+        """Open an attempt at a tier, or say why it is not to be called now."""
+        if self.out_of_time:
+            return Failure("deadline")
+        breaker = self.engine.breakers[call.tier.name]
+        if not call.forced and not breaker.admit(self.engine.clock.monotonic()):
+            self.events.append(f"breaker_open:{call.tier.name}")
+            return Failure("not_admitted")
+        provider, _, model = (call.tier.spec or "").partition(":")
+        attempt = Attempt(
+            call.tier.name,
+            self.engine.clock.monotonic(),
+            call.tier,
+            provider=provider or None,
+            model=model or None,
+            draft_tokens=estimate_tokens(with_draft("", call.draft)) if call.draft else 0,
+        )
+        self.attempts.append(attempt)
+        self._open = attempt
+        return attempt
+
+    def saw_chunk(self, attempt: Attempt, text: str) -> None:
+        """Note a chunk of a stream: the first one for its time, all for what must be estimated if it breaks off."""
+        if attempt.first_token is None and text:
+            attempt.first_token = self.engine.clock.monotonic()
+        attempt.text.append(text)
+
+    def show(self, attempt: Attempt) -> None:
+        """Note that the caller sees this attempt's answer from now on."""
+        attempt.shown = True
+        if self._first_shown is None:
+            self._first_shown = self.engine.clock.monotonic()
+
+    def answered(self, attempt: Attempt, answer: Answer) -> Answer:
+        """Close an attempt with its answer; gives the answer with its usage estimated where it was not reported."""
+        if answer.usage is None:
+            answer = replace(answer, usage=self._estimate(answer.text))
+        if attempt.shown:
+            answer = replace(answer, shown=True)
+        self._close(attempt)
+        attempt.answer = answer
+        attempt.usage = answer.usage
+        attempt.role = "draft"
+        attempt.provider = answer.provider or attempt.provider
+        attempt.model = answer.model or attempt.model
+        self.engine.breakers[attempt.name].success()
+        return answer
+
+    def failed(self, attempt: Attempt, error: Exception) -> Failure:
+        """Close an attempt with an error of its tier's client.
+
+        Raises:
+            Exception: That error, when it is the user's own.
+        """
+        assert attempt.tier is not None  # noqa: S101  attempts that ``begin`` opened have one
+        failure = self.engine.failure(attempt.tier, error)
+        if failure is None:
+            raise error
+        self._fail(attempt, type(error).__name__)
+        self.events.append(f"{failure.kind}:{attempt.name}")
+        return replace(failure, shown=attempt.shown)
+
+    def cut(self, attempt: Attempt) -> Failure:
+        """Close an attempt that the deadline cut."""
+        self._fail(attempt, "DeadlineExceeded")
+        self.engine.breakers[attempt.name].release()
+        self.events.append(f"deadline:{attempt.name}")
+        return Failure("deadline", shown=attempt.shown)
+
+    def note(self, attempt: Attempt) -> None:
+        """Add an attempt that is no tier's: a classifier's or a judge's."""
+        attempt.ended = self.engine.clock.monotonic()
+        self.attempts.append(attempt)
+
+    def unshown(self) -> Attempt | None:
+        """Give the attempt whose answer was decided on, when it was held so far and is to be shown now."""
+        if self.decision is None or self.decision.answer.shown:
+            return None
+        attempt = self.attempt_of(self.decision.answer)
+        self.show(attempt)
+        return attempt
+
+    def _close(self, attempt: Attempt) -> None:
+        attempt.ended = self.engine.clock.monotonic()
+        self._open = None
+
+    def _fail(self, attempt: Attempt, error: str) -> None:
+        self._close(attempt)
+        attempt.error = error
+        if attempt.first_token is not None:  # what came before it broke off is paid for
+            attempt.usage = self._estimate("".join(attempt.text))
+
+    def _break_off(self, attempt: Attempt, error: BaseException | None) -> None:
+        """Close an attempt that was still running when the call was given up or the user's own error passed through."""
+        given_up = not isinstance(error, Exception)
+        self._fail(attempt, type(error).__name__ if error is not None else "Closed")
+        if given_up and attempt.usage is None:
+            attempt.usage = self._estimate("")  # the prompt has been sent, and the provider counts it
+        self.engine.breakers[attempt.name].release()
+
+    def _estimate(self, text: str) -> Usage:
+        return Usage(self.request.tokens, estimate_tokens(text), source="estimated")
+
+    def _settle(self, error: BaseException | None) -> None:
+        if self.record is not None:
+            return
+        for attempt in self.attempts:
+            if attempt.tier is not None:
+                attempt.priced = self._price(attempt.tier, attempt)
+        final = self._final()
+        if final is not None:
+            final.role = "final"
+        costs = [attempt.priced.cost for attempt in self.attempts]
+        cost = None if None in costs else sum((c for c in costs if c is not None), Decimal(0))
+        baseline = Decimal(0) if final is None else self._baseline(final)
+        gain = None if cost is None or baseline is None else baseline - cost
+        projected = self._last_tier.dry_run
+        now = self.engine.clock.monotonic()
+        decision = self.decision
+        self.record = RouteRecord(
+            call_id=uuid.uuid4().hex,
+            started_at=self._started_at,
+            status=self._status(error, final),
+            key=self.request.key,
+            tags=self.request.tags,
+            tier=final.name if final else None,
+            model=final.model if final else None,
+            reason=decision.reason if decision else None,
+            score=self.score,
+            confidence=decision.confidence if decision else None,
+            escalated=decision.escalated if decision else any(attempt.fault for attempt in self.attempts),
+            degraded=decision.degraded if decision else False,
+            classifier_version=self.engine.classifier_version,
+            calibrator_version=self.engine.calibrator.version if self.policy.escalation else None,
+            events=tuple(self.events),
+            attempts=tuple(attempt.record() for attempt in self.attempts),
+            cost=cost,
+            baseline=baseline,
+            saved=None if projected else gain,
+            projected=gain if projected else None,
+            price_version=self.engine.prices.version,
+            ttft_ms=None if self._first_shown is None else (self._first_shown - self._started) * 1000,
+            total_ms=(now - self._started) * 1000,
+            error=type(error).__name__ if error is not None and not isinstance(error, GeneratorExit) else None,
+        )
+        self._remember_scope()
+        self.engine.publish(self.record)
+
+    def _final(self) -> Attempt | None:
+        """The attempt whose answer the caller got, or had begun to get."""
+        if self.decision is not None:
+            return self.attempt_of(self.decision.answer)
+        return next((attempt for attempt in self.attempts if attempt.shown), None)
+
+    def _status(self, error: BaseException | None, final: Attempt | None) -> Status:
+        if error is None and self.decision is not None:
+            return "ok"
+        if isinstance(error, Exception):
+            return "partial" if final is not None else "error"
+        return "cancelled"
+
+    def _price(self, tier: Tier, attempt: Attempt) -> Priced:
+        seconds = 0.0 if attempt.ended is None else attempt.ended - attempt.started
+        return self.engine.prices.price(
+            tier, attempt.usage, provider=attempt.provider, model=attempt.model, seconds=seconds
+        )
+
+    def _baseline(self, final: Attempt) -> Decimal | None:
+        """What the same call would have cost at the last tier, without the draft that it may have been shown."""
+        usage = final.usage
+        if usage is None or usage.source == "cached":
+            return final.priced.cost
+        if final.name == self._last_tier.name:
+            if not final.draft_tokens:
+                return final.priced.cost
+            prompt = max(usage.input_tokens - final.draft_tokens, 0)
+            usage = replace(usage, input_tokens=prompt, cached_tokens=min(usage.cached_tokens, prompt))
+            return self._price(self._last_tier, replace(final, usage=usage)).cost
+        # What one provider cached or reasoned tells nothing about what the last tier would have.
+        usage = Usage(usage.input_tokens, usage.output_tokens, source=usage.source)
+        return self.engine.prices.price(self._last_tier, usage, provider=None, model=None).cost
+
+    def attempt_of(self, answer: Answer) -> Attempt:
+        """Find the attempt that gave an answer."""
+        return next(attempt for attempt in self.attempts if attempt.answer is answer)
+
+    def _remember_scope(self) -> None:
+        decision = self.decision
+        if self.context.scope is not None and decision and not decision.degraded and decision.reason != "explicit":
+            self.context.decided[self.engine.number] = decision.tier.name

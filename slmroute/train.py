@@ -1,0 +1,176 @@
+"""Fitting the embedded classifier's weights: what ``slmroute train embedded`` runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slmroute.classify.embedded import EmbeddedClassifier
+from slmroute.classify.linear import LinearWeights
+from slmroute.classify.platt import Platt
+from slmroute.classify.training.left_out import Figures, Split, figures_of, left_out_scores, threshold_for
+from slmroute.classify.training.logistic import Linear, fit_linear, matrices_of
+from slmroute.classify.training.rows import LabelledPrompt, family_of, read_prompts
+from slmroute.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["TrainingReport", "train_embedded"]
+
+SPLITS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What was fitted, and how it does on families of sources that were left out.
+
+    Attributes:
+        version: The weights' name.
+        threshold: The threshold they ship with.
+        out: The file they were written to.
+        bytes: The file's size.
+        prompts: How many prompts were fitted on, templates filled.
+        complex: How many of them are complex.
+        families: How many families of sources they come from.
+        judged: How many prompts the figures are taken on: those not written for this project, where there are any.
+        figures: One entry for each way of leaving families out; empty without ``holdout``.
+        categories: Share judged right at the threshold 0.5 when left out, and the number of prompts, by category.
+    """
+
+    version: str
+    threshold: float
+    out: str
+    bytes: int
+    prompts: int
+    complex: int
+    families: int
+    judged: int
+    figures: tuple[Figures, ...]
+    categories: dict[str, tuple[float, int]]
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the report as plain data."""
+        return {**asdict(self), "mean": self.mean()}
+
+    def mean(self) -> dict[str, float | None]:
+        """Give the mean of each figure over the splits."""
+        means: dict[str, float | None] = {}
+        for field in fields(Figures):
+            values: list[float | None] = [getattr(one, field.name) for one in self.figures]
+            known = [value for value in values if value is not None]
+            means[field.name] = sum(known) / len(known) if known else None
+        return means
+
+    def __str__(self) -> str:
+        """Give the report as text."""
+        lines = [
+            f"{self.version}: {self.prompts} prompts ({self.complex} complex) of {self.families} families of sources, "
+            f"threshold {self.threshold:.3f}, {self.bytes / 1e6:.2f} MB in {self.out}"
+        ]
+        if not self.figures:
+            return lines[0]
+        lines.append(f"On families left out ({self.judged} prompts), {len(self.figures)} splits and their mean:")
+        for field in fields(Figures):
+            values = [shown(getattr(one, field.name)) for one in self.figures]
+            lines.append(f"  {LABELS[field.name]:<52} {'  '.join(values)}   {shown(self.mean()[field.name])}")
+        lines.append("Right at 0.5 when left out, by category:")
+        for category, (right, count) in sorted(self.categories.items()):
+            lines.append(f"  {category:<28} {right:5.0%} of {count}")
+        return "\n".join(lines)
+
+
+LABELS = {
+    "auc": "AUC",
+    "auc_long": "AUC within long prompts (1,200 characters or more)",
+    "auc_short": "AUC within short prompts (250 characters or fewer)",
+    "kept_local": "simple kept local when 95% of complex go up",
+    "went_up": "complex going up at a threshold of other families",
+    "kept_at_threshold": "simple kept local at that threshold",
+    "ece": "expected calibration error",
+}
+
+
+def shown(value: float | None) -> str:
+    """Write a figure with three digits, or a dash."""
+    return "    -" if value is None else f"{value:.3f}"
+
+
+def train_embedded(data: Sequence[Path], out: Path, *, seed: int = 0, holdout: bool = True) -> TrainingReport:
+    """Fit the embedded classifier and write its weights.
+
+    Two logistic regressions, one on the prompt's structure and one on the instruction's character n-grams, are averaged
+    and calibrated (Platt) on the scores of prompts whose family of sources was left out. The same data and seed give
+    the same file, bit for bit.
+
+    Args:
+        data: JSONL files, a row for each prompt: ``prompt``, ``tier`` (``simple`` or ``complex``), ``source`` (as
+            ``owner/repository:part``), optionally ``category``.
+        out: The weights file to write; ``EmbeddedClassifier(out)`` reads it.
+        seed: How templates are filled and families are dealt into folds.
+        holdout: Whether to leave families out in three different ways and report figures. Without it one way is used
+            to calibrate and nothing is reported.
+
+    Returns:
+        The report; print it, or take ``to_dict()``.
+
+    Raises:
+        ConfigError: A row is wrong (the message names file and line), or the data are too few to leave any source out.
+        MissingExtra: scikit-learn is not installed.
+    """
+    import numpy as np
+
+    prompts = read_prompts(data, seed=seed)
+    labels = np.array([prompt.complex for prompt in prompts])
+    if labels.all() or not labels.any():
+        raise ConfigError("--data holds prompts of one tier only; give prompts of both, simple and complex.")
+    matrices = matrices_of([prompt.text for prompt in prompts])
+    splits = [left_out_scores(prompts, matrices, labels, seed + one) for one in range(SPLITS if holdout else 1)]
+    weights = calibrated(fit_linear(matrices, labels), splits, labels)
+    saved = EmbeddedClassifier.of(weights).save(out)
+    own = np.array([prompt.own for prompt in prompts])
+    counted = ~own if labels[~own].any() and (~labels[~own]).any() else np.ones(len(prompts), dtype=bool)
+    lengths = np.array([len(prompt.text) for prompt in prompts])
+    return TrainingReport(
+        version=weights.version,
+        threshold=weights.threshold,
+        out=str(out),
+        bytes=saved.stat().st_size,
+        prompts=len(prompts),
+        complex=int(labels.sum()),
+        families=len({family_of(prompt.source) for prompt in prompts}),
+        judged=int(counted.sum()),
+        figures=tuple(figures_of(split, labels, lengths, counted) for split in splits) if holdout else (),
+        categories=right_by_category(prompts, splits, labels) if holdout else {},
+    )
+
+
+def calibrated(linear: Linear, splits: Sequence[Split], labels: NDArray[np.bool_]) -> LinearWeights:
+    """Fold Platt's slope and intercept into the weights, and choose the threshold."""
+    import numpy as np
+
+    logits = np.concatenate([split.logits for split in splits])
+    truths = np.tile(labels, len(splits))
+    platt = Platt.fit(logits.tolist(), truths.tolist())
+    return LinearWeights(
+        dense=(linear.dense * platt.slope).astype(np.float32),
+        hashed=(linear.hashed * platt.slope).astype(np.float16),
+        bias=linear.bias * platt.slope + platt.intercept,
+        threshold=platt(threshold_for(logits, truths)),
+    )
+
+
+def right_by_category(
+    prompts: Sequence[LabelledPrompt], splits: Sequence[Split], labels: NDArray[np.bool_]
+) -> dict[str, tuple[float, int]]:
+    """Count how many left-out prompts fall on the right side of even odds, over all splits."""
+    right, seen = Counter[str](), Counter[str]()
+    for split in splits:
+        for prompt, logit, label in zip(prompts, split.logits, labels, strict=True):
+            seen[prompt.category] += 1
+            right[prompt.category] += bool((logit > 0) == label)
+    return {category: (right[category] / count, count // len(splits)) for category, count in seen.items()}

@@ -1,0 +1,127 @@
+"""Answers that are wrong on their face, told without asking any model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final, cast
+
+from slmroute.errors import ConfigError
+from slmroute.request import RouteRequest, ToolSpec
+from slmroute.steps import Answer, ToolCall
+
+__all__ = ["FAULTS", "checks_of", "fault_of"]
+
+FAULTS: Final = frozenset({"bad_json", "empty", "no_tool_call", "refusal", "tool_arguments", "unknown_tool"})
+"""Every fault there is: ``validate=`` takes True for all, False for none, or a set of them."""
+
+_I_CANNOT = r"i\s?(?:can't|cannot|can\s+not|am\s+(?:unable|not\s+able)|'m\s+(?:unable|not\s+able)|don't\s+have|won't)\b"
+_REFUSAL = re.compile(
+    rf"""^\W*(?:
+        (?:(?:i'm|i\s+am)\s+(?:\w+\s+)?sorry|i\s+apologi[sz]e|sorry|unfortunately)\b[^.!?\n]{{0,40}}?\b{_I_CANNOT}
+      | as\s+an?\s+(?:ai|artificial|(?:large\s+)?language\s+model)\b[^.!?\n]{{0,60}}?\b(?:{_I_CANNOT}|i\s+do\s+not)
+      | {_I_CANNOT}\s+(?:to\s+)?(?:help|assist|answer|provide|do|fulfil|comply|process|access|complete|generate)\b
+      | es\s+tut\s+mir\s+leid[^.!?\n]{{0,40}}?\bich\s+(?:kann|darf)\b
+      | (?:je\s+suis\s+)?d\u00e9sol\u00e9e?[^.!?\n]{{0,40}}?\bje\s+ne\s+(?:peux|puis)\b
+      | lo\s+siento[^.!?\n]{{0,40}}?\bno\s+puedo\b
+      | mi\s+dispiace[^.!?\n]{{0,40}}?\bnon\s+posso\b
+      | desculpe[^.!?\n]{{0,40}}?\bn\u00e3o\s+posso\b
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_OPENING = 200
+"""Refusals open an answer; how long it goes on does not matter."""
+
+_JSON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+    "null": (type(None),),
+}
+
+
+def checks_of(setting: bool | AbstractSet[str]) -> frozenset[str]:
+    """Read ``validate=``.
+
+    Args:
+        setting: True for all faults, False for none, or their names.
+
+    Raises:
+        ConfigError: A name is not one of ``FAULTS``.
+    """
+    if isinstance(setting, bool):
+        return FAULTS if setting else frozenset()
+    if unknown := frozenset(setting) - FAULTS:
+        raise ConfigError(f"validate={sorted(unknown)} unknown; there are {', '.join(sorted(FAULTS))}.")
+    return frozenset(setting)
+
+
+def fault_of(answer: Answer, request: RouteRequest, checks: AbstractSet[str]) -> str | None:
+    """Tell what is wrong with an answer on its face.
+
+    Args:
+        answer: The answer, complete.
+        request: What was asked, with its tools and schema.
+        checks: Which faults count.
+
+    Returns:
+        The first fault found, a name out of ``FAULTS``, or None. What a provider's content filter withheld is none:
+        no other tier is asked to say what one was kept from saying.
+    """
+    if answer.finish == "content_filter":
+        return None
+    return next((fault for fault in _faults(answer, request) if fault in checks), None)
+
+
+def _faults(answer: Answer, request: RouteRequest) -> list[str]:
+    if answer.tool_calls:
+        return [fault for call in answer.tool_calls if (fault := _tool_fault(call, request.tools)) is not None]
+    if request.schema is not None:
+        return [] if _parses(answer) else ["bad_json"]
+    if not answer.text.strip():
+        return ["empty"]
+    faults = ["refusal"] if _REFUSAL.match(answer.text[:_OPENING].replace("\u2019", "'")) else []
+    return [*faults, "no_tool_call"] if request.forced_tool else faults
+
+
+def _parses(answer: Answer) -> bool:
+    if answer.parsed is not None:
+        return answer.parsed
+    try:
+        json.loads(answer.text)
+    except ValueError:
+        return False
+    return True
+
+
+def _tool_fault(call: ToolCall, tools: tuple[ToolSpec, ...]) -> str | None:
+    spec = next((tool for tool in tools if tool.name == call.name), None)
+    if spec is None:
+        return "unknown_tool"
+    if call.arguments is None or not _fits(call.arguments, spec.parameters or {}):
+        return "tool_arguments"
+    return None
+
+
+def _fits(arguments: Mapping[str, object], schema: Mapping[str, object]) -> bool:
+    """Whether the required arguments are there and each is of its declared type."""
+    required = cast("list[str]", schema.get("required") or [])
+    properties = cast("Mapping[str, Mapping[str, object]]", schema.get("properties") or {})
+    if any(name not in arguments for name in required):
+        return False
+    return all(_is_of(value, properties[name].get("type")) for name, value in arguments.items() if name in properties)
+
+
+def _is_of(value: object, kind: object) -> bool:
+    kinds = cast("list[object]", kind) if isinstance(kind, list) else [kind]
+    known = [_JSON_TYPES[name] for name in kinds if isinstance(name, str) and name in _JSON_TYPES]
+    if not known:
+        return True
+    if isinstance(value, bool):
+        return (bool,) in known
+    return any(isinstance(value, types) for types in known)
