@@ -105,7 +105,7 @@ class TierModels:
 
     def dialect(self, tier: Tier) -> Dialect:
         """Give the dialect of a tier's model."""
-        return _DIALECTS.get(chat_model(self.model(tier))._llm_type, _UNKNOWN)  # noqa: SLF001
+        return _DIALECTS.get(llm_type(chat_model(self.model(tier))), _UNKNOWN)
 
     def provider(self, tier: Tier) -> str | None:
         """Give the provider of a tier, for prices and records."""
@@ -141,6 +141,11 @@ def chat_model(model: BaseChatModel | RunnableBinding[Any, Any]) -> BaseChatMode
     return model
 
 
+def llm_type(model: BaseChatModel) -> str:
+    """Give the name of a chat model's class that LangChain traces it by."""
+    return model._llm_type  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  there is no public way
+
+
 def bound_kwargs(model: BaseChatModel | RunnableBinding[Any, Any]) -> dict[str, Any]:
     """Give the arguments bound to a chat model, those bound last first."""
     kwargs: dict[str, Any] = {}
@@ -155,7 +160,7 @@ def call_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, An
 
     ChatOllama takes sampling options only inside ``options``, which then replace its own: they are merged.
     """
-    if model._llm_type != "chat-ollama":  # noqa: SLF001
+    if llm_type(model) != "chat-ollama":
         return dict(kwargs)
     names = ("temperature", "top_p", "top_k", "seed", "num_ctx", "num_predict", "max_tokens", "repeat_penalty")
     wanted = {_OLLAMA_OPTIONS.get(name, name): kwargs[name] for name in names if kwargs.get(name) is not None}
@@ -166,7 +171,8 @@ def call_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, An
     fields += ("repeat_last_n", "repeat_penalty", "temperature", "seed", "stop", "tfs_z", "top_k", "top_p")
     own = {name: getattr(model, name) for name in fields if getattr(model, name, None) is not None}
     stop = rest.get("stop")
-    options = {**own, **(rest.get("options") or {}), **wanted, **({"stop": stop} if stop else {})}
+    given = cast("Mapping[str, Any]", rest.get("options") or {})
+    options = {**own, **given, **wanted, **({"stop": stop} if stop else {})}
     return {**rest, "options": options}
 
 
@@ -174,11 +180,14 @@ def _checked(tier: Tier) -> BaseChatModel | RunnableBinding[Any, Any]:
     model = tier.model
     if isinstance(model, BaseChatModel):
         return model
-    if isinstance(model, RunnableBinding) and isinstance(chat_model(cast("Any", model)), BaseChatModel):
-        return cast("RunnableBinding[Any, Any]", model)
+    if isinstance(model, RunnableBinding):
+        binding = cast("RunnableBinding[Any, Any]", model)
+        inner = cast("object", chat_model(binding))
+        if isinstance(inner, BaseChatModel):
+            return binding
     raise ConfigError(
-        f"Tier({tier.name!r}): model= is a {type(model).__name__}, which is no LangChain chat model. Give a chat model, "
-        "for example ChatOllama(model='phi3:mini'), or a string such as 'ollama:phi3:mini'."
+        f"Tier({tier.name!r}): model= is a {type(tier.model).__name__}, which is no LangChain chat model. Give a chat "
+        "model, for example ChatOllama(model='phi3:mini'), or a string such as 'ollama:phi3:mini'."
     )
 
 
@@ -193,7 +202,7 @@ def _build(tier: Tier, standard: Mapping[str, Any]) -> BaseChatModel:
     spec = cast("str", tier.spec)
     provider, _, name = spec.partition(":")
     given = {key: value for key, value in standard.items() if value is not None}
-    own = dict(tier.model_args or {})
+    own: dict[str, Any] = dict(tier.model_args or {})
     if tier.dry_run:
         return DryRunChatModel(model=spec, **own)
     match provider:

@@ -55,8 +55,8 @@ class EmbeddedClassifier:
     def __init__(self, weights: Path | str | None = None) -> None:
         if weights is not None and not Path(weights).is_file():
             raise ConfigError(
-                f"EmbeddedClassifier(weights={os.fspath(weights)!r}) is not a file: leave weights= out for the weights that ship, "
-                "or fit your own with: slmroute train embedded --data PROMPTS.jsonl --out PATH"
+                f"EmbeddedClassifier(weights={os.fspath(weights)!r}) is not a file: leave weights= out for the "
+                "weights that ship, or fit your own with: slmroute train embedded --data PROMPTS.jsonl --out PATH"
             )
         self._path = None if weights is None else Path(weights)
         self._weights: LinearWeights | None = None

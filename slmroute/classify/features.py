@@ -1,4 +1,4 @@
-"""What the embedded classifier sees of a prompt: structure as a dense vector, the instruction's spelling as hashed n-grams.
+"""What the embedded classifier sees of a prompt: structure as a vector, the instruction's spelling as hashed n-grams.
 
 Both are linear in the weights, so a score is a handful of sums. How long the payload is, is not among the features;
 only that there is one, and of what kind.
@@ -46,7 +46,9 @@ CHOICE = re.compile(
     r"[\w-]+(?:, ?[\w-]+(?: [\w-]+)?){1,12},? (?:or|oder|ou|o|of|или|lub|e|und|and|y) [\w-]+|\w+ ?/ ?\w+ ?/ ?\w+|[\w]+(?:、[\w]+){1,10}"
 )
 SHORT_QUOTE = re.compile(r"[\"“”«»「」'‘’][^\"“”«»「」\n]{2,60}[\"“”«»「」'’]")
-MANY_PARTS = re.compile(r"(?im)(?:^|\n)\W{0,4}(?:document|doc|passage|source|chapter|section|exhibit|part|paper|article|chunk|meeting|dokument|quelle)\s*\[?#?(?:\d+|[A-D])\b")
+MANY_PARTS = re.compile(
+    r"(?im)(?:^|\n)\W{0,4}(?:document|doc|passage|source|chapter|section|exhibit|part|paper|article|chunk|meeting|dokument|quelle)\s*\[?#?(?:\d+|[A-D])\b"
+)
 
 
 def prompt_features(text: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

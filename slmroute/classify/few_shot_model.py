@@ -34,7 +34,8 @@ class FewShotModel:
     Args:
         name: The model's name on the server.
         address: The server.
-        neutral: The messages of a warm-up: they load the model and have the server evaluate what all prompts begin with.
+        neutral: The messages of a warm-up: they load the model and have the server evaluate what all prompts begin
+            with.
         timeout_s: Seconds that a request may take, waiting for a warm-up included.
         warm_up_timeout_s: Seconds that a warm-up may take.
         num_ctx: The context in tokens, sent with every request.
@@ -135,8 +136,10 @@ class FewShotModel:
 
     @contextmanager
     def _errors(self, *, patient: bool = False) -> Generator[None]:
-        """Turn what can go wrong into ours. Nothing that a model or a stranger's server wrote goes along, not as the
-        cause either: it may quote the prompt."""
+        """Turn what can go wrong into ours.
+
+        Nothing that a model or a stranger's server wrote goes along, not as the cause either: it may quote the prompt.
+        """
         import httpx
         import ollama
 

@@ -38,8 +38,8 @@ class Example:
 
 
 INSTRUCTION = (
-    "Sort each task by how hard it is. simple: one small step, such as to classify, extract, translate a phrase, find a "
-    "fact in a given text, or sum it up, however long the text is. complex: reasoning in several steps, proof, "
+    "Sort each task by how hard it is. simple: one small step, such as to classify, extract, translate a phrase, "
+    "find a fact in a given text, or sum it up, however long the text is. complex: reasoning in several steps, proof, "
     "calculation, code, planning, judgement or original writing, however short the request is. Answer with one word: "
     "simple or complex."
 )
@@ -111,8 +111,9 @@ class FewShotPrompt:
 def as_data(text: str, max_bytes: int) -> str:
     """Write a text as the data of a prompt: bounded, between marks that it cannot close, and without control words.
 
-    Chat templates are filled in by the server and read again for control tokens (``<|im_start|>``, ``</s>``, ``[INST]``),
-    wherever they came from. Their brackets are swapped for others that look like them, so nothing is lost to the reader.
+    Chat templates are filled in by the server and read again for control tokens (``<|im_start|>``, ``</s>``,
+    ``[INST]``), wherever they came from. Their brackets are swapped for others that look like them, so nothing is lost
+    to the reader.
 
     Args:
         text: Any text.

@@ -12,7 +12,7 @@ __all__ = ["CONCEPTS_VERSION", "Words", "concept_names", "words_of"]
 
 WORD = re.compile(r"[^\W\d_](?:[\w+#]|['’\-;](?=\w))*|\d[\d.,]*")
 UNSPACED = re.compile(r"[\u0900-\u0dff\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
-"""Scripts whose entries match anywhere: no spaces between words, endings glued on, or vowel signs that end a ``\\w+``."""
+"""Scripts whose entries match anywhere: no spaces between words, endings glued on, vowel signs that end a ``\\w+``."""
 
 LONGEST_UNSPACED = 9
 CONCEPTS_VERSION = 1

@@ -28,7 +28,9 @@ BUCKETS = 1 << HASH_BITS
 @cache
 def features_digest() -> str:
     """Give a digest of the features' layout; weights fitted for another layout are refused."""
-    return sha256("\n".join((*feature_names(), lexicon_digest(), str(NGRAM_VERSION), str(HASH_BITS))).encode()).hexdigest()[:12]
+    return sha256(
+        "\n".join((*feature_names(), lexicon_digest(), str(NGRAM_VERSION), str(HASH_BITS))).encode()
+    ).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,11 +112,14 @@ class LinearWeights:
                 dense = np.asarray(arrays["dense"], dtype=np.float32)
                 hashed = np.asarray(arrays["hashed"], dtype=np.float16)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ConfigError(f"EmbeddedClassifier(weights={str(path)!r}) is not a weights file ({error}); {remedy}") from error
+            raise ConfigError(
+                f"EmbeddedClassifier(weights={str(path)!r}) is not a weights file ({error}); {remedy}"
+            ) from error
         fits = meta.get("format") == FORMAT and meta.get("features") == features_digest()
         if not fits or dense.shape != (len(feature_names()),) or hashed.shape != (BUCKETS,):
             raise ConfigError(
-                f"EmbeddedClassifier(weights={str(path)!r}) was fitted for another version of slmroute and does not fit this one; {remedy}"
+                f"EmbeddedClassifier(weights={str(path)!r}) was fitted for another version of slmroute and does "
+                f"not fit this one; {remedy}"
             )
         return cls(dense, hashed, number(meta, "bias"), number(meta, "threshold"), int(number(meta, "refitted")))
 
@@ -123,5 +128,7 @@ def number(meta: dict[str, object], key: str) -> float:
     """Read a number of the header."""
     value = meta.get(key)
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"The weights file's header has no number {key!r}; fit the weights anew with: slmroute train embedded")
+        raise ConfigError(
+            f"The weights file's header has no number {key!r}; fit the weights anew with: slmroute train embedded"
+        )
     return float(value)

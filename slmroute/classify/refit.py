@@ -22,7 +22,7 @@ __all__ = ["FEWEST_EACH", "FEWEST_PROMPTS", "refit"]
 FEWEST_PROMPTS = 40
 FEWEST_EACH = 10
 FEWEST_FOR_THRESHOLD = 60
-"""With so many complex prompts the 5% that score lowest are at least three, and a threshold of one's own means something."""
+"""With so many complex prompts the lowest 5% are at least three, and a threshold of one's own means something."""
 
 SKETCH = 512
 PULLS = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -89,15 +89,20 @@ def checked(texts: Sequence[str], labels: Sequence[float]) -> list[float]:
     """Check that the labels are probabilities and that there are enough of either kind."""
     truths = [float(label) for label in labels]
     if len(truths) != len(texts):
-        raise ConfigError(f"EmbeddedClassifier.fit has {len(texts)} texts for {len(truths)} labels: give one label for each.")
+        raise ConfigError(
+            f"EmbeddedClassifier.fit has {len(texts)} texts for {len(truths)} labels: give one label for each."
+        )
     if not all(math.isfinite(truth) and 0 <= truth <= 1 for truth in truths):
-        raise ConfigError("EmbeddedClassifier.fit(labels=) must be True (complex) or False (simple), or numbers from 0 to 1.")
+        raise ConfigError(
+            "EmbeddedClassifier.fit(labels=) must be True (complex) or False (simple), or numbers from 0 to 1."
+        )
     hard = sum(truth >= 0.5 for truth in truths)
     easy = len(truths) - hard
     if len(truths) < FEWEST_PROMPTS or min(hard, easy) < FEWEST_EACH:
         raise ConfigError(
-            f"EmbeddedClassifier.fit needs at least {FEWEST_PROMPTS} labelled prompts, {FEWEST_EACH} of them simple and "
-            f"{FEWEST_EACH} complex; it got {easy} simple and {hard} complex. Label {max(0, FEWEST_EACH - easy)} more simple and "
+            f"EmbeddedClassifier.fit needs at least {FEWEST_PROMPTS} labelled prompts, {FEWEST_EACH} of them simple "
+            f"and {FEWEST_EACH} complex; it got {easy} simple and {hard} complex. "
+            f"Label {max(0, FEWEST_EACH - easy)} more simple and "
             f"{max(0, FEWEST_EACH - hard)} more complex prompts, {max(0, FEWEST_PROMPTS - len(truths))} more in all."
         )
     return truths

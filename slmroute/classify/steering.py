@@ -51,8 +51,12 @@ FORGED_LINE = re.compile(
     r"|[01]?\.\d+|[01])\b[^\n]{0,60}\n?",
     re.IGNORECASE | re.MULTILINE,
 )
-FORGED_JSON = re.compile(r"\{[ \t]*\"(?:complexity|score|tier|label|route|difficulty)\"[ \t]*:[^}\n]{1,40}\}", re.IGNORECASE)
-ROLE_MARK = re.compile(r"<\|?/?(?:im_start|im_end|system|assistant|user|endoftext|eot_id)\|?>(?:system|assistant|user)?", re.IGNORECASE)
+FORGED_JSON = re.compile(
+    r"\{[ \t]*\"(?:complexity|score|tier|label|route|difficulty)\"[ \t]*:[^}\n]{1,40}\}", re.IGNORECASE
+)
+ROLE_MARK = re.compile(
+    r"<\|?/?(?:im_start|im_end|system|assistant|user|endoftext|eot_id)\|?>(?:system|assistant|user)?", re.IGNORECASE
+)
 
 
 def without_steering(text: str) -> str:

@@ -1,9 +1,9 @@
 """What a prompt asks for, told apart from the material it asks about.
 
-"Is this positive?" over twenty pages is a simple task and a one-line "prove it" is not: what decides is the instruction,
-which stands in front of, behind or around a text, a document, code, a table or a chat history. No model is involved:
-pieces are told apart by their marks (fences, quotes, tags, labels such as ``Text:``) and otherwise by how much they read
-like a request.
+"Is this positive?" over twenty pages is a simple task and a one-line "prove it" is not: what decides is the
+instruction, which stands in front of, behind or around a text, a document, code, a table or a chat history. No model is
+involved: pieces are told apart by their marks (fences, quotes, tags, labels such as ``Text:``) and otherwise by how much
+they read like a request.
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ END_PIECES = 4
 ALL_MAY_SPEAK = 800
 """In prompts of fewer characters any sentence may belong to the instruction."""
 
-LABEL = re.compile(r"^[ \t]*[*#_>]*[ \t]*([^\W\d_][\w /'-]{0,28}?)[ \t]*(?:#?\d{1,3})?[*_]*[ \t]*[:：][*_]*[ \t]*(.*)$", re.DOTALL)
+LABEL = re.compile(
+    r"^[ \t]*[*#_>]*[ \t]*([^\W\d_][\w /'-]{0,28}?)[ \t]*(?:#?\d{1,3})?[*_]*[ \t]*[:：][*_]*[ \t]*(.*)$", re.DOTALL
+)
 FENCE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
-LONG_QUOTE = re.compile(r'"""(.{2,}?)"""|“([^”]{40,})”|«([^»]{40,})»|„([^“”]{40,})[“”]|「([^」]{20,})」|(?<!\w)"([^"\n]{60,})"', re.DOTALL)
+LONG_QUOTE = re.compile(
+    r'"""(.{2,}?)"""|“([^”]{40,})”|«([^»]{40,})»|„([^“”]{40,})[“”]|「([^」]{20,})」|(?<!\w)"([^"\n]{60,})"', re.DOTALL
+)
 TAG = re.compile(r"<([A-Za-z][\w-]{1,30})(?: [^<>]{0,80})?>(.{15,}?)</\1>", re.DOTALL)
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]]*\s+(?=\S)|(?<=[。！？])")
 CODE_LINE = re.compile(
@@ -39,7 +43,9 @@ CODE_LINE = re.compile(
     r"|#include|using |SELECT |INSERT |UPDATE |CREATE |FROM |WHERE |@\w+|package |func |fn |struct |\}|\{|</?\w+[^>]*>\s*$)"
     r"|[;{}]\s*$|^\s*\w[\w.\[\]]* ?(?:=|\+=|:=) ?\S|^\s{4,}\S+\(.*\)"
 )
-TABLE_LINE = re.compile(r"^\s*\|.*\||^[^|\n]+\|[^|\n]+\||^[^\t\n]+\t[^\t\n]+|^(?:[^,\n]{1,40},){3,}[^,\n]{0,40}$|^[^;\n]{1,40};[^;\n]{1,40};")
+TABLE_LINE = re.compile(
+    r"^\s*\|.*\||^[^|\n]+\|[^|\n]+\||^[^\t\n]+\t[^\t\n]+|^(?:[^,\n]{1,40},){3,}[^,\n]{0,40}$|^[^;\n]{1,40};[^;\n]{1,40};"
+)
 CHAT_LINE = re.compile(r"^\s*(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?[\])]?\s*[-–]?\s*)?[\w.@#][\w .@#-]{0,24}[:：]\s+\S")
 QUOTED_LINE = re.compile(r"^\s*>")
 OPTION_LINE = re.compile(r"^\s*(?:\(?[A-Ja-j]\)|[A-J][.:)]|[-•]\s|\(?\d{1,2}[.)])\s*\S")
@@ -82,7 +88,8 @@ class TaskText:
     Attributes:
         instruction: What is asked for, at most about 1,500 characters.
         payload: What it is asked about: text, code, a table, a history. Bounded like the prompt itself.
-        kinds: What was found in the payload: ``code``, ``table``, ``chat``, ``quote``, ``markup``, ``labelled``, ``prose``.
+        kinds: What was found in the payload: ``code``, ``table``, ``chat``, ``quote``, ``markup``, ``labelled``,
+            ``prose``.
         place: Where the instruction stands: ``whole``, ``front``, ``behind``, ``around`` or ``none``.
         characters: The length of the whole prompt, the part that was not looked at included.
     """
@@ -272,7 +279,7 @@ def sentences(line: str, kind: str) -> Iterator[Piece]:
 
 
 def choose(pieces: list[Piece]) -> None:
-    """Mark the pieces that make up the instruction: at the front, and at the end, as far as they read like a request."""
+    """Mark the pieces that make up the instruction: at the front and at the end, as far as they read like a request."""
     count = len(pieces)
     short = sum(len(piece.text) for piece in pieces) < ALL_MAY_SPEAK
     for i, piece in enumerate(pieces):

@@ -189,7 +189,9 @@ def test_escalation_goes_up_and_only_up(paths: list[Path]) -> None:
 
 def test_a_draft_is_passed_on_only_when_it_was_not_confident(paths: list[Path]) -> None:
     for path in paths:
-        drafts = [step.answer.text for step in path.steps if isinstance(step, Reject) and step.fault == "low_confidence"]
+        drafts = [
+            step.answer.text for step in path.steps if isinstance(step, Reject) and step.fault == "low_confidence"
+        ]
         for call, _ in path.calls:
             assert call.draft is None or call.draft in drafts
 
@@ -223,7 +225,9 @@ def test_the_last_tier_left_is_called_even_when_its_breaker_is_open() -> None:
 
 def test_a_single_failure_is_raised_as_it_is() -> None:
     policy = Policy.build(tiers(2), classify=False)
-    flow = route(policy, RouteRequest(text="hello", local_only=True), [Tier("small", "ollama:s", local=True), tiers(2)[1]])
+    flow = route(
+        policy, RouteRequest(text="hello", local_only=True), [Tier("small", "ollama:s", local=True), tiers(2)[1]]
+    )
     flow.send(None)
     error = Down()
     with pytest.raises(Down) as caught:

@@ -40,7 +40,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one split shows, on prompts of families that were left out. Shares and areas are in [0, 1]; None: no such prompts.
+    """What one split shows, on prompts of families left out. Shares and areas are in [0, 1]; None: no such prompts.
 
     Attributes:
         auc: Area under the ROC curve.
@@ -76,8 +76,9 @@ def deal_families(prompts: Sequence[LabelledPrompt], seed: int) -> NDArray[np.in
     for tier, name in ((0, "simple"), (1, "complex")):
         if sum(count[tier] > 0 for count in counts.values()) < 2:
             raise ConfigError(
-                f"--data: prompts of tier {name!r} come from fewer than two families of sources, so none can be left out to "
-                "calibrate on. Add prompts from another source, or tell apart the sources there are in the field 'source'."
+                f"--data: prompts of tier {name!r} come from fewer than two families of sources, so none can be "
+                "left out to calibrate on. Add prompts from another source, or tell apart the sources there are in the "
+                "field 'source'."
             )
     order = sorted(counts)
     random.Random(f"folds {seed}").shuffle(order)  # noqa: S311 - a reproducible deal, nothing secret
@@ -92,7 +93,9 @@ def deal_families(prompts: Sequence[LabelledPrompt], seed: int) -> NDArray[np.in
     return np.array([fold_of[family] for family in families])
 
 
-def left_out_scores(prompts: Sequence[LabelledPrompt], matrices: Matrices, labels: NDArray[np.bool_], seed: int) -> Split:
+def left_out_scores(
+    prompts: Sequence[LabelledPrompt], matrices: Matrices, labels: NDArray[np.bool_], seed: int
+) -> Split:
     """Score every prompt by a fit that has seen no prompt of its family."""
     import numpy as np
 
@@ -102,7 +105,9 @@ def left_out_scores(prompts: Sequence[LabelledPrompt], matrices: Matrices, label
         unseen = folds == fold
         seen = ~unseen
         if labels[seen].all() or not labels[seen].any():
-            raise ConfigError("--data: leaving out one group of sources leaves prompts of one tier only; add sources of both tiers.")
+            raise ConfigError(
+                "--data: leaving out one group of sources leaves prompts of one tier only; add sources of both tiers."
+            )
         logits[unseen] = fit_linear(matrices.rows(seen), labels[seen]).log_odds(matrices.rows(unseen))
     return Split(folds, logits)
 
@@ -114,7 +119,9 @@ def threshold_for(scores: Vector, labels: NDArray[np.bool_]) -> float:
     return float(np.quantile(scores[labels], 1 - RECALL_AIM))
 
 
-def figures_of(split: Split, labels: NDArray[np.bool_], lengths: NDArray[np.int64], counted: NDArray[np.bool_]) -> Figures:
+def figures_of(
+    split: Split, labels: NDArray[np.bool_], lengths: NDArray[np.int64], counted: NDArray[np.bool_]
+) -> Figures:
     """Take one split's figures on the prompts that count.
 
     Args:

@@ -56,7 +56,7 @@ def matrices_of(texts: Sequence[str]) -> Matrices:
     import numpy as np
 
     try:
-        from scipy import sparse
+        from scipy import sparse  # pyright: ignore[reportMissingTypeStubs]  scipy ships no types
     except ImportError as error:
         raise MissingExtra("lab", "slmroute train embedded") from error
     dense = np.zeros((len(texts), len(feature_names())), dtype=np.float32)
@@ -78,8 +78,8 @@ def fit_linear(matrices: Matrices, labels: NDArray[np.bool_]) -> Linear:
         MissingExtra: scikit-learn is not installed.
     """
     try:
-        from sklearn.linear_model import LogisticRegression
-        from threadpoolctl import threadpool_limits
+        from sklearn.linear_model import LogisticRegression  # pyright: ignore[reportMissingTypeStubs]
+        from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as error:
         raise MissingExtra("lab", "slmroute train embedded") from error
     regression = cast("Any", LogisticRegression)

@@ -80,7 +80,10 @@ def read_prompts(paths: Sequence[Path], *, seed: int = 0) -> list[LabelledPrompt
             if line.strip():
                 prompts += filled(checked_row(line, f"--data {path}, line {number}"), seed)
     if not prompts:
-        raise ConfigError('--data holds no prompt: give JSONL files with rows {"prompt": ..., "tier": "simple" or "complex", "source": ...}.')
+        raise ConfigError(
+            "--data holds no prompt: give JSONL files with rows "
+            '{"prompt": ..., "tier": "simple" or "complex", "source": ...}.'
+        )
     return prompts
 
 
@@ -101,7 +104,9 @@ def checked_row(line: str, where: str) -> dict[str, object]:
     payload = fields.get("payload")
     known = isinstance(payload, list) and all(kind in payload_kinds() for kind in cast("list[object]", payload))
     if payload is not None and not (known and "{payload}" in str(fields["prompt"])):
-        raise ConfigError(f"{where}: 'payload' must list kinds out of {', '.join(payload_kinds())}, and the prompt hold {{payload}}.")
+        raise ConfigError(
+            f"{where}: 'payload' must list kinds out of {', '.join(payload_kinds())}, and the prompt hold {{payload}}."
+        )
     return fields
 
 
