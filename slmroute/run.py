@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from slmroute.context import current_context
+from slmroute.costs import current_collectors
 from slmroute.draft import with_draft
 from slmroute.engine import Engine
 from slmroute.flow import route
@@ -81,6 +82,7 @@ class Run(AbstractContextManager["Run"]):
         self.policy = engine.policy
         self.request = request
         self.context = current_context()
+        self._collectors = current_collectors()
         self.attempts: list[Attempt] = []
         self.events: list[str] = []
         self.record: RouteRecord | None = None
@@ -275,6 +277,8 @@ class Run(AbstractContextManager["Run"]):
             error=type(error).__name__ if error is not None and not isinstance(error, GeneratorExit) else None,
         )
         self._remember_scope()
+        for collector in self._collectors:
+            collector.add(self.record)
         self.engine.publish(self.record)
 
     def _final(self) -> Attempt | None:

@@ -1,0 +1,192 @@
+"""What the calls inside a block cost, added up as they end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from decimal import Decimal
+
+from slmroute.record import AttemptRecord, Role, RouteRecord
+
+__all__ = ["RouteCosts", "TierCosts", "current_collectors", "route_costs"]
+
+_collectors: ContextVar[tuple[RouteCosts, ...]] = ContextVar("slmroute_costs", default=())
+
+
+@dataclass(slots=True)
+class TierCosts:
+    """What one tier (or the classifier, or the judge, under its own name) did and cost.
+
+    Attributes:
+        attempts: How many times it was asked, drafts and failures included.
+        answers: How many of its answers were given.
+        cached: How many answers came out of a cache and were charged nothing.
+        unpriced: How many attempts have no known price; ``cost`` leaves them out.
+        input_tokens: Tokens of the prompts.
+        output_tokens: Tokens generated.
+        cost: Dollars.
+        total_ms: Milliseconds, all attempts together.
+    """
+
+    attempts: int = 0
+    answers: int = 0
+    cached: int = 0
+    unpriced: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    total_ms: float = 0.0
+
+    @property
+    def mean_ms(self) -> float:
+        """Milliseconds of an attempt, on average."""
+        return self.total_ms / self.attempts if self.attempts else 0.0
+
+    def add(self, attempt: AttemptRecord) -> None:
+        """Add one attempt."""
+        self.attempts += 1
+        self.answers += attempt.role == "final"
+        self.total_ms += attempt.total_ms
+        if attempt.usage is not None and attempt.usage.source == "cached":
+            self.cached += 1
+        elif attempt.usage is not None:
+            self.input_tokens += attempt.usage.input_tokens
+            self.output_tokens += attempt.usage.output_tokens
+        if attempt.cost is None:
+            self.unpriced += 1
+        else:
+            self.cost += attempt.cost
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the numbers as plain JSON, money as strings."""
+        return {
+            "attempts": self.attempts,
+            "answers": self.answers,
+            "cached": self.cached,
+            "unpriced": self.unpriced,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost": format(self.cost, "f"),
+            "total_ms": round(self.total_ms, 3),
+            "mean_ms": round(self.mean_ms, 3),
+        }
+
+
+class RouteCosts:
+    """Adds up the records of calls. Safe to use from many threads.
+
+    Attributes:
+        calls: How many calls have ended.
+        escalations: How many of them moved up after a weak answer.
+        failures: How many got no answer, or were given up.
+        cost: Dollars for everything: classifier, drafts, judge and final answers.
+        baseline: Dollars for the same calls at the last tier, as far as it is priced.
+        saved: Baseline minus cost of the calls whose prices are all known; negative for a loss.
+        projected: The same for calls whose last tier is a dry run.
+        unpriced: How many calls have a cost or a baseline that is not known.
+        tiers: What each tier, the classifier and the judge did and cost, by name.
+        roles: Dollars by what was paid for: ``classifier``, ``draft``, ``judge``, ``final``, ``failed``.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.escalations = 0
+        self.failures = 0
+        self.cost = Decimal(0)
+        self.baseline = Decimal(0)
+        self.saved = Decimal(0)
+        self.projected = Decimal(0)
+        self.unpriced = 0
+        self.tiers: dict[str, TierCosts] = {}
+        self.roles: dict[Role, Decimal] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<RouteCosts: {self.calls} calls, ${self.cost:f}, saved ${self.saved:f}>"
+
+    @property
+    def input_tokens(self) -> int:
+        """Tokens of all prompts, drafts and classifier included."""
+        return sum(tier.input_tokens for tier in self.tiers.values())
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens generated in all, drafts and classifier included."""
+        return sum(tier.output_tokens for tier in self.tiers.values())
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens read and generated in all."""
+        return self.input_tokens + self.output_tokens
+
+    def add(self, record: RouteRecord) -> None:
+        """Add one call.
+
+        Args:
+            record: The call's record, once it is over.
+        """
+        with self._lock:
+            self.calls += 1
+            self.escalations += record.escalated
+            self.failures += record.status != "ok"
+            self.baseline += record.baseline or 0
+            self.saved += record.saved or 0
+            self.projected += record.projected or 0
+            self.unpriced += record.cost is None or record.baseline is None
+            for attempt in record.attempts:
+                self.tiers.setdefault(attempt.tier, TierCosts()).add(attempt)
+                if attempt.cost is not None:
+                    self.cost += attempt.cost
+                    self.roles[attempt.role] = self.roles.get(attempt.role, Decimal(0)) + attempt.cost
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the sums as plain JSON, money as strings."""
+        with self._lock:
+            return {
+                "calls": self.calls,
+                "escalations": self.escalations,
+                "failures": self.failures,
+                "cost": format(self.cost, "f"),
+                "baseline": format(self.baseline, "f"),
+                "saved": format(self.saved, "f"),
+                "projected": format(self.projected, "f"),
+                "unpriced": self.unpriced,
+                "input_tokens": self.input_tokens,
+                "output_tokens": self.output_tokens,
+                "tiers": {name: tier.to_dict() for name, tier in self.tiers.items()},
+                "roles": {role: format(cost, "f") for role, cost in self.roles.items()},
+            }
+
+
+@contextmanager
+def route_costs() -> Generator[RouteCosts]:
+    """Add up what the routed calls made inside cost.
+
+    Blocks nest: an inner block's calls count in the outer one too. A call counts where it was begun, whatever task or
+    context it ends in. Tasks started inside count; so do threads that carry the context along, as LangChain's
+    ``batch`` and ``asyncio.to_thread`` do.
+
+    Yields:
+        The sums, which grow as calls end and stay readable afterwards.
+
+    Example:
+        >>> from slmroute import route_costs
+        >>> with route_costs() as costs:
+        ...     pass  # model.invoke("...")
+        >>> costs.calls, costs.cost
+        (0, Decimal('0'))
+    """
+    collector = RouteCosts()
+    token = _collectors.set((*_collectors.get(), collector))
+    try:
+        yield collector
+    finally:
+        _collectors.reset(token)
+
+
+def current_collectors() -> tuple[RouteCosts, ...]:
+    """Give the collectors that a call begun here and now counts in."""
+    return _collectors.get()
