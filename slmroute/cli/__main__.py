@@ -1,0 +1,5 @@
+"""``python -m slmroute.cli`` is ``slmroute``."""
+
+from slmroute.cli import main
+
+main()
