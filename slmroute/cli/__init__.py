@@ -15,7 +15,7 @@ To add a command:
    itself is loaded for ``slmroute NAME --help``.
 2. Give it one line in ``slmroute.cli.commands.COMMANDS``. That line is what ``slmroute --help`` shows, which loads none
    of the modules.
-3. Print through ``slmroute.cli.console``: ``out`` and ``err`` are rich consoles, ``print_json(data)`` is for ``--json``.
+3. Print through ``slmroute.cli.console``: ``out`` and ``err`` are rich consoles, ``print_json(data)`` for ``--json``.
    Raise errors of ``slmroute.errors`` for what the user can mend: each becomes one line on stderr and exit code 2. For
    a check that was made and found something, ``raise typer.Exit(1)``.
 """

@@ -33,8 +33,9 @@ class LazyCommands(TyperGroup):
     """The group of commands, listed from ``COMMANDS`` and loaded one by one when run."""
 
     def __init__(self, **attributes: Any) -> None:
-        listed = {name: TyperCommand(name, help=line) for name, line in COMMANDS.items()}
-        super().__init__(**{**attributes, "commands": listed})
+        super().__init__(**attributes)
+        for name, line in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=line))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that is to be run, and load it."""
