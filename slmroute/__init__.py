@@ -1,1 +1,141 @@
-"""Placeholder while the package is laid out."""
+"""Route each LLM call to the cheapest model able to answer it.
+
+This package decides; ``langchain_slmroute.RoutingChatModel`` and ``llama_index_slmroute.RoutingLLM`` put it into the
+framework of your choice::
+
+    from langchain_slmroute import RoutingChatModel
+    from slmroute import Tier
+
+    small = Tier("small", "ollama:llama3.1:8b", local=True)
+    model = RoutingChatModel(tiers=[small, Tier("frontier", "openai:gpt-4.1")])
+
+Names are loaded when first used: importing the package loads the standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slmroute.classify.embedded import EmbeddedClassifier
+    from slmroute.classify.few_shot import FewShotClassifier
+    from slmroute.classify.few_shot_prompt import Example
+    from slmroute.classify.platt import Platt
+    from slmroute.classify.protocol import Classification, Classifier
+    from slmroute.confidence import Calibrator, GeometricMean
+    from slmroute.context import RouteContext, current_context, route_context
+    from slmroute.costs import RouteCosts, TierCosts, route_costs
+    from slmroute.errors import (
+        ClassifierUnavailable,
+        ConfigError,
+        DeadlineExceeded,
+        LedgerError,
+        Misconfigured,
+        MissingExtra,
+        ModelMissing,
+        NoEligibleTier,
+        NoTierAnswered,
+        PromptTooLong,
+        ServerUnreachable,
+        SlmrouteError,
+        UnknownTier,
+    )
+    from slmroute.policy import Confidence, Policy, Rule
+    from slmroute.record import AttemptRecord, Hook, RouteRecord
+    from slmroute.request import RouteRequest, ToolSpec
+    from slmroute.steps import Answer, ToolCall, Usage
+    from slmroute.tier import Tier
+
+    __version__: str
+
+__all__ = [
+    "Answer",
+    "AttemptRecord",
+    "Calibrator",
+    "Classification",
+    "Classifier",
+    "ClassifierUnavailable",
+    "Confidence",
+    "ConfigError",
+    "DeadlineExceeded",
+    "EmbeddedClassifier",
+    "Example",
+    "FewShotClassifier",
+    "GeometricMean",
+    "Hook",
+    "LedgerError",
+    "Misconfigured",
+    "MissingExtra",
+    "ModelMissing",
+    "NoEligibleTier",
+    "NoTierAnswered",
+    "Platt",
+    "Policy",
+    "PromptTooLong",
+    "RouteContext",
+    "RouteCosts",
+    "RouteRecord",
+    "RouteRequest",
+    "Rule",
+    "ServerUnreachable",
+    "SlmrouteError",
+    "Tier",
+    "TierCosts",
+    "ToolCall",
+    "ToolSpec",
+    "UnknownTier",
+    "Usage",
+    "__version__",
+    "current_context",
+    "route_context",
+    "route_costs",
+]
+
+_HOMES = {
+    "Answer": "steps",
+    "AttemptRecord": "record",
+    "Calibrator": "confidence",
+    "Classification": "classify.protocol",
+    "Classifier": "classify.protocol",
+    "Confidence": "policy",
+    "EmbeddedClassifier": "classify.embedded",
+    "Example": "classify.few_shot_prompt",
+    "FewShotClassifier": "classify.few_shot",
+    "GeometricMean": "confidence",
+    "Hook": "record",
+    "Platt": "classify.platt",
+    "Policy": "policy",
+    "RouteContext": "context",
+    "RouteCosts": "costs",
+    "RouteRecord": "record",
+    "RouteRequest": "request",
+    "Rule": "policy",
+    "Tier": "tier",
+    "TierCosts": "costs",
+    "ToolCall": "steps",
+    "ToolSpec": "request",
+    "Usage": "steps",
+    "current_context": "context",
+    "route_context": "context",
+    "route_costs": "costs",
+}
+"""Where each name lives; those that are not here are errors."""
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version("slmroute")
+    elif name in __all__:
+        from importlib import import_module
+
+        value = getattr(import_module(f"slmroute.{_HOMES.get(name, 'errors')}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,117 @@
+"""What the package offers, and what importing it loads."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import slmroute
+from slmroute import errors
+
+PACKAGE = Path(slmroute.__file__).parent
+
+FRAMEWORKS = ("langchain", "llama_index", "langgraph", "langsmith")
+
+OWN_TREES = ("slmroute.cli", "slmroute.local")
+"""These stand on top of the core: commands may build a router, and the server needs what its extra brings."""
+
+
+def loaded_by(code: str) -> set[str]:
+    """Run code in a fresh interpreter and give the modules that it loaded beyond those of an empty program."""
+    script = (
+        f"import sys; before = set(sys.modules)\n{code}\n"
+        "import json; print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    # -I: nothing from the environment or the current folder; -S would hide the installed package itself.
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def modules_of_the_core() -> list[str]:
+    found = [module.name for module in pkgutil.walk_packages([str(PACKAGE)], prefix="slmroute.")]
+    return [name for name in found if not name.startswith(OWN_TREES)]
+
+
+def imports_under_type_checking() -> dict[str, str]:
+    """Read the names that type checkers see, with the modules they come from."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    return {
+        alias.name: node.module or ""
+        for node in ast.walk(block)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def test_all_is_sorted_and_without_repeats() -> None:
+    assert slmroute.__all__ == sorted(set(slmroute.__all__))
+
+
+@pytest.mark.parametrize("name", slmroute.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(slmroute, name) is not None
+    assert name in dir(slmroute)
+
+
+def test_type_checkers_see_exactly_the_public_names() -> None:
+    seen = imports_under_type_checking()
+    assert {*seen, "__version__"} == set(slmroute.__all__)
+
+
+def test_names_are_looked_up_where_type_checkers_see_them() -> None:
+    seen = imports_under_type_checking()
+    homes = {name: f"slmroute.{slmroute._HOMES.get(name, 'errors')}" for name in seen}
+    assert homes == seen
+
+
+def test_every_error_is_public() -> None:
+    assert set(errors.__all__) <= set(slmroute.__all__)
+
+
+def test_every_public_class_has_a_docstring() -> None:
+    classes = [value for name in slmroute.__all__ if inspect.isclass(value := getattr(slmroute, name))]
+    assert classes
+    for kind in classes:
+        assert kind.__doc__, kind
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Teir'"):
+        slmroute.Teir  # noqa: B018
+
+
+def test_a_star_import_gives_the_public_names() -> None:
+    names: dict[str, object] = {}
+    exec("from slmroute import *", names)  # noqa: S102
+    assert set(slmroute.__all__) <= set(names)
+
+
+def test_importing_the_package_loads_the_standard_library_only() -> None:
+    roots = {name.partition(".")[0] for name in loaded_by("import slmroute")}
+    assert roots - set(sys.stdlib_module_names) == {"slmroute"}
+
+
+def test_importing_the_package_loads_no_module_of_its_own() -> None:
+    assert {name for name in loaded_by("import slmroute") if name.startswith("slmroute")} == {"slmroute"}
+
+
+def test_the_settings_of_a_router_need_no_third_party_module() -> None:
+    code = "from slmroute import Confidence, FewShotClassifier, Policy, RouteRequest, Tier, route_context, route_costs"
+    roots = {name.partition(".")[0] for name in loaded_by(code)}
+    assert roots - set(sys.stdlib_module_names) == {"slmroute"}
+
+
+def test_no_module_of_the_core_loads_a_framework() -> None:
+    modules = modules_of_the_core()
+    assert {"slmroute.flow", "slmroute.config", "slmroute.presets", "slmroute.classify.embedded"} <= set(modules)
+    loaded = loaded_by("\n".join(f"import {name}" for name in modules))
+    assert not {name for name in loaded if name.startswith((*FRAMEWORKS, "langchain_slmroute", "llama_index_slmroute"))}
