@@ -7,8 +7,8 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping
 
+from slmroute.http_connection import Exchange
 from slmroute.steps import Usage
-from slmroute.testing.connection import Exchange
 from slmroute.testing.script import Fault, Reply
 from slmroute.testing.wire import Wire, encode
 

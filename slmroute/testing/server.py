@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import Self, cast
 
 from slmroute.errors import ConfigError
+from slmroute.http_connection import Connection, Exchange, Request
 from slmroute.steps import Usage
 from slmroute.testing import ollama_wire, openai_wire
 from slmroute.testing.answering import JSON_TYPE, Holds, send_error, send_fault, send_reply
 from slmroute.testing.books import GENERATING, Books, Received
-from slmroute.testing.connection import Connection, Exchange, Request
 from slmroute.testing.models import ScriptedModel, ScriptedModels
 from slmroute.testing.ollama_wire import OllamaWire
 from slmroute.testing.openai_wire import OpenAIWire

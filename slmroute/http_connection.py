@@ -1,4 +1,4 @@
-"""One connection to the fake server: HTTP/1.1 with keep-alive, just as much of it as the clients use."""
+"""One connection of a small server: HTTP/1.1 with keep-alive, just as much of it as model clients use."""
 
 from __future__ import annotations
 
