@@ -1,0 +1,120 @@
+"""Where a ledger is: a path or URL, read once, shown without its password, opened as an engine of SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+
+from slmroute.errors import ConfigError, MissingExtra
+
+__all__ = ["Address", "default_path"]
+
+BUSY_S: Final = 1.0
+"""How long SQLite waits for another writer before it says so; the writer tries again, with pauses."""
+CONNECT_S: Final = 5
+
+EXAMPLE: Final = '"slmroute.db", "sqlite:///slmroute.db" or "postgresql://user@host/database"'
+
+
+def default_path() -> Path:
+    """Give the file that holds the user's ledger when nothing else is said."""
+    from platformdirs import user_data_path
+
+    return user_data_path("slmroute", appauthor=False) / "slmroute.db"
+
+
+class Address:
+    """Where a ledger is.
+
+    Args:
+        where: A path, or a URL ``sqlite:///...`` or ``postgresql://...``. Its password is in no repr; give it in
+            ``PGPASSWORD`` or a password file to keep it out of the program altogether.
+
+    Raises:
+        ConfigError: It is neither.
+        MissingExtra: It is PostgreSQL's and its driver is not installed.
+    """
+
+    def __init__(self, where: str | os.PathLike[str]) -> None:
+        self.given = os.fspath(where)
+        self.url = _url(self.given)
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+    @property
+    def path(self) -> Path | None:
+        """The file, where it is one."""
+        return Path(self.url.database) if self.url.database and self.url.get_backend_name() == "sqlite" else None
+
+    @property
+    def shown(self) -> str:
+        """The address without anything secret."""
+        if self.path is not None:
+            return str(self.path)
+        bare = URL.create("postgresql", self.url.username, None, self.url.host, self.url.port, self.url.database)
+        return bare.render_as_string()
+
+    def engine(self, *, write: bool) -> Engine:
+        """Make an engine whose connections are opened when asked for and closed when given back.
+
+        Args:
+            write: Whether a transaction takes SQLite's write lock when it begins, so that it is never refused half
+                way; without it the file is opened to be read only.
+        """
+        if self.path is None:
+            args: dict[str, object] = {}
+            if "connect_timeout" not in self.url.query:
+                args["connect_timeout"] = CONNECT_S
+            return create_engine(self.url, poolclass=NullPool, connect_args=args, hide_parameters=True)
+        url = self.url
+        if not write:
+            url = url.set(database=f"{self.path.absolute().as_uri()}").update_query_dict({"mode": "ro", "uri": "true"})
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_S}, hide_parameters=True)
+        _tune_sqlite(engine, write=write)
+        return engine
+
+
+def _url(given: str) -> URL:
+    if "://" not in given:
+        if not given or given == ":memory:":
+            raise ConfigError(f"ledger={given!r} is not a file: write {EXAMPLE}.")
+        return URL.create("sqlite", database=str(Path(given).expanduser()))
+    try:
+        url = make_url(given)
+        backend = url.get_backend_name()
+    except ArgumentError:
+        raise ConfigError(f"ledger= is not a URL that can be read: write {EXAMPLE}.") from None
+    if backend == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise ConfigError(f"ledger={given!r} is lost when the program ends: write {EXAMPLE}.")
+        return url.set(drivername="sqlite")
+    if backend not in ("postgresql", "postgres"):
+        raise ConfigError(f"ledger= does not know {backend!r}: write {EXAMPLE}.")
+    try:
+        import psycopg  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError:
+        raise MissingExtra("postgres", "A ledger in PostgreSQL") from None
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _tune_sqlite(engine: Engine, *, write: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: DBAPIConnection, _: object) -> None:  # pyright: ignore[reportUnusedFunction]
+        connection.isolation_level = None  # transactions begin where `begun` says
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        if write:
+            if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):  # the file keeps it once it is set
+                cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

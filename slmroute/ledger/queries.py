@@ -1,0 +1,269 @@
+"""The ledger's sums, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, Literal, get_args
+
+from sqlalchemy import JSON, ColumnElement, Connection, FromClause, Select, and_, cast, func, null, select, true
+
+from slmroute.errors import ConfigError
+from slmroute.failures import WRONG_BELOW
+from slmroute.ledger.rows import Row, as_rows, dollars
+from slmroute.ledger.schema import attempts, calls, feedback
+from slmroute.ledger.summary import AttemptSummary, CallSummary, Machine, Quantiles, Tokens
+
+__all__ = ["AttemptGroup", "CallGroup", "Cut", "Query", "between"]
+
+CallGroup = Literal["day", "month", "tier", "key", "category", "status", "reason", "tags", "tag"]
+AttemptGroup = Literal["role", "tier", "model", "provider", "price_id"]
+
+Group = str | None
+Column = ColumnElement[Any]
+Query = Select[*tuple[Any, ...]]
+
+QUANTILES: Final = {"p50": 50, "p90": 90, "p99": 99}
+TOKEN_COLUMNS: Final = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+def between(query: Query, since: datetime | None, until: datetime | None) -> Query:
+    """Keep to the calls that began in a time, ``until`` not included.
+
+    Raises:
+        ConfigError: A time has no time zone.
+    """
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and moment.tzinfo is None:
+            raise ConfigError(f"{name}={moment.isoformat()} needs a time zone: for example datetime.now(UTC).")
+    if since is not None:
+        query = query.where(calls.c.started_at >= since)
+    return query if until is None else query.where(calls.c.started_at < until)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A piece of the ledger, cut by time and into groups, and the sums over it.
+
+    Attributes:
+        connection: To the ledger.
+        since: Calls that began then or later.
+        until: Calls that began earlier.
+        group: What the calls, or attempts, are grouped by.
+        source: The tables that they come from.
+    """
+
+    connection: Connection
+    since: datetime | None = None
+    until: datetime | None = None
+    group: Column = null()  # noqa: RUF009  a constant of SQL
+    source: FromClause = calls
+
+    def rows(self, query: Query, *groups: Column) -> list[Row]:
+        """Give the rows of a query over this piece, grouped if groups are given."""
+        query = between(query.select_from(self.source), self.since, self.until).group_by(*groups)
+        return as_rows(self.connection.execute(query))
+
+    def counts(self, column: Column) -> Mapping[Group, dict[str, int]]:
+        """Count the values of a column that are not NULL, group by group."""
+        query = select(self.group.label("group"), column.label("value"), func.count().label("number"))
+        found: defaultdict[Group, dict[str, int]] = defaultdict(dict)
+        for row in self.rows(query.where(column.is_not(None)).order_by(column), self.group, column):
+            found[row["group"]][row["value"]] = int(row["number"])
+        return found
+
+    def quantiles(self, column: Column) -> Mapping[Group, Quantiles]:
+        """Give the quantiles of a column, group by group."""
+        ranked = select(
+            self.group.label("group"),
+            column.label("value"),
+            func.row_number().over(partition_by=self.group, order_by=column).label("rank"),
+            func.count().over(partition_by=self.group).label("of"),
+        ).where(column.is_not(None))
+        part = between(ranked.select_from(self.source), self.since, self.until).subquery()
+        found = [
+            func.min(part.c.value).filter(part.c.rank * 100 >= part.c.of * percent).label(name)
+            for name, percent in QUANTILES.items()
+        ]
+        rows = self.connection.execute(select(part.c.group, *found).group_by(part.c.group))
+        return {row[0]: Quantiles(*(float(value) for value in row[1:])) for row in rows}
+
+    def attempt_totals(self, second: Column) -> Mapping[tuple[Group, Group], Row]:
+        """Sum up attempts by this piece's group and a second one."""
+        query = select(
+            self.group.label("first"),
+            second.label("second"),
+            func.count().label("attempts"),
+            func.sum(attempts.c.cost_nano).label("cost"),
+            func.sum(attempts.c.cost_nano).filter(attempts.c.dry_run).label("dry_run_cost"),
+            func.count().filter(attempts.c.cost_nano.is_(None)).label("unpriced"),
+            func.count().filter(attempts.c.usage_source == "estimated").label("estimated"),
+            *(func.sum(attempts.c[name]).label(name) for name in TOKEN_COLUMNS),
+        )
+        return {(row["first"], row["second"]): row for row in self.rows(query, self.group, second)}
+
+    def sum_calls(self, by: CallGroup | None) -> list[CallSummary]:
+        """Sum up calls, one summary for each group, ordered by the groups' names."""
+        cut = self._by_call(by)
+        compared = and_(calls.c.cost_nano.is_not(None), calls.c.baseline_nano.is_not(None))
+        query = select(
+            cut.group.label("group"),
+            func.count().label("calls"),
+            func.count().filter(calls.c.escalated).label("escalated"),
+            func.count().filter(calls.c.degraded).label("degraded"),
+            func.count().filter(calls.c.unpriced > 0).label("unpriced"),
+            func.count().filter(compared).label("compared"),
+            func.sum(calls.c.priced_nano).label("cost"),
+            func.sum(calls.c.cost_nano).filter(compared).label("compared_cost"),
+            func.sum(calls.c.baseline_nano).filter(compared).label("baseline"),
+            func.sum(calls.c.saved_nano).label("saved"),
+            func.sum(calls.c.projected_nano).label("projected"),
+        )
+        found = cut.rows(query, cut.group)
+        statuses, total_ms, ttft_ms = (
+            cut.counts(calls.c.status),
+            cut.quantiles(calls.c.total_ms),
+            cut.quantiles(calls.c.ttft_ms),
+        )
+        with_attempts = replace(cut, source=cut.source.join(attempts, attempts.c.call_id == calls.c.call_id))
+        roles: defaultdict[Group, dict[str, Row]] = defaultdict(dict)
+        for (name, role), totals in with_attempts.attempt_totals(attempts.c.role).items():
+            roles[name][role or ""] = totals
+        summaries = [
+            CallSummary(
+                group=row["group"],
+                calls=row["calls"],
+                statuses=statuses[row["group"]],
+                escalated=row["escalated"],
+                degraded=row["degraded"],
+                cost=_money(row["cost"]),
+                dry_run_cost=_total(part["dry_run_cost"] for part in roles[row["group"]].values()),
+                unpriced=row["unpriced"],
+                compared=row["compared"],
+                compared_cost=_money(row["compared_cost"]),
+                baseline=_money(row["baseline"]),
+                saved=_money(row["saved"]),
+                projected=_money(row["projected"]),
+                role_cost={role: _money(part["cost"]) for role, part in sorted(roles[row["group"]].items())},
+                tokens=_tokens(*roles[row["group"]].values()),
+                total_ms=total_ms.get(row["group"], Quantiles()),
+                ttft_ms=ttft_ms.get(row["group"], Quantiles()),
+            )
+            for row in found
+        ]
+        return sorted(summaries, key=lambda summary: (summary.group is None, summary.group or ""))
+
+    def sum_attempts(self, by: AttemptGroup) -> list[AttemptSummary]:
+        """Sum up attempts, one summary for each group, ordered by the groups' names."""
+        cut = self._by_attempt(by)
+        errors, faults = cut.counts(attempts.c.error), cut.counts(attempts.c.fault)
+        total_ms, ttft_ms = cut.quantiles(attempts.c.total_ms), cut.quantiles(attempts.c.ttft_ms)
+        summaries = [
+            AttemptSummary(
+                group=name,
+                attempts=row["attempts"],
+                cost=_money(row["cost"]),
+                dry_run_cost=_money(row["dry_run_cost"]),
+                unpriced=row["unpriced"],
+                errors=errors[name],
+                faults=faults[name],
+                tokens=_tokens(row),
+                total_ms=total_ms.get(name, Quantiles()),
+                ttft_ms=ttft_ms.get(name, Quantiles()),
+            )
+            for (name, _), row in cut.attempt_totals(null()).items()
+        ]
+        return sorted(summaries, key=lambda summary: (summary.group is None, summary.group or ""))
+
+    def answers(self, *, by_category: bool) -> list[Row]:
+        """Count the answers that are alike in all that ``failures.failure_of`` looks at."""
+        # People overrule a judge, and among them the last word holds.
+        order = (feedback.c.source == "judge", feedback.c.given_at.desc())
+        rank = func.row_number().over(partition_by=feedback.c.call_id, order_by=order)
+        ranked = select(feedback.c.call_id, feedback.c.good, rank.label("rank")).subquery()
+        word = select(ranked.c.call_id, ranked.c.good).where(ranked.c.rank == 1).subquery()
+        groups = (
+            attempts.c.tier,
+            (calls.c.category if by_category else null()).label("category"),
+            attempts.c.role,
+            attempts.c.dry_run,
+            attempts.c.fault,
+            (attempts.c.confidence < WRONG_BELOW).label("doubted"),
+            word.c.good.label("said_good"),
+        )
+        source = self._with_attempts.outerjoin(word, word.c.call_id == calls.c.call_id)
+        return replace(self, source=source).rows(select(*groups, func.count().label("answers")), *groups)
+
+    def machines(self) -> list[Machine]:
+        """Work out what tiers priced by the hour cost; a price that changed holds from its first call on."""
+        query = select(
+            attempts.c.tier,
+            attempts.c.hour_price_nano.label("price"),
+            func.count().label("calls"),
+            func.sum(attempts.c.cost_nano).label("charged"),
+            func.min(calls.c.started_at).label("first"),
+            func.max(calls.c.started_at).label("last"),
+        ).where(attempts.c.hour_price_nano.is_not(None))
+        spans: defaultdict[str, list[Row]] = defaultdict(list)
+        cut = replace(self, source=self._with_attempts)
+        for row in cut.rows(query, attempts.c.tier, attempts.c.hour_price_nano):
+            spans[row["tier"]].append(row)
+        return [_machine(tier, rows, self.until) for tier, rows in sorted(spans.items())]
+
+    @property
+    def _with_attempts(self) -> FromClause:
+        return calls.join(attempts, attempts.c.call_id == calls.c.call_id)
+
+    def _by_attempt(self, by: AttemptGroup) -> Cut:
+        if by not in get_args(AttemptGroup):
+            raise ConfigError(f"by={by!r} is none of {', '.join(get_args(AttemptGroup))}.")
+        return replace(self, group=attempts.c[by], source=self._with_attempts)
+
+    def _by_call(self, by: CallGroup | None) -> Cut:
+        if by is None:
+            return self
+        if by not in get_args(CallGroup):
+            raise ConfigError(f"by={by!r} is none of {', '.join(get_args(CallGroup))}.")
+        if by == "month":
+            return replace(self, group=func.substr(calls.c.day, 1, 7))
+        if by != "tag":
+            return replace(self, group=calls.c[by])
+        if self.connection.dialect.name == "sqlite":
+            items = func.json_each(calls.c.tags)
+        else:
+            items = func.json_array_elements_text(cast(calls.c.tags, JSON))
+        each = items.table_valued("value", name="each_tag")
+        return replace(self, group=each.c.value, source=calls.outerjoin(each, true()))
+
+
+def _machine(tier: str, spans: list[Row], until: datetime | None) -> Machine:
+    spans.sort(key=lambda span: span["first"])
+    end = until or max(span["last"] for span in spans)
+    ends: list[datetime] = [*(span["first"] for span in spans[1:]), end]
+    rent = Decimal(0)
+    for span, its_end in zip(spans, ends, strict=True):
+        rent += _money(span["price"]) * Decimal(str((its_end - span["first"]).total_seconds())) / 3600
+    return Machine(
+        tier=tier,
+        since=spans[0]["first"],
+        until=end,
+        calls=sum(span["calls"] for span in spans),
+        rent=rent,
+        charged=_total(span["charged"] for span in spans),
+    )
+
+
+def _tokens(*rows: Row) -> Tokens:
+    sums = {name: sum(int(row[name] or 0) for row in rows) for name in TOKEN_COLUMNS}
+    return Tokens(**sums, estimated_attempts=sum(int(row["estimated"]) for row in rows))
+
+
+def _total(nanos: Iterable[int | None]) -> Decimal:
+    return sum((_money(each) for each in nanos), Decimal(0))
+
+
+def _money(nanos: int | None) -> Decimal:
+    return dollars(nanos or 0) or Decimal(0)
