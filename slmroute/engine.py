@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from typing import Protocol, cast
 
-from slmroute.availability import availability_errors, failure_of, retry_after_s
+from slmroute.availability import availability_errors, failure_of
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.confidence import Calibrator, GeometricMean
 from slmroute.errors import ConfigError
@@ -101,31 +102,57 @@ class Engine:
             if not (isinstance(kind, type) and issubclass(kind, Exception)):
                 raise ConfigError(f"availability_errors= holds {kind!r}, which is not an exception class.")
 
+    def adapted(self, policy: Policy, classifier: ClassifierLike | None) -> Engine:
+        """Give the engine of a copy of the router that decides by another policy.
+
+        Breakers, hooks, ledger, clock and prices stay the same objects, so that what they have learnt survives the copy.
+
+        Args:
+            policy: What the copy decides by.
+            classifier: Its classifier.
+        """
+        other = copy.copy(self)
+        other.policy = policy
+        other.classifier = classifier
+        other.classifier_version = _version(classifier)
+        other.calibrator = (policy.escalation and policy.escalation.calibrator) or GeometricMean()
+        other.breakers = {tier.name: self.breakers.get(tier.name) or Breaker() for tier in policy.tiers}
+        return other
+
     @property
     def availability_errors(self) -> tuple[type[Exception], ...]:
         """The errors to catch round a tier's call."""
         return availability_errors(self._extra_errors)
 
     def failure(self, tier: Tier, error: Exception) -> Failure | None:
-        """Tell what an error of a tier means, and note it for the tier's health.
+        """Tell what an error of a tier means.
 
         Returns:
             The failure, or None when it is the user's own error and must pass through.
         """
-        failure = failure_of(tier, error, self._extra_errors)
-        if failure is None:
-            return None
-        if failure.kind in ("unavailable", "overloaded"):
-            self.breakers[tier.name].failure(self.clock.monotonic(), retry_after_s(error))
-        else:
-            self.breakers[tier.name].release()
-        return failure
+        return failure_of(tier, error, self._extra_errors)
 
     def publish(self, record: RouteRecord) -> None:
         """Hand a finished record to the ledger and the hooks; neither can fail the call."""
         if self.ledger is not None:
             self.ledger.write(record)
         self.hooks.tell(record)
+
+    def feedback(self, call_id: str, good: bool, *, source: str = "user") -> None:
+        """Note someone's word on whether the answer of a call was good, without waiting for anything.
+
+        Args:
+            call_id: The call, as its record names it.
+            good: Whether the answer was good.
+            source: Who says so, for example ``user`` or ``judge``.
+
+        Raises:
+            ConfigError: There is no ledger, or one that takes no feedback.
+        """
+        take = getattr(self.ledger, "feedback", None)
+        if take is None:
+            raise ConfigError('feedback() needs a ledger to keep it: give ledger="sqlite:///slmroute.db".')
+        take(call_id, good, source=source)
 
 
 def _version(classifier: ClassifierLike | None) -> str | None:

@@ -29,6 +29,7 @@ class AttemptRecord:
         model: The model's name as the provider reports it.
         usage: Its tokens, or None when nothing was generated.
         price_id: Which price was applied, or ``unpriced``.
+        hour_price: Dollars for an hour of the machine, where its time was paid for; else None.
         cost: Dollars, or None when unpriced.
         dry_run: Whether nothing was really called, so that the cost is projected.
         confidence: What the judge thought of the answer, or None.
@@ -44,6 +45,7 @@ class AttemptRecord:
     model: str | None = None
     usage: Usage | None = None
     price_id: str = "unpriced"
+    hour_price: Decimal | None = None
     cost: Decimal | None = None
     dry_run: bool = False
     confidence: float | None = None
