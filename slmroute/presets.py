@@ -1,10 +1,10 @@
 """The three patterns with the models and figures of the article that they come from, each as a router's arguments.
 
-The prices of the local tiers are its figures, made into prices for a million tokens, and not measurements: a call that
-reads 7,000 tokens and writes 2,000 costs $0.03 at gpt-4.1's list prices ($2 and $8: 0.014 + 0.016) and about $0.001 on the
-small model ($0.08 and $0.22: 0.00056 + 0.00044); asking the classifier, about 1,300 tokens with its examples, costs
-$0.0002 ($0.15). Where your machine costs something else, give a ``Tier`` with your own ``input_price`` and
-``output_price``, or ``hour_price``.
+The prices of the local tiers are its figures, made into prices for a million tokens, and not measurements. A call that
+reads 7,000 tokens and writes 2,000 costs $0.03 at gpt-4.1's list prices ($2 and $8: 0.014 + 0.016) and $0.001 on the
+small model ($0.08 and $0.22: 0.00056 + 0.00044); asking the classifier, which reads about 1,300 tokens with its
+examples, costs $0.0002 ($0.15). Where your machine costs something else, give a ``Tier`` with your own ``input_price``
+and ``output_price``, or ``hour_price``.
 """
 
 from __future__ import annotations
