@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from slmroute.costs import RouteCosts, TierCosts, route_costs
     from slmroute.errors import (
         ClassifierUnavailable,
+        ClassifierUnsure,
         ConfigError,
         DeadlineExceeded,
         LedgerError,
@@ -55,6 +56,7 @@ __all__ = [
     "Classification",
     "Classifier",
     "ClassifierUnavailable",
+    "ClassifierUnsure",
     "Confidence",
     "ConfigError",
     "DeadlineExceeded",

@@ -6,14 +6,17 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Awaitable
+from concurrent.futures import Future
+from contextvars import copy_context
 from numbers import Real
 from typing import cast
 
 from slmroute.classify.protocol import Classification, ClassifierLike
-from slmroute.price import UNPRICED, Priced, token_price
+from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissing
+from slmroute.price import Priced, token_price
 from slmroute.request import RouteRequest
 from slmroute.run import Attempt, Run
-from slmroute.steps import Classify, Judge, Scored, Usage, Verdict
+from slmroute.steps import Classify, Judge, Scored, Verdict
 from slmroute.tier import Money, money
 
 __all__ = ["ajudge", "ascore", "judge", "score"]
@@ -26,26 +29,30 @@ def score(run: Run, step: Classify) -> Scored:
         return Scored(None)
     try:
         found = _classify(run.engine.classifier, step.request)
+        if inspect.isawaitable(found):
+            found = _wait_for(found, _share_s(run))
     except Exception as error:  # noqa: BLE001  a classifier, the user's own included, must never fail a call
         return _not_scored(run, attempt, error)
-    except BaseException:
-        run.engine.classifier_breaker.release()
+    except BaseException as error:
+        _end(run, attempt, error)
         raise
     return _scored(run, attempt, found)
 
 
 async def ascore(run: Run, step: Classify) -> Scored:
-    """Ask the classifier without holding up the event loop; the deadline cuts it."""
+    """Ask the classifier without holding up the event loop; it may take half of the time there is."""
     attempt = _begin_scoring(run)
     if attempt is None:
         return Scored(None)
     try:
-        async with asyncio.timeout(run.remaining_s):
+        async with asyncio.timeout(_share_s(run)):
             found = await _aclassify(run.engine.classifier, step.request)
+            if inspect.isawaitable(found):
+                found = await found
     except Exception as error:  # noqa: BLE001  see ``score``
         return _not_scored(run, attempt, error)
-    except BaseException:
-        run.engine.classifier_breaker.release()
+    except BaseException as error:
+        _end(run, attempt, error)
         raise
     return _scored(run, attempt, found)
 
@@ -67,43 +74,73 @@ async def _aclassify(classifier: ClassifierLike | None, request: RouteRequest) -
     return await asyncio.to_thread(_classify, classifier, request)
 
 
+def _share_s(run: Run) -> float | None:
+    """Seconds that the classifier may take: a tier must still have time to answer."""
+    return None if run.remaining_s is None else max(run.remaining_s / 2, 0.0)
+
+
 def _begin_scoring(run: Run) -> Attempt | None:
     now = run.engine.clock.monotonic()
-    if not run.engine.classifier_breaker.admit(now):
+    permit = run.engine.classifier_breaker.admit(now)
+    if permit is None:
         run.events.append("classifier_unavailable")
         return None
-    return Attempt(run.engine.classifier_version or "classifier", now, role="classifier")
+    return Attempt(run.engine.classifier_version or "classifier", now, permit=permit, role="classifier")
 
 
 def _scored(run: Run, attempt: Attempt, found: object) -> Scored:
     given = found if isinstance(found, Classification) else Classification(cast("float", found))
     if given.usage is not None:
         attempt.usage, attempt.model, attempt.provider = given.usage, given.model, given.provider
-        attempt.priced = _classifier_price(run, given.usage)
-    value: object = given.score
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= (number := float(value)) <= 1:
-        return _not_scored(run, attempt, ValueError())
-    run.engine.classifier_breaker.success()
-    run.note(attempt)
-    run.score = number
-    return Scored(number)
+        attempt.priced = _classifier_price(run, given)
+    score = _probability(given.score)
+    if score is None:
+        return _not_scored(run, attempt, ClassifierUnsure())
+    _end(run, attempt, alive=True)
+    run.score = score
+    return Scored(score)
 
 
 def _not_scored(run: Run, attempt: Attempt, error: Exception) -> Scored:
-    run.engine.classifier_breaker.failure(run.engine.clock.monotonic())
+    # What goes wrong with one request says nothing of the next: only a classifier that is not there is left alone.
+    gone = isinstance(error, ClassifierUnavailable | ModelMissing | run.engine.availability_errors)
     run.events.append("classifier_unavailable")
-    attempt.error = type(error).__name__
-    run.note(attempt)
+    _end(run, attempt, error, alive=False if gone and not isinstance(error, ClassifierUnsure) else None)
     return Scored(None)
 
 
-def _classifier_price(run: Run, usage: Usage) -> Priced:
+def _end(run: Run, attempt: Attempt | None, error: BaseException | None = None, *, alive: bool | None = None) -> None:
+    """Add an attempt to the record, and note for the classifier's health whether it is there, where that is known."""
+    if attempt is None:
+        return
+    if error is not None:
+        attempt.error = type(error).__name__
+    if attempt.permit is not None:
+        if alive:
+            attempt.permit.success()
+        elif alive is None:
+            attempt.permit.release()
+        else:
+            attempt.permit.failure(run.engine.clock.monotonic())
+    run.note(attempt)
+
+
+def _probability(value: object) -> float | None:
+    """Read a number in [0, 1]; whatever else a classifier or a judge says is not to be trusted."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    number = float(value)
+    return number if 0 <= number <= 1 else None
+
+
+def _classifier_price(run: Run, given: Classification) -> Priced:
+    assert given.usage is not None  # noqa: S101  the caller has looked
     input_price: Money | None = getattr(run.engine.classifier, "input_price", None)
     output_price: Money | None = getattr(run.engine.classifier, "output_price", None)
     if input_price is None or output_price is None:
-        return UNPRICED
+        return run.engine.prices.price_of(given.usage, given.provider or "", given.model or "")
     setting = "the classifier's price"
-    return Priced(token_price(usage, money(input_price, setting), money(output_price, setting)), "classifier")
+    return Priced(token_price(given.usage, money(input_price, setting), money(output_price, setting)), "classifier")
 
 
 def judge(run: Run, step: Judge) -> Verdict:
@@ -112,9 +149,12 @@ def judge(run: Run, step: Judge) -> Verdict:
     try:
         value = _confidence(run, step)
         if inspect.isawaitable(value):
-            value = _wait_for(value)
+            value = _wait_for(value, run.remaining_s)
     except Exception as error:  # noqa: BLE001  a broken judge never throws away a good answer
         return _not_judged(run, attempt, error)
+    except BaseException as error:
+        _end(run, attempt, error)
+        raise
     return _judged(run, attempt, step, value)
 
 
@@ -123,7 +163,7 @@ async def ajudge(run: Run, step: Judge) -> Verdict:
     attempt = _begin_judging(run)
     try:
         async with asyncio.timeout(run.remaining_s):
-            if attempt is None or inspect.iscoroutinefunction(run.engine.policy.judge):
+            if run.policy.judge is None or inspect.iscoroutinefunction(run.policy.judge):
                 value = _confidence(run, step)
             else:
                 value = await asyncio.to_thread(_confidence, run, step)
@@ -131,57 +171,53 @@ async def ajudge(run: Run, step: Judge) -> Verdict:
                 value = await value
     except Exception as error:  # noqa: BLE001  see ``judge``
         return _not_judged(run, attempt, error)
+    except BaseException as error:
+        _end(run, attempt, error)
+        raise
     return _judged(run, attempt, step, value)
 
 
 def _begin_judging(run: Run) -> Attempt | None:
     """An attempt for the record where the user's judge is asked; reading log-probabilities is none."""
-    if run.engine.policy.judge is None:
+    if run.policy.judge is None:
         return None
-    return Attempt("judge", run.engine.clock.monotonic(), role="judge")
+    return Attempt(run.engine.calibrator_version or "judge", run.engine.clock.monotonic(), role="judge")
 
 
 def _confidence(run: Run, step: Judge) -> float | Awaitable[float | None] | None:
-    if run.engine.policy.judge is not None:
-        return run.engine.policy.judge(step.request, step.answer)
+    if run.policy.judge is not None:
+        return run.policy.judge(step.request, step.answer)
     return run.engine.calibrator(step.answer.logprobs) if step.answer.logprobs else None
 
 
 def _judged(run: Run, attempt: Attempt | None, step: Judge, value: object) -> Verdict:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1):
+    confidence = None if value is None else _probability(value)
+    if value is not None and confidence is None:
         return _not_judged(run, attempt, ValueError())
-    confidence = None if value is None else float(value)
-    if attempt is not None:
-        run.note(attempt)
+    _end(run, attempt)
     run.attempt_of(step.answer).confidence = confidence
     return Verdict(confidence)
 
 
 def _not_judged(run: Run, attempt: Attempt | None, error: Exception) -> Verdict:
     run.events.append("judge_unavailable")
-    if attempt is not None:
-        attempt.error = type(error).__name__
-        run.note(attempt)
+    _end(run, attempt, error)
     return Verdict(None, broken=True)
 
 
-def _wait_for(value: Awaitable[float | None]) -> float | None:
-    """Run an async judge from synchronous code, in a thread of its own because a loop may already run in this one."""
-    outcome: list[float | None] = []
-    error: list[BaseException] = []
+def _wait_for(value: Awaitable[object], timeout_s: float | None) -> object:
+    """Run an awaitable from synchronous code, in a thread of its own because a loop may already run in this one."""
+    outcome = Future[object]()
 
-    async def wait() -> None:
-        outcome.append(await value)
+    async def wait() -> object:
+        async with asyncio.timeout(timeout_s):
+            return await value
 
-    def run() -> None:
+    def work() -> None:
         try:
-            asyncio.run(wait())
-        except BaseException as raised:  # noqa: BLE001  handed to the thread that waits
-            error.append(raised)
+            outcome.set_result(asyncio.run(wait()))
+        except BaseException as error:  # noqa: BLE001  handed to the thread that waits
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, name="slmroute-judge")
-    thread.start()
-    thread.join()
-    if error:
-        raise error[0]
-    return outcome[0]
+    threading.Thread(target=copy_context().run, args=(work,), name="slmroute-ask", daemon=True).start()
+    return outcome.result()

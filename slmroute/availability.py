@@ -6,11 +6,12 @@ The clients are never imported here: an error of theirs can only be raised once 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, cast
 
 from slmroute.errors import Misconfigured, ModelMissing, ServerUnreachable
 from slmroute.steps import Failure, FailureKind
@@ -31,7 +32,15 @@ _CLIENTS: Final[Mapping[str, tuple[str, ...]]] = {
 """The errors of each client that can mean so; what status they carry decides."""
 
 _OVERLOADED: Final = frozenset({429, 503, 529})
-_TOO_LONG: Final = ("context_length_exceeded", "maximum context length", "context window", "prompt is too long")
+_TOO_LONG: Final = (
+    "context_length_exceeded",
+    "context length",
+    "context size",
+    "context window",
+    "input token count",
+    "prompt is too long",
+)
+"""What the providers say in the message of a request that is over the model's window."""
 
 
 def availability_errors(extra: Sequence[type[Exception]] = ()) -> tuple[type[Exception], ...]:
@@ -131,11 +140,12 @@ def _ollama_model(tier: Tier) -> str:
     return name if isinstance(name, str) else ""
 
 
-def retry_after_s(error: Exception) -> float | None:
+def retry_after_s(error: Exception, now: datetime) -> float | None:
     """Read how long a server asks to be left alone, from its ``Retry-After`` header.
 
     Args:
         error: The client's error.
+        now: The time of day, in UTC, which an HTTP date is held against.
 
     Returns:
         Seconds, zero or more, from a number or an HTTP date; None when there is none or it cannot be read.
@@ -143,14 +153,14 @@ def retry_after_s(error: Exception) -> float | None:
     headers: object = getattr(getattr(error, "response", None), "headers", None)
     if not isinstance(headers, Mapping):
         return None
-    value: object = headers.get("retry-after")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    value: object = cast("Mapping[str, object]", headers).get("retry-after")
     if not isinstance(value, str):
         return None
     try:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+            seconds = (parsedate_to_datetime(value) - now).total_seconds()
         except (ValueError, TypeError):
             return None
-    return max(0.0, seconds) if seconds == seconds else None  # noqa: PLR0124  NaN is not a time
+    return None if math.isnan(seconds) else max(0.0, seconds)

@@ -165,18 +165,18 @@ def _stream(run: Run, performer: Performer, call: Call) -> Generator[object, Non
     if isinstance(attempt, Failure):
         return attempt
     gate = Gate(call, run.request, run.policy.escalation)
+    late = False
     try:
         with closing(performer.stream(call)) as chunks:
             for chunk in chunks:
-                if run.out_of_time:
-                    return run.cut(attempt)
-                to_show = _take(run, gate, attempt, chunk)
+                late = run.out_of_time
+                to_show = None if late else _take(run, gate, attempt, chunk)
                 if to_show is None:
                     break
                 yield from to_show
     except run.engine.availability_errors as error:
         return run.failed(attempt, error)
-    return _collected(run, performer, call, attempt)
+    return run.cut(attempt) if late else _collected(run, performer, call, attempt)
 
 
 async def _astream(
@@ -206,8 +206,7 @@ async def _astream(
 
 def _take(run: Run, gate: Gate, attempt: Attempt, chunk: Chunk) -> Sequence[object] | None:
     """Take a chunk; gives the chunks to show now, or None when the stream is to be broken off."""
-    attempt.held.append(chunk.native)
-    run.saw_chunk(attempt, chunk.text)
+    run.saw_chunk(attempt, chunk)
     if attempt.shown:
         return (chunk.native,)
     match gate.feed(chunk):
@@ -215,8 +214,10 @@ def _take(run: Run, gate: Gate, attempt: Attempt, chunk: Chunk) -> Sequence[obje
             return ()
         case "abort":
             attempt.aborted = True
+            attempt.confidence = gate.confidence
             return None
         case "commit":
+            attempt.confidence = gate.confidence
             run.show(attempt)
             return tuple(attempt.held)
 

@@ -67,6 +67,7 @@ class Engine:
         ledger: A ledger, a URL such as ``sqlite:///slmroute.db``, or None.
         hooks: Told of every call.
         prices: The user's prices, see ``PriceBook``.
+        named: The ``"provider:model"`` of tiers whose model is an object, see ``PriceBook``.
         extra_errors: Further error classes that mean a tier is not available.
         clock: Where times come from.
 
@@ -83,6 +84,7 @@ class Engine:
         ledger: LedgerLike | str | None = None,
         hooks: Sequence[Hook] = (),
         prices: Mapping[str, tuple[Money, Money]] | None = None,
+        named: Mapping[str, str] | None = None,
         extra_errors: Sequence[type[Exception]] = (),
         clock: Clock | None = None,
     ) -> None:
@@ -93,7 +95,7 @@ class Engine:
         self.calibrator: Calibrator = (policy.escalation and policy.escalation.calibrator) or GeometricMean()
         self.ledger = _open_ledger(ledger)
         self.hooks = HookRunner(hooks)
-        self.prices = PriceBook(policy.tiers, prices)
+        self.prices = PriceBook(policy.tiers, prices, named)
         self.clock: Clock = clock or SystemClock()
         self.breakers = {tier.name: Breaker() for tier in policy.tiers}
         self.classifier_breaker = Breaker()
@@ -105,7 +107,7 @@ class Engine:
     def adapted(self, policy: Policy, classifier: ClassifierLike | None) -> Engine:
         """Give the engine of a copy of the router that decides by another policy.
 
-        Breakers, hooks, ledger, clock and prices stay the same objects, so that what they have learnt survives the copy.
+        Breakers, hooks, ledger, clock and prices stay the same objects: what they have learnt survives the copy.
 
         Args:
             policy: What the copy decides by.
@@ -118,6 +120,13 @@ class Engine:
         other.calibrator = (policy.escalation and policy.escalation.calibrator) or GeometricMean()
         other.breakers = {tier.name: self.breakers.get(tier.name) or Breaker() for tier in policy.tiers}
         return other
+
+    @property
+    def calibrator_version(self) -> str | None:
+        """What gives the confidence in answers, for the ledger: the judge's or the calibrator's name."""
+        if self.policy.judge is not None:
+            return _name(self.policy.judge)
+        return self.calibrator.version if self.policy.escalation else None
 
     @property
     def availability_errors(self) -> tuple[type[Exception], ...]:
@@ -156,12 +165,15 @@ class Engine:
 
 
 def _version(classifier: ClassifierLike | None) -> str | None:
-    if classifier is None:
-        return None
-    version: object = getattr(classifier, "version", None)
+    return None if classifier is None else _name(classifier)
+
+
+def _name(asked: object) -> str:
+    """What the ledger notes of a classifier or a judge: its version, or else what it is called."""
+    version: object = getattr(asked, "version", None)
     if isinstance(version, str):
         return version
-    return str(getattr(classifier, "__qualname__", type(classifier).__qualname__))
+    return str(getattr(asked, "__qualname__", type(asked).__qualname__))
 
 
 def _open_ledger(ledger: LedgerLike | str | None) -> LedgerLike | None:

@@ -10,6 +10,7 @@
     |-- ModelMissing                                    the server answers but lacks the model
     |-- Misconfigured           (also PermissionError)  a provider refused a tier's credentials
     |-- ClassifierUnavailable                           raised by classifiers; a router answers without them
+    |   `-- ClassifierUnsure                            ... because what they found cannot be trusted
     |-- NoEligibleTier                                  no tier can do what the call needs
     |   `-- PromptTooLong                               ... because its prompt fits in no tier's window
     |-- DeadlineExceeded        (also TimeoutError)     ``deadline_s`` ran out before any tier answered
@@ -27,6 +28,7 @@ from typing import Self
 
 __all__ = [
     "ClassifierUnavailable",
+    "ClassifierUnsure",
     "ConfigError",
     "DeadlineExceeded",
     "LedgerError",
@@ -100,6 +102,10 @@ class Misconfigured(SlmrouteError, PermissionError):
 
 class ClassifierUnavailable(SlmrouteError):
     """A classifier could not be asked, or what it said cannot be trusted."""
+
+
+class ClassifierUnsure(ClassifierUnavailable):
+    """A classifier is there, but has nothing to be trusted to say of this request; the next may go well."""
 
 
 class NoEligibleTier(SlmrouteError):

@@ -11,11 +11,13 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, assert_never
 
+from slmroute.draft import with_draft
 from slmroute.errors import DeadlineExceeded, NoEligibleTier, NoTierAnswered, PromptTooLong
 from slmroute.policy import Policy
-from slmroute.request import RouteRequest
+from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.steps import (
     ABORTED,
+    CONTENT_FILTER,
     Answer,
     Call,
     Classify,
@@ -109,16 +111,17 @@ class _Start:
 
 
 def _choose_start(policy: Policy, request: RouteRequest, able: tuple[Tier, ...]) -> Generator[Step, Reply, _Start]:
-    names = {tier.name: tier for tier in able}
-    for name, reason in ((request.tier, "explicit"), (request.pin, "tool_loop"), (request.scope_tier, "scope")):
-        if name in names:
-            return _Start(able, names[name], reason)
+    names = policy.names
 
     def start(name: str, reason: str, score: float | None = None) -> _Start:
         # What the named tier cannot do, the next one up does; where none above can, the best there is.
-        above = policy.names[policy.names.index(name) :]
+        above = names[names.index(name) :]
         return _Start(able, next((tier for tier in able if tier.name in above), able[-1]), reason, score)
 
+    for name, reason in ((request.tier, "explicit"), (request.pin, "tool_loop"), (request.scope_tier, "scope")):
+        # A history may come from a router with other tiers; a pin that means nothing here is none.
+        if name is not None and name in names:
+            return start(name, reason)
     for rule in policy.rules:
         if (named := rule(request)) is not None:
             return start(policy.tier(named, "a rule's tier").name, "rule")
@@ -186,15 +189,23 @@ class _Climb:
         return Call(
             tier,
             _mode(self.request),
-            draft=self.draft,
+            draft=self.draft if self._fits(tier) else None,
             hold=self.policy.escalation is not None and not last,
             forced=forced,
             last=last,
+            reason=self.start.reason,
         )
+
+    def _fits(self, tier: Tier) -> bool:
+        """Whether the draft has room beside the prompt: it must not be the reason why a better tier cannot answer."""
+        if self.draft is None or tier.window is None:
+            return True
+        return self.request.tokens + estimate_tokens(with_draft("", self.draft)) <= tier.window
 
     def _judge(self, tier: Tier, answer: Answer) -> Generator[Step, Reply, tuple[float | None, bool]]:
         """Take an answer or keep it as a weak one; gives its confidence and whether it was taken."""
-        if answer.shown or not self.escalates:
+        # What a content filter withheld is no reason to have another tier say it.
+        if answer.shown or not self.escalates or answer.finish == CONTENT_FILTER:
             return None, True
         last = self._above(tier) is None
         fault = ABORTED if answer.finish == ABORTED else fault_of(answer, self.request, self.policy.validate)
@@ -220,7 +231,7 @@ class _Climb:
     def _after_failure(self, tier: Tier, failure: Failure) -> Tier | None:
         if failure.error is not None:
             self.errors.append(failure.error)
-            if failure.shown or failure.kind == "misconfigured" or not self.policy.failover:
+            if failure.shown or failure.kind == "misconfigured":
                 raise failure.error
         elif failure.shown:
             raise self._out_of_time()
@@ -235,6 +246,8 @@ class _Climb:
                 pass
             case _:
                 assert_never(failure.kind)
+        if not self.policy.failover:
+            return None
         # A weak answer in hand is better than one from further down.
         return self._above(tier) or (None if self.weak else self._below(tier) or self._passed_over())
 

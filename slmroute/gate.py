@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,9 +45,13 @@ class Gate:
         call: The call that is being streamed.
         request: What was asked.
         escalation: When weak answers escalate, or None for never.
+
+    Attributes:
+        confidence: What the first tokens were judged to be worth, or None while, or where, that is not known.
     """
 
     def __init__(self, call: Call, request: RouteRequest, escalation: Confidence | None) -> None:
+        self.confidence: float | None = None
         self._last = call.last
         self._whole = not call.last and (call.mode == "structured" or request.forced_tool)
         self._escalation = escalation if call.hold else None
@@ -78,7 +83,7 @@ class Gate:
     def _judge_beginning(self, escalation: Confidence) -> Verdict:
         if len(self._logprobs) < escalation.first_tokens:
             return "hold"
-        confidence = self._calibrator(self._logprobs[: escalation.first_tokens])
+        self.confidence = confidence = self._confidence(self._logprobs[: escalation.first_tokens])
         self._whole = True
         if confidence is None:
             return "hold"
@@ -88,3 +93,10 @@ class Gate:
         if confidence >= escalation.threshold and fault_of(opening, self._request, {"refusal"}) is None:
             return "commit"
         return "hold"
+
+    def _confidence(self, logprobs: Sequence[float]) -> float | None:
+        try:
+            value = self._calibrator(logprobs)
+            return value if value is not None and 0 <= value <= 1 else None
+        except Exception:  # noqa: BLE001  the whole answer is judged by it once more, and that is recorded
+            return None

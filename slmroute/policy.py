@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Confidence", "Judge", "Policy", "Rule"]
 
 Rule = Callable[[RouteRequest], str | None]
-"""A user's rule: the name of the tier that must answer, or None to leave it to the next rule and the classifier."""
+"""A user's rule: the name of the tier to start at, or None to leave it to the next rule and the classifier. What must
+not leave the house is for ``local_only``: a call may move on from any tier it starts at."""
 
 Judge = Callable[[RouteRequest, "Answer"], float | Awaitable[float | None] | None]
 """A user's judge: P(the answer is good) in [0, 1], or None when it cannot tell."""
@@ -70,8 +71,8 @@ class Confidence:
     abort_below: float = field(default=0.3, kw_only=True)
 
     def __post_init__(self) -> None:
-        probability(self.threshold, "Confidence(threshold=")
-        probability(self.abort_below, "Confidence(abort_below=")
+        probability(self.threshold, "Confidence: threshold")
+        probability(self.abort_below, "Confidence: abort_below")
         if self.abort_below > self.threshold:
             raise ConfigError(
                 f"Confidence(abort_below={self.abort_below}) must not be over threshold={self.threshold}: "
@@ -95,7 +96,8 @@ class Policy:
         default_tier: Where a call goes when the classifier cannot be asked.
         classify: Whether there is a classifier; without one every call starts at the cheapest tier.
         validate: Which answers wrong on their face escalate; names out of ``validate.FAULTS``.
-        failover: Whether a tier that is not available is replaced by another.
+        failover: Whether a tier that is not available is replaced by another. A weak answer that is already there is
+            given, marked degraded, either way.
         deadline_s: Seconds for the whole call, all tiers together, or None.
 
     Raises:
@@ -233,7 +235,9 @@ class Policy:
 
 def declared_prices(tier: Tier) -> tuple[Decimal, Decimal]:
     """The prices of a tier that declares them, as (input, output) in dollars for a million tokens."""
-    return Decimal(str(tier.input_price)), Decimal(str(tier.output_price))
+    assert isinstance(tier.input_price, Decimal)  # noqa: S101  a tier reads its prices when it is made
+    assert isinstance(tier.output_price, Decimal)  # noqa: S101  it has both or neither
+    return tier.input_price, tier.output_price
 
 
 def default_thresholds(tiers: int, middle: float = 0.5) -> tuple[float, ...]:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from slmroute.errors import ConfigError
 from slmroute.policy import declared_prices
 from slmroute.steps import Usage
 from slmroute.tier import Money, Tier, money
+
+if TYPE_CHECKING:
+    from genai_prices.types import PriceCalculation
 
 __all__ = ["FREE", "UNPRICED", "PriceBook", "Priced", "token_price"]
 
@@ -33,6 +36,19 @@ _LIST_NAMES: Final[Mapping[str, str]] = {
     "xai": "x-ai",
 }
 """The frameworks' names of providers, as the price lists call them; others are looked up as they are."""
+
+_FLAT_KEYS: Final = frozenset(
+    {
+        "cache_audio_read_mtok",
+        "cache_read_mtok",
+        "cache_write_mtok",
+        "input_audio_mtok",
+        "input_mtok",
+        "output_audio_mtok",
+        "output_mtok",
+    }
+)
+"""What a listed model may ask money for, for its price of text to be a plain sum."""
 
 _SELF_HOSTED: Final = frozenset({"ollama", "llamacpp", "vllm", "slmroute"})
 """Servers that anyone can run: what a call costs there only its owner knows, whatever the model is called."""
@@ -78,13 +94,22 @@ class PriceBook:
             time in a process), so that no call has to wait for them.
         prices: The user's prices beside those on the tiers: ``{"openai:gpt-4.1": ("2", "8")}``, dollars for a million
             input and output tokens, by ``"provider:model"`` or by a tier's name.
+        named: The ``"provider:model"`` of tiers whose model is an object, by the tier's name, as far as the adapter
+            knows them; without it what such a tier would have cost is only known once it has answered.
 
     Raises:
         ConfigError: A price is not an amount, or tiers are not cheapest first by their list prices.
     """
 
-    def __init__(self, tiers: Sequence[Tier], prices: Mapping[str, tuple[Money, Money]] | None = None) -> None:
+    def __init__(
+        self,
+        tiers: Sequence[Tier],
+        prices: Mapping[str, tuple[Money, Money]] | None = None,
+        named: Mapping[str, str] | None = None,
+    ) -> None:
         self._own = {key: _pair(key, pair) for key, pair in (prices or {}).items()}
+        self._named = dict(named or {})
+        self._flat: dict[str, _Flat] = {}
         self._check_order(tiers)
 
     @cached_property
@@ -109,20 +134,42 @@ class PriceBook:
         """
         if usage is None or usage.source == "cached":
             return FREE
-        named_provider, _, named_model = (tier.spec or ":").partition(":")
-        provider, model = provider or named_provider, model or named_model
         if tier.input_price is not None or tier.hour_price is not None:
             return Priced(_declared(tier, usage, seconds), f"tier:{tier.name}")
-        for key in (tier.name, f"{provider}:{model}", f"{named_provider}:{named_model}"):
+        named_provider, _, named_model = (tier.spec or self._named.get(tier.name) or ":").partition(":")
+        provider, model = provider or named_provider, model or named_model
+        for key in (tier.name, f"{provider}:{model}", f"{named_provider}:{named_model}") if self._own else ():
             if key in self._own:
                 return Priced(token_price(usage, *self._own[key]), f"prices:{key}")
-        if tier.local or not provider or provider in _SELF_HOSTED:
+        return UNPRICED if tier.local else self.price_of(usage, provider, model)
+
+    def price_of(self, usage: Usage, provider: str, model: str) -> Priced:
+        """Price tokens of a model that is no tier's, a classifier's for example.
+
+        Args:
+            usage: The tokens.
+            provider: Who served it, as the framework names it; may be empty.
+            model: The model's name.
+        """
+        key = f"{provider}:{model}"
+        if key in self._own:
+            return Priced(token_price(usage, *self._own[key]), f"prices:{key}")
+        if not provider or provider in _SELF_HOSTED:
             return UNPRICED
-        return _list_price(usage, provider, model)
+        flat = self._flat.get(key)
+        if flat is None:
+            found = _list_price(usage, provider, model)
+            if found is None:
+                return UNPRICED
+            flat = _flat_prices(found)
+            if flat is None:
+                return Priced(found.total_price, _list_id(found))
+            self._flat[key] = flat
+        return flat.price(usage)
 
     def _check_order(self, tiers: Sequence[Tier]) -> None:
         sample = Usage(input_tokens=3_000, output_tokens=1_000)
-        listed = [(tier, self.price(tier, sample, provider=None, model=None).cost) for tier in tiers if tier.spec]
+        listed = [(tier, self.price(tier, sample, provider=None, model=None).cost) for tier in tiers]
         priced = [(tier, cost) for tier, cost in listed if cost is not None and tier.hour_price is None]
         for (low, low_cost), (high, high_cost) in pairwise(priced):
             if high_cost < low_cost:
@@ -144,11 +191,36 @@ def _pair(key: str, pair: tuple[Money, Money]) -> tuple[Decimal, Decimal]:
 
 def _declared(tier: Tier, usage: Usage, seconds: float) -> Decimal:
     tokens = Decimal(0) if tier.input_price is None else token_price(usage, *declared_prices(tier))
-    hourly = Decimal(str(tier.hour_price or 0))
-    return tokens + hourly * Decimal(str(round(seconds, 6))) / SECONDS_PER_HOUR
+    if tier.hour_price is None:
+        return tokens
+    return tokens + cast("Decimal", tier.hour_price) * Decimal(str(round(seconds, 6))) / SECONDS_PER_HOUR
 
 
-def _list_price(usage: Usage, provider: str, model: str) -> Priced:
+@dataclass(frozen=True, slots=True)
+class _Flat:
+    """The prices of a listed model that asks the same for every token of a kind, in dollars for a million.
+
+    The list's own calculation takes longer than all the rest of a routed call; for prices as plain as these, sums do.
+    """
+
+    uncached: Decimal
+    cached: Decimal
+    cache_write: Decimal
+    output: Decimal
+    price_id: str
+
+    def price(self, usage: Usage) -> Priced:
+        """Price tokens."""
+        plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        if plain < 0:
+            return UNPRICED
+        cost = plain * self.uncached + usage.output_tokens * self.output
+        if usage.cached_tokens or usage.cache_write_tokens:
+            cost += usage.cached_tokens * self.cached + usage.cache_write_tokens * self.cache_write
+        return Priced(cost / MILLION, self.price_id)
+
+
+def _list_price(usage: Usage, provider: str, model: str) -> PriceCalculation | None:
     from genai_prices import Usage as ListUsage
     from genai_prices import calc_price
 
@@ -159,7 +231,26 @@ def _list_price(usage: Usage, provider: str, model: str) -> Priced:
         cache_write_tokens=usage.cache_write_tokens or None,
     )
     try:
-        found = calc_price(tokens, model_ref=model, provider_id=_LIST_NAMES.get(provider, provider))
+        return calc_price(tokens, model_ref=model, provider_id=_LIST_NAMES.get(provider, provider))
     except (LookupError, ValueError):  # not in the lists, or usage that contradicts itself
-        return UNPRICED
-    return Priced(found.total_price, f"genai-prices:{found.provider.id}/{found.model.id}")
+        return None
+
+
+def _list_id(found: PriceCalculation) -> str:
+    return f"genai-prices:{found.provider.id}/{found.model.id}"
+
+
+def _flat_prices(found: PriceCalculation) -> _Flat | None:
+    """Read the prices of a model whose prices depend on neither the time nor the length of the prompt."""
+    if isinstance(found.model.prices, list):
+        return None
+    asked: dict[str, object] = {name: value for name, value in vars(found.model_price).items() if value is not None}
+    uncached, output = asked.get("input_mtok"), asked.get("output_mtok")
+    cached, write = asked.get("cache_read_mtok", uncached), asked.get("cache_write_mtok", uncached)
+    if not asked.keys() <= _FLAT_KEYS:
+        return None
+    match uncached, cached, write, output:
+        case Decimal(), Decimal(), Decimal(), Decimal():
+            return _Flat(uncached, cached, write, output, _list_id(found))
+        case _:
+            return None

@@ -8,13 +8,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+from slmroute.availability import retry_after_s
 from slmroute.context import current_context
 from slmroute.costs import current_collectors
 from slmroute.draft import with_draft
 from slmroute.engine import Engine
 from slmroute.flow import route
+from slmroute.gate import Chunk
+from slmroute.health import Permit
 from slmroute.price import FREE, Priced
 from slmroute.record import AttemptRecord, Role, RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
@@ -22,6 +25,9 @@ from slmroute.steps import Answer, Call, Decision, Failure, Reject, Reply, Step,
 from slmroute.tier import Tier
 
 __all__ = ["Attempt", "Run"]
+
+CUT_SHORT: Final = frozenset({"length", "max_tokens", "MAX_TOKENS"})
+"""How the providers say that an answer ended because it was as long as it may be."""
 
 
 @dataclass(slots=True)
@@ -31,6 +37,7 @@ class Attempt:
     name: str
     started: float
     tier: Tier | None = None
+    permit: Permit | None = field(default=None, repr=False)
     role: Role = "failed"
     provider: str | None = None
     model: str | None = None
@@ -91,6 +98,7 @@ class Run(AbstractContextManager["Run"]):
         self._flow = route(engine.policy, request, tiers)
         self._last_tier = engine.policy.tiers[-1]
         self._open: Attempt | None = None
+        self._reason: str | None = None
         self._started_at = engine.clock.now()
         self._started = engine.clock.monotonic()
         self._first_shown: float | None = None
@@ -119,6 +127,11 @@ class Run(AbstractContextManager["Run"]):
         return step
 
     @property
+    def open(self) -> Attempt | None:
+        """The attempt that is running, if there is one."""
+        return self._open
+
+    @property
     def remaining_s(self) -> float | None:
         """Seconds until the deadline, negative when it has passed; None without one."""
         if self.policy.deadline_s is None:
@@ -133,17 +146,22 @@ class Run(AbstractContextManager["Run"]):
 
     def begin(self, call: Call) -> Attempt | Failure:
         """Open an attempt at a tier, or say why it is not to be called now."""
+        self._reason = call.reason or self._reason
         if self.out_of_time:
+            self.events.append(f"deadline:{call.tier.name}")
             return Failure("deadline")
+        now = self.engine.clock.monotonic()
         breaker = self.engine.breakers[call.tier.name]
-        if not call.forced and not breaker.admit(self.engine.clock.monotonic()):
+        permit = breaker.force() if call.forced else breaker.admit(now)
+        if permit is None:
             self.events.append(f"breaker_open:{call.tier.name}")
             return Failure("not_admitted")
         provider, _, model = (call.tier.spec or "").partition(":")
         attempt = Attempt(
             call.tier.name,
-            self.engine.clock.monotonic(),
+            now,
             call.tier,
+            permit,
             provider=provider or None,
             model=model or None,
             draft_tokens=estimate_tokens(with_draft("", call.draft)) if call.draft else 0,
@@ -152,11 +170,13 @@ class Run(AbstractContextManager["Run"]):
         self._open = attempt
         return attempt
 
-    def saw_chunk(self, attempt: Attempt, text: str) -> None:
+    def saw_chunk(self, attempt: Attempt, chunk: Chunk) -> None:
         """Note a chunk of a stream: the first one for its time, all for what must be estimated if it breaks off."""
-        if attempt.first_token is None and text:
+        attempt.held.append(chunk.native)
+        if attempt.first_token is None and (chunk.text or chunk.tool_call):
             attempt.first_token = self.engine.clock.monotonic()
-        attempt.text.append(text)
+        if chunk.text:
+            attempt.text.append(chunk.text)
 
     def show(self, attempt: Attempt) -> None:
         """Note that the caller sees this attempt's answer from now on."""
@@ -166,17 +186,19 @@ class Run(AbstractContextManager["Run"]):
 
     def answered(self, attempt: Attempt, answer: Answer) -> Answer:
         """Close an attempt with its answer; gives the answer with its usage estimated where it was not reported."""
-        if answer.usage is None:
-            answer = replace(answer, usage=self._estimate(answer.text))
-        if attempt.shown:
-            answer = replace(answer, shown=True)
+        usage = self._usage(attempt, answer)
+        if usage is not answer.usage or attempt.shown:
+            answer = replace(answer, usage=usage, shown=attempt.shown)
         self._close(attempt)
+        if attempt.permit is not None:
+            attempt.permit.success()
+        if answer.finish in CUT_SHORT:
+            self.events.append(f"truncated:{attempt.name}")
         attempt.answer = answer
         attempt.usage = answer.usage
         attempt.role = "draft"
         attempt.provider = answer.provider or attempt.provider
         attempt.model = answer.model or attempt.model
-        self.engine.breakers[attempt.name].success()
         return answer
 
     def failed(self, attempt: Attempt, error: Exception) -> Failure:
@@ -186,17 +208,24 @@ class Run(AbstractContextManager["Run"]):
             Exception: That error, when it is the user's own.
         """
         assert attempt.tier is not None  # noqa: S101  attempts that ``begin`` opened have one
+        assert attempt.permit is not None  # noqa: S101  the same
         failure = self.engine.failure(attempt.tier, error)
         if failure is None:
             raise error
+        if failure.kind in ("unavailable", "overloaded"):
+            attempt.permit.failure(self.engine.clock.monotonic(), retry_after_s(error, self.engine.clock.now()))
         self._fail(attempt, type(error).__name__)
         self.events.append(f"{failure.kind}:{attempt.name}")
         return replace(failure, shown=attempt.shown)
 
     def cut(self, attempt: Attempt) -> Failure:
         """Close an attempt that the deadline cut."""
-        self._fail(attempt, "DeadlineExceeded")
-        self.engine.breakers[attempt.name].release()
+        now = self.engine.clock.monotonic()
+        slow = not attempt.shown and now - attempt.started >= (self.policy.deadline_s or 0.0) / 2
+        if slow and attempt.permit is not None:
+            # It had most of the time there was: a server that hangs is as good as down.
+            attempt.permit.failure(now)
+        self._fail(attempt, "DeadlineExceeded", sent=True)
         self.events.append(f"deadline:{attempt.name}")
         return Failure("deadline", shown=attempt.shown)
 
@@ -217,22 +246,39 @@ class Run(AbstractContextManager["Run"]):
         attempt.ended = self.engine.clock.monotonic()
         self._open = None
 
-    def _fail(self, attempt: Attempt, error: str) -> None:
+    def _fail(self, attempt: Attempt, error: str, *, sent: bool = False) -> None:
+        """Close an attempt without an answer; ``sent`` when the provider counts the prompt although nothing came."""
         self._close(attempt)
+        if attempt.permit is not None:
+            attempt.permit.release()
         attempt.error = error
-        if attempt.first_token is not None:  # what came before it broke off is paid for
-            attempt.usage = self._estimate("".join(attempt.text))
+        if sent or attempt.first_token is not None:  # what came before it broke off is paid for
+            attempt.usage = self._estimate(attempt, "".join(attempt.text))
 
     def _break_off(self, attempt: Attempt, error: BaseException | None) -> None:
         """Close an attempt that was still running when the call was given up or the user's own error passed through."""
         given_up = not isinstance(error, Exception)
-        self._fail(attempt, type(error).__name__ if error is not None else "Closed")
-        if given_up and attempt.usage is None:
-            attempt.usage = self._estimate("")  # the prompt has been sent, and the provider counts it
-        self.engine.breakers[attempt.name].release()
+        self._fail(attempt, type(error).__name__ if error is not None else "Closed", sent=given_up)
 
-    def _estimate(self, text: str) -> Usage:
-        return Usage(self.request.tokens, estimate_tokens(text), source="estimated")
+    def _usage(self, attempt: Attempt, answer: Answer) -> Usage:
+        """The tokens of an answer as reported; what is missing or cannot be true is estimated, and marked so."""
+        told = answer.usage
+        silent = not answer.text and not answer.tool_calls
+        if told is not None and (told.source != "reported" or (told.plausible and (silent or told.output_tokens))):
+            return told
+        self.events.append(f"unmetered:{attempt.name}")
+        calls = (f"{call.name} {call.arguments}" for call in answer.tool_calls)
+        guess = self._estimate(attempt, " ".join((answer.text, *calls)).strip())
+        if told is None:
+            return guess
+        return replace(
+            guess,
+            input_tokens=told.input_tokens if told.input_tokens > 0 else guess.input_tokens,
+            output_tokens=told.output_tokens if told.output_tokens > 0 else guess.output_tokens,
+        )
+
+    def _estimate(self, attempt: Attempt, text: str) -> Usage:
+        return Usage(self.request.tokens + attempt.draft_tokens, estimate_tokens(text), source="estimated")
 
     def _settle(self, error: BaseException | None) -> None:
         if self.record is not None:
@@ -258,13 +304,13 @@ class Run(AbstractContextManager["Run"]):
             tags=self.request.tags,
             tier=final.name if final else None,
             model=final.model if final else None,
-            reason=decision.reason if decision else None,
+            reason=self._reason,
             score=self.score,
-            confidence=decision.confidence if decision else None,
+            confidence=final.confidence if final else None,
             escalated=decision.escalated if decision else any(attempt.fault for attempt in self.attempts),
             degraded=decision.degraded if decision else False,
             classifier_version=self.engine.classifier_version,
-            calibrator_version=self.engine.calibrator.version if self.policy.escalation else None,
+            calibrator_version=self.engine.calibrator_version,
             events=tuple(self.events),
             attempts=tuple(attempt.record() for attempt in self.attempts),
             cost=cost,
@@ -305,12 +351,14 @@ class Run(AbstractContextManager["Run"]):
         usage = final.usage
         if usage is None or usage.source == "cached":
             return final.priced.cost
-        if final.name == self._last_tier.name:
-            if not final.draft_tokens:
-                return final.priced.cost
+        if final.draft_tokens:
             prompt = max(usage.input_tokens - final.draft_tokens, 0)
             usage = replace(usage, input_tokens=prompt, cached_tokens=min(usage.cached_tokens, prompt))
-            return self._price(self._last_tier, replace(final, usage=usage)).cost
+        if final.name == self._last_tier.name:
+            own = self._price(self._last_tier, replace(final, usage=usage)) if final.draft_tokens else final.priced
+            return own.cost
+        if self._last_tier.hour_price is not None:
+            return None  # how long its machine would have taken is not known
         # What one provider cached or reasoned tells nothing about what the last tier would have.
         usage = Usage(usage.input_tokens, usage.output_tokens, source=usage.source)
         return self.engine.prices.price(self._last_tier, usage, provider=None, model=None).cost

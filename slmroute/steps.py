@@ -15,6 +15,7 @@ from slmroute.tier import Tier
 
 __all__ = [
     "ABORTED",
+    "CONTENT_FILTER",
     "Answer",
     "Call",
     "Classify",
@@ -41,6 +42,9 @@ its breaker is open and it was not called at all; the call's time ran out."""
 
 ABORTED: Final = "aborted"
 
+CONTENT_FILTER: Final = "content_filter"
+"""How an answer ends that a provider's content filter withheld."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -62,6 +66,13 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     source: Literal["reported", "estimated", "cached"] = "reported"
+
+    @property
+    def plausible(self) -> bool:
+        """Whether an answered call can have these numbers: a prompt has tokens, and parts fit into their whole."""
+        inside = self.cached_tokens + self.cache_write_tokens <= self.input_tokens
+        parts = min(self.cached_tokens, self.cache_write_tokens, self.reasoning_tokens) >= 0
+        return self.input_tokens > 0 and self.output_tokens >= 0 and inside and parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +147,7 @@ class Call:
         hold: Whether the answer may still be rejected for its confidence, so that a stream must not show it at once.
         forced: Whether this is the last tier left, which is called even when its breaker is open.
         last: Whether no other tier is left above it: what it answers is taken, so a stream holds nothing.
+        reason: Why the call started where it started; see ``Decision.reason``.
     """
 
     tier: Tier
@@ -144,6 +156,7 @@ class Call:
     hold: bool = False
     forced: bool = False
     last: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

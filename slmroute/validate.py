@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from slmroute.errors import ConfigError
 from slmroute.request import RouteRequest, ToolSpec
-from slmroute.steps import Answer, ToolCall
+from slmroute.steps import CONTENT_FILTER, Answer, ToolCall
 
 __all__ = ["FAULTS", "checks_of", "fault_of"]
 
@@ -73,7 +73,7 @@ def fault_of(answer: Answer, request: RouteRequest, checks: AbstractSet[str]) ->
         The first fault found, a name out of ``FAULTS``, or None. What a provider's content filter withheld is none:
         no other tier is asked to say what one was kept from saying.
     """
-    if answer.finish == "content_filter":
+    if answer.finish == CONTENT_FILTER:
         return None
     return next((fault for fault in _faults(answer, request) if fault in checks), None)
 

@@ -14,7 +14,7 @@ from slmroute.classify.few_shot_prompt import EXAMPLES, INSTRUCTION, Example, Fe
 from slmroute.classify.few_shot_reply import log_odds, usage_of
 from slmroute.classify.platt import IDENTITY, Platt
 from slmroute.classify.protocol import Classification
-from slmroute.errors import ClassifierUnavailable, ConfigError
+from slmroute.errors import ClassifierUnsure, ConfigError
 from slmroute.ollama_address import OllamaAddress
 from slmroute.request import RouteRequest
 from slmroute.tier import Money, money
@@ -148,8 +148,8 @@ class FewShotClassifier:
             ``simple`` or ``complex``, 0.1 or 0.9 before calibration.
 
         Raises:
-            ClassifierUnavailable: The server cannot be reached, does not answer in time, or what the model says is not
-                to be trusted; also for a request without text.
+            ClassifierUnavailable: The server cannot be reached or does not answer in time; ``ClassifierUnsure`` when
+                what the model says is not to be trusted, and for a request without text.
             ModelMissing: The server does not have the model.
         """
         return self.classify(request).score
@@ -234,7 +234,7 @@ class FewShotClassifier:
 
     def _messages(self, text: str) -> Messages:
         if not text.strip():
-            raise ClassifierUnavailable("The request has no text that the few-shot classifier could judge.")
+            raise ClassifierUnsure("The request has no text that the few-shot classifier could judge.")
         return self._prompt.messages(text)
 
     def _classification(self, response: ChatResponse, messages: Messages) -> Classification:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from slmroute.classify.few_shot_prompt import COMPLEX, SIMPLE
-from slmroute.errors import ClassifierUnavailable
+from slmroute.errors import ClassifierUnsure
 from slmroute.request import estimate_tokens
 from slmroute.steps import Usage
 
@@ -43,7 +43,7 @@ def log_odds(response: ChatResponse) -> float:
         before 0.12.11) and the text is exactly a label, plus or minus ``TEXT_ONLY``.
 
     Raises:
-        ClassifierUnavailable: It is neither. What the model said is not in the message.
+        ClassifierUnsure: It is neither. What the model said is not in the message.
     """
     if not response.logprobs:
         return from_text(response.message.content or "")
@@ -82,9 +82,9 @@ def from_text(content: str) -> float:
     raise not_trusted(f"it sends no log-probabilities and its text is neither {SIMPLE!r} nor {COMPLEX!r}")
 
 
-def not_trusted(why: str) -> ClassifierUnavailable:
+def not_trusted(why: str) -> ClassifierUnsure:
     """Make the error for a reply that cannot be read."""
-    return ClassifierUnavailable(
+    return ClassifierUnsure(
         f"The few-shot classifier's model cannot be trusted here: {why}. Use another model=, or examples= "
         "that it follows."
     )
