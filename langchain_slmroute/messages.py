@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
 
+from langchain_slmroute.tools import tool_spec
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
-from slmroute.request import RouteRequest, ToolSpec, estimate_tokens, judged_text
+from slmroute.request import RouteRequest, estimate_tokens, judged_text
 from slmroute.steps import Answer, ToolCall, Usage
 
-__all__ = ["RECORD_KEY", "answer_of", "chunk_logprobs", "for_tier", "last_chunk", "request_of", "with_record"]
+__all__ = [
+    "RECORD_KEY",
+    "answer_of",
+    "chunk_logprobs",
+    "for_tier",
+    "last_chunk",
+    "request_of",
+    "response_schema",
+    "with_record",
+]
 
 MessageT = TypeVar("MessageT", bound=AIMessage)
 
@@ -30,6 +42,8 @@ _MEDIA: Final = {
     "video": "video",
     "file": "file",
 }
+_PORTABLE_BLOCKS: Final = frozenset({"text", "image", "audio", "video", "file", "text-plain"})
+_PORTABLE_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,40}")
 TOKENS_PER_IMAGE: Final = 800
 """A middling estimate: providers charge from 85 to some 1,600 tokens for an image."""
 
@@ -42,6 +56,7 @@ def request_of(
     engine: int,
     tier: str | None,
     local_only: bool,
+    schema: Mapping[str, object] | None = None,
 ) -> RouteRequest:
     """Tell the core of a call.
 
@@ -52,10 +67,11 @@ def request_of(
         engine: The number of the router's engine, under which a scope remembers its decision.
         tier: The tier that the caller asked for, or None.
         local_only: Whether the call must not leave the local tiers.
+        schema: The JSON schema of a structured answer, where one is asked for.
     """
     turns = [message.text for message in messages if isinstance(message, HumanMessage)]
     modalities = _modalities(messages)
-    tools = tuple(_tool_spec(tool) for tool in kwargs.get("tools") or ())
+    tools = tuple(tool_spec(tool) for tool in kwargs.get("tools") or ())
     tokens = sum(4 + estimate_tokens(message.text) for message in messages)
     tokens += TOKENS_PER_IMAGE * ("image" in modalities)
     tokens += sum(estimate_tokens(json.dumps(spec.parameters, default=str)) + 10 for spec in tools)
@@ -64,6 +80,7 @@ def request_of(
         turns=len(turns),
         tools=tools,
         forced_tool=bool(tools) and kwargs.get("tool_choice") not in (None, False, "auto", "none"),
+        schema=response_schema(kwargs) if schema is None else schema,
         modalities=modalities,
         tokens=tokens,
         tier=tier,
@@ -86,12 +103,20 @@ def _modalities(messages: Sequence[BaseMessage]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _tool_spec(tool: Any) -> ToolSpec:
-    if isinstance(tool, Mapping):
-        described = cast("Mapping[str, Any]", tool)
-        function = cast("Mapping[str, Any]", described.get("function") or described)
-        return ToolSpec(str(function.get("name", "")), function.get("parameters"))
-    return ToolSpec(str(getattr(tool, "name", getattr(tool, "__name__", ""))))
+def response_schema(kwargs: Mapping[str, Any]) -> Mapping[str, object] | None:
+    """Give the JSON schema that a call's ``response_format`` (OpenAI's form) asks for, or None."""
+    wanted = kwargs.get("response_format")
+    if not isinstance(wanted, Mapping):
+        return None
+    described = cast("Mapping[str, Any]", wanted)
+    match described.get("type"):
+        case "json_schema":
+            inner = cast("Mapping[str, Any]", described.get("json_schema") or {})
+            return cast("Mapping[str, object]", inner.get("schema") or {})
+        case "json_object":
+            return {"type": "object"}
+        case _:
+            return None
 
 
 def _pinned_tier(messages: Sequence[BaseMessage]) -> str | None:
@@ -105,9 +130,20 @@ def _pinned_tier(messages: Sequence[BaseMessage]) -> str | None:
     return None
 
 
-def for_tier(messages: Sequence[BaseMessage], draft: str | None) -> list[BaseMessage]:
-    """Make the conversation fit to be sent to a tier, with the draft of a weaker one as context if there is one."""
+def for_tier(messages: Sequence[BaseMessage], draft: str | None, provider: str | None) -> list[BaseMessage]:
+    """Make the conversation fit to be sent to a tier.
+
+    What another provider put into its answers for itself (reasoning, signatures, built-in tools' traces) would be
+    refused or misread there: of such answers only the text, the media and the tool calls are passed on.
+
+    Args:
+        messages: The conversation; it is not changed.
+        draft: The draft of a weaker tier, shown as context, or None.
+        provider: Who serves the tier.
+    """
     prepared = list(messages)
+    if any(isinstance(message, AIMessage) for message in messages):
+        prepared = [_for_provider(message, provider) for message in messages]
     if draft is None:
         return prepared
     for position in range(len(prepared) - 1, -1, -1):
@@ -116,6 +152,39 @@ def for_tier(messages: Sequence[BaseMessage], draft: str | None) -> list[BaseMes
             prepared[position] = message.model_copy(update={"content": _content_with_draft(message, draft)})
             break
     return prepared
+
+
+def _for_provider(message: BaseMessage, provider: str | None) -> BaseMessage:
+    if isinstance(message, ToolMessage):
+        return message.model_copy(update={"tool_call_id": _call_id(message.tool_call_id)})
+    if not isinstance(message, AIMessage):
+        return message
+    author = message.response_metadata.get("model_provider")
+    foreign = author is not None and author != provider
+    calls = [{**call, "id": _call_id(call["id"] or call["name"])} for call in message.tool_calls]
+    changes: dict[str, Any] = {"tool_calls": calls} if calls != message.tool_calls else {}
+    if foreign:
+        changes |= {"content": _portable(message), "additional_kwargs": {}}
+    if RECORD_KEY in message.response_metadata:
+        rest = {key: value for key, value in message.response_metadata.items() if key != RECORD_KEY}
+        changes["response_metadata"] = {} if foreign else rest
+    return message.model_copy(update=changes) if changes else message
+
+
+def _call_id(given: str) -> str:
+    """Give an id that every provider takes; the same one for a call and its result."""
+    if _PORTABLE_ID.fullmatch(given):
+        return given
+    return f"call_{hashlib.sha256(given.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
+
+
+def _portable(message: AIMessage) -> str | list[Any]:
+    if isinstance(message.content, str):
+        return message.content
+    kept = [block for block in message.content_blocks if block["type"] in _PORTABLE_BLOCKS]
+    if all(block["type"] == "text" for block in kept):
+        return message.text
+    return cast("list[Any]", kept)
 
 
 def _content_with_draft(message: BaseMessage, draft: str) -> str | list[Any]:

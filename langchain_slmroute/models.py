@@ -6,17 +6,22 @@ import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Final, cast
 
+from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.runnables.base import RunnableBinding
+from pydantic import SecretStr
 
 from langchain_slmroute.dry_run import DryRunChatModel
+from langchain_slmroute.messages import response_schema
+from langchain_slmroute.tools import builtin_providers
 from slmroute.errors import ConfigError, MissingExtra
 from slmroute.request import RouteRequest
 from slmroute.tier import ABILITIES, Tier
 
-__all__ = ["Dialect", "TierModels"]
+__all__ = ["Dialect", "TierModels", "bound_kwargs", "call_kwargs", "chat_model", "profile_of"]
 
 LONG_PROMPT_TOKENS: Final = 4_000
 """Under this no window is in the way, so that a tier need not be built to learn its own."""
@@ -30,22 +35,25 @@ class Dialect:
         provider: The provider's name, for prices and records.
         logprobs: Call arguments that ask for log-probabilities; empty where there are none to be had.
         streaming: Call arguments that a stream needs to report its usage.
+        binding: Which of the options of ``bind_tools`` the class understands.
         abilities: What the class can do where its profile does not say; None when nobody knows.
     """
 
     provider: str | None = None
     logprobs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     streaming: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    binding: frozenset[str] = frozenset({"tool_choice"})
     abilities: frozenset[str] | None = None
 
 
-_OPENAI: Final = Dialect("openai", {"logprobs": True}, {"stream_usage": True}, ABILITIES)
+_BINDING: Final = frozenset({"parallel_tool_calls", "strict", "tool_choice"})
+_OPENAI: Final = Dialect("openai", {"logprobs": True}, {"stream_usage": True}, _BINDING, ABILITIES)
 _DIALECTS: Final[Mapping[str, Dialect]] = {
     # Ollama drops a forced tool choice silently, and what a model can see only the server knows.
-    "chat-ollama": Dialect("ollama", {"logprobs": True}, {}, ABILITIES - {"tool_choice"}),
+    "chat-ollama": Dialect("ollama", {"logprobs": True}, abilities=ABILITIES - {"tool_choice"}),
     "openai-chat": _OPENAI,
     "azure-openai-chat": dataclasses.replace(_OPENAI, provider="azure"),
-    "anthropic-chat": Dialect("anthropic", abilities=ABILITIES),
+    "anthropic-chat": Dialect("anthropic", binding=_BINDING, abilities=ABILITIES),
     "chat-google-generative-ai": Dialect("google_genai", abilities=ABILITIES),
     "slmroute-dry-run": Dialect(abilities=ABILITIES),
 }
@@ -58,8 +66,18 @@ _PROFILE_ABILITIES: Final = {
     "images": "image_inputs",
 }
 
+_PROFILED: Final = {
+    "anthropic": "langchain_anthropic",
+    "google_genai": "langchain_google_genai",
+    "openai": "langchain_openai",
+}
+"""The providers whose packages ship profiles of their models."""
+
 _OLLAMA_OPTIONS: Final = {"max_tokens": "num_predict"}
 _OLLAMA_DROPPED: Final = frozenset({"api_key", "max_retries"})
+_OLLAMA_KNOWN: Final = frozenset(
+    {"format", "keep_alive", "logprobs", "options", "reasoning", "stop", "stream", "tools", "top_logprobs"}
+)
 
 
 class TierModels:
@@ -112,15 +130,33 @@ class TierModels:
         spec = tier.spec
         return spec.partition(":")[0] if spec else self.dialect(tier).provider
 
-    def known(self, request: RouteRequest) -> tuple[Tier, ...]:
+    def identities(self) -> dict[str, str]:
+        """Give the ``"provider:model"`` of each tier whose model is an object, as its own class tells tracers."""
+        found: dict[str, str] = {}
+        for name, model in self._built.items():
+            params = chat_model(model)._get_ls_params(**bound_kwargs(model))  # noqa: SLF001
+            if self._tiers[name].spec is None and params.get("ls_model_name"):
+                found[name] = f"{params.get('ls_provider', '')}:{params.get('ls_model_name')}"
+        return found
+
+    def known(self, request: RouteRequest, kwargs: Mapping[str, Any]) -> tuple[Tier, ...]:
         """Give the tiers with what is known of their abilities and windows.
 
         A model given as a string is not built only to learn what a short, plain request does not ask for.
+
+        Args:
+            request: The call.
+            kwargs: The call's arguments: a tool that a provider runs itself is beyond every other provider's tiers.
         """
         learn = bool(request.needs) or request.tokens > LONG_PROMPT_TOKENS
-        return tuple(
+        known: tuple[Tier, ...] = tuple(
             self._with_facts(tier) if learn or tier.name in self._built else tier for tier in self._tiers.values()
         )
+        for tool in cast("Sequence[object]", kwargs.get("tools") or ()):
+            runners = builtin_providers(cast("Mapping[str, Any]", tool)) if isinstance(tool, Mapping) else None
+            if runners is not None:
+                known = tuple(tier if self.provider(tier) in runners else _without_tools(tier) for tier in known)
+        return known
 
     def _with_facts(self, tier: Tier) -> Tier:
         known = self._facts.get(tier.name)
@@ -132,6 +168,51 @@ class TierModels:
             known = dataclasses.replace(tier, abilities=abilities, window=window)
             self._facts[tier.name] = known
         return known
+
+
+def profile_of(tiers: Sequence[Tier]) -> ModelProfile | None:
+    """Give what all tiers can do, as LangChain's profile: a window is the smallest, an ability is everyone's.
+
+    Nothing is connected to: of models given as strings, the profile that their provider's package ships is read.
+    """
+    profiles = [_profile(tier) for tier in tiers]
+    windows = [profile["max_input_tokens"] for profile in profiles if "max_input_tokens" in profile]
+    met: dict[str, Any] = {}
+    for key in set[str]().union(*profiles):
+        values = [profile.get(key) for profile in profiles]
+        if all(isinstance(value, bool) for value in values):
+            met[key] = all(values)
+        elif key == "max_output_tokens" and all(isinstance(value, int) for value in values):
+            met[key] = min(cast("list[int]", values))
+    if windows:
+        met["max_input_tokens"] = min(windows)
+    return cast("ModelProfile", met) if met else None
+
+
+def _profile(tier: Tier) -> dict[str, Any]:
+    model = tier.model
+    if isinstance(model, str):
+        model = _unconnected(tier)
+    shipped = chat_model(cast("Any", model)).profile if isinstance(model, BaseChatModel | RunnableBinding) else None
+    profile: dict[str, Any] = {key: value for key, value in (shipped or {}).items() if value is not None}
+    if tier.window is not None:
+        profile["max_input_tokens"] = tier.window
+    if tier.abilities is not None:
+        profile |= {key: ability in tier.abilities for ability, key in _PROFILE_ABILITIES.items()}
+    return profile
+
+
+def _unconnected(tier: Tier) -> BaseChatModel | None:
+    """Build a string's model only for the profile that its package ships, with a key that is never used."""
+    provider = cast("str", tier.spec).partition(":")[0]
+    if provider not in _PROFILED or tier.dry_run or find_spec(_PROFILED[provider]) is None:
+        return None
+    return _build(dataclasses.replace(tier, model_args=None), {"api_key": SecretStr("unused")})
+
+
+def _without_tools(tier: Tier) -> Tier:
+    abilities = ABILITIES if tier.abilities is None else frozenset(tier.abilities)
+    return dataclasses.replace(tier, abilities=abilities - {"tools"})
 
 
 def chat_model(model: BaseChatModel | RunnableBinding[Any, Any]) -> BaseChatModel:
@@ -158,13 +239,16 @@ def bound_kwargs(model: BaseChatModel | RunnableBinding[Any, Any]) -> dict[str, 
 def call_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Say a call's standard arguments in the terms of the tier's client.
 
-    ChatOllama takes sampling options only inside ``options``, which then replace its own: they are merged.
+    ChatOllama takes sampling options only inside ``options``, which then replace its own: they are merged. It hands
+    arguments that it does not know on to its client, which refuses them: they are left out.
     """
     if llm_type(model) != "chat-ollama":
         return dict(kwargs)
+    if (schema := response_schema(kwargs)) is not None:
+        kwargs = {"format": dict(schema), **kwargs}
     names = ("temperature", "top_p", "top_k", "seed", "num_ctx", "num_predict", "max_tokens", "repeat_penalty")
     wanted = {_OLLAMA_OPTIONS.get(name, name): kwargs[name] for name in names if kwargs.get(name) is not None}
-    rest = {name: value for name, value in kwargs.items() if name not in names and name not in _OLLAMA_DROPPED}
+    rest = {name: value for name, value in kwargs.items() if name in _OLLAMA_KNOWN}
     if not wanted:
         return rest
     fields = ("mirostat", "mirostat_eta", "mirostat_tau", "num_ctx", "num_gpu", "num_thread", "num_predict")

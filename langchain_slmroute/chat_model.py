@@ -1,0 +1,597 @@
+"""RoutingChatModel: stands where a chat model stood, and answers each call by the cheapest tier able to."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
+from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult, RunInfo
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from langchain_slmroute import serialise
+from langchain_slmroute.messages import request_of
+from langchain_slmroute.models import TierModels, profile_of
+from langchain_slmroute.perform import ChatPerformer, PrivatePerformer
+from langchain_slmroute.routed import Asked, AsyncRoutedCall, Child, RoutedCall, Setting
+from langchain_slmroute.tools import ToolLike, neutral_tools
+from slmroute.classify import EmbeddedClassifier
+from slmroute.classify.protocol import ClassifierLike
+from slmroute.context import current_context
+from slmroute.drive import adrive, adrive_stream, drive, drive_stream
+from slmroute.engine import Engine, LedgerLike
+from slmroute.errors import ConfigError
+from slmroute.policy import Confidence, Policy, Rule
+from slmroute.record import Hook
+from slmroute.request import estimate_tokens
+from slmroute.run import Run
+from slmroute.tier import Money, Tier
+
+__all__ = ["RoutingChatModel"]
+
+PerformerT = TypeVar("PerformerT", bound=ChatPerformer)
+
+if TYPE_CHECKING:
+    Tiers = Sequence[Tier]
+    Rules = Sequence[Rule]
+    Checks = bool | AbstractSet[str]
+    Hooks = Sequence[Hook]
+    Prices = Mapping[str, tuple[Money, Money]]
+    Errors = Sequence[type[Exception]]
+    OptionalConfidence = Confidence | None
+    OptionalClassifier = ClassifierLike | None
+    OptionalLedger = LedgerLike | str | None
+else:
+    # The policy and the engine check them: their errors say more than Pydantic's, which would copy them, too.
+    Tiers = Rules = Checks = Hooks = Prices = Errors = OptionalConfidence = OptionalClassifier = OptionalLedger = Any
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What a router and its copies share: health, ledger and hooks in the engine, and the clients of the tiers."""
+
+    engine: Engine
+    models: TierModels
+
+    def __deepcopy__(self, memo: object) -> _Shared:
+        return self
+
+
+class RoutingChatModel(BaseChatModel):
+    """A chat model that has each call answered by the cheapest tier able to.
+
+    A classifier scores how complex the call is; the tier that the thresholds give for it answers. Answers that are
+    wrong on their face, or whose confidence is under ``escalation``'s threshold, escalate to the next tier, draft
+    included. A tier that is down is replaced by another. Every answer carries its record in
+    ``response_metadata["slmroute"]``.
+
+    Per call, ``tier="name"`` asks for one tier and ``local_only=True`` stays on tiers declared local, in ``invoke`` and
+    its like or by ``bind``.
+
+    Args:
+        tiers: Two or more, cheapest first: ``Tier`` objects.
+        classifier: Scores requests; anything of the ``Classifier`` protocol or a callable from ``RouteRequest`` to the
+            complexity in [0, 1]. None has every call start at the cheapest tier.
+        threshold: For two tiers: a score above it goes to the second. By default the classifier's own, or 0.5.
+        thresholds: For more tiers: one fewer than tiers, rising.
+        escalation: When a weak answer escalates, for example ``Confidence(0.85)``; None for no confidence check.
+        rules: Callables from ``RouteRequest`` to a tier's name or None, asked in order before the classifier.
+        default_tier: Where a call goes when the classifier cannot be asked; by default the last tier.
+        validate: Whether answers wrong on their face escalate, or which: names out of ``validate.FAULTS``.
+        failover: Whether another tier answers when one is not available.
+        deadline_s: Seconds for a whole call, all tiers together.
+        budget: Spending limits.
+        ledger: A ``Ledger``, or its URL, for example ``"sqlite:///slmroute.db"``.
+        hooks: Callables told of every call's ``RouteRecord``.
+        prices: Dollars for a million input and output tokens by ``"provider:model"`` or tier name.
+        availability_errors: Further errors that mean a tier is not available.
+        temperature: A standard model argument, passed to tiers built from strings in their provider's terms; as are
+            ``max_tokens``, ``timeout`` (seconds), ``stop``, ``max_retries`` and ``api_key``.
+        streaming: Whether ``invoke`` streams from its tier.
+
+    Raises:
+        ConfigError: A setting is wrong; the message names it.
+        UnknownTier: ``default_tier`` is none of the tiers.
+
+    Example:
+        >>> from slmroute import Confidence, Tier
+        >>> from langchain_slmroute import RoutingChatModel
+        >>> model = RoutingChatModel(
+        ...     tiers=[
+        ...         Tier("small", "ollama:phi3:mini", local=True, input_price="0.05", output_price="0.08"),
+        ...         Tier("frontier", "dry-run:openai:gpt-4.1"),
+        ...     ],
+        ...     classifier=lambda request: 0.9,
+        ... )
+        >>> model.invoke("Plan the migration.").response_metadata["slmroute"]["tier"]
+        'frontier'
+    """
+
+    tiers: Tiers
+    classifier: OptionalClassifier = Field(default_factory=EmbeddedClassifier)
+    threshold: float | None = None
+    thresholds: Sequence[float] | None = None
+    escalation: OptionalConfidence = None
+    rules: Rules = ()
+    default_tier: str | None = None
+    checks: Checks = Field(default=True, alias="validate")
+    failover: bool = True
+    deadline_s: float | None = None
+    budget: Any = None
+    ledger: OptionalLedger = None
+    hooks: Hooks = ()
+    prices: Prices | None = None
+    availability_errors: Errors = ()
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float | None = None
+    stop: Sequence[str] | None = None
+    max_retries: int | None = None
+    api_key: SecretStr | None = None
+    streaming: bool = False
+    shared: Any = Field(default=None, exclude=True, repr=False)
+
+    model_config = ConfigDict(populate_by_name=True, extra="forbid", hide_input_in_errors=True)
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **settings: Any) -> None:
+            known = {name: field.alias for name, field in type(self).model_fields.items()}
+            accepted = known.keys() | {alias for alias in known.values() if alias}
+            for name in settings.keys() - accepted:
+                close = get_close_matches(name, accepted, n=1)
+                hint = f" Did you mean {close[0]}=?" if close else ""
+                raise ConfigError(f"RoutingChatModel has no setting {name}=.{hint}")
+            if "tiers" not in settings:
+                raise ConfigError("RoutingChatModel needs tiers=: two or more Tier objects, cheapest first.")
+            settings["tiers"] = serialise.read_tiers(settings["tiers"])
+            super().__init__(**settings)
+            self._prepare()
+
+    @classmethod
+    def binary(cls, **changes: Any) -> Self:
+        """Make the article's binary router: see ``slmroute.presets.binary`` for what can be changed."""
+        from slmroute import presets
+
+        return cls(**presets.binary(**changes))
+
+    @classmethod
+    def three_tier(cls, **changes: Any) -> Self:
+        """Make the article's router of three tiers: see ``slmroute.presets.three_tier`` for what can be changed."""
+        from slmroute import presets
+
+        return cls(**presets.three_tier(**changes))
+
+    @classmethod
+    def cascade(cls, **changes: Any) -> Self:
+        """Make the article's confidence-based router: see ``slmroute.presets.cascade`` for what can be changed."""
+        from slmroute import presets
+
+        return cls(**presets.cascade(**changes))
+
+    @classmethod
+    def from_config(cls, path: Path | str = "slmroute.toml") -> Self:
+        """Make the router that a file describes.
+
+        Args:
+            path: A TOML file.
+
+        Raises:
+            ConfigError: The file is not there or wrong; the message names the file, the key and what would be right.
+        """
+        from slmroute.config import router_arguments
+
+        return cls(**router_arguments(path))
+
+    # --- construction, copies, serialisation ---
+
+    def _prepare(self) -> None:
+        """Make the policy and the engine, or take over the engine that this is a copy's of."""
+        own: float | None = getattr(self.classifier, "threshold", None) if self._needs_own_threshold() else None
+        policy = Policy.build(
+            self.tiers,
+            threshold=self.threshold,
+            thresholds=self.thresholds,
+            classifier_threshold=own,
+            default_tier=self.default_tier,
+            escalation=self.escalation,
+            rules=self.rules,
+            classify=self.classifier is not None,
+            validate=self.checks,
+            failover=self.failover,
+            deadline_s=self.deadline_s,
+        )
+        before = self.shared
+        if isinstance(before, _Shared):
+            same = [tier.model for tier in before.engine.policy.tiers] == [tier.model for tier in self.tiers]
+            models = before.models if same else TierModels(self.tiers, self._standard_arguments())
+            self.shared = _Shared(before.engine.adapted(policy, self.classifier), models)
+            return
+        models = TierModels(self.tiers, self._standard_arguments())
+        engine = Engine(
+            policy,
+            self.classifier,
+            ledger=self.ledger,
+            hooks=self.hooks,
+            prices=self.prices,
+            named=models.identities(),
+            extra_errors=self.availability_errors,
+        )
+        self.shared = _Shared(engine, models)
+
+    def _needs_own_threshold(self) -> bool:
+        return self.threshold is None and self.thresholds is None and self.classifier is not None
+
+    def _standard_arguments(self) -> dict[str, Any]:
+        names = ("temperature", "max_tokens", "timeout", "stop", "max_retries", "api_key", "output_version")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
+    def _engine(self) -> Engine:
+        return cast("_Shared", self.shared).engine
+
+    @property
+    def _models(self) -> TierModels:
+        return cast("_Shared", self.shared).models
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update:
+            copied._prepare()  # noqa: SLF001  a copy of this very class
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "shared": None}}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self._prepare()
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Routers whose tiers are given as strings can be written with ``dumps`` and read back with ``loads``."""
+        return True
+
+    @classmethod
+    def get_lc_namespace(cls) -> list[str]:
+        """The import path under which a written router is found again."""
+        return ["langchain_slmroute"]
+
+    def to_json(self) -> Any:
+        """Write the router without secrets; see ``serialise``."""
+        return serialise.router_to_json(self)
+
+    @property
+    def _llm_type(self) -> str:
+        return "slmroute"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return serialise.identity(self)
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop or (list(self.stop) if self.stop else None), **kwargs)
+        params["ls_provider"] = "slmroute"
+        params["ls_model_name"] = str(kwargs.get("model") or "slmroute")
+        return params
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # Two routers must never share an entry of a cache, however alike they look.
+        return f"slmroute router {self._engine.number} {super()._get_llm_string(stop=stop, **kwargs)}"
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return profile_of(self.tiers)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Estimate the tokens of a text, without any model's vocabulary and without a network."""
+        return estimate_tokens(text)
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """Estimate the tokens of a conversation, without any model's vocabulary and without a network."""
+        return count_tokens_approximately(messages, tools=cast("Any", list(tools)) if tools else None)
+
+    # --- one call ---
+
+    def _call_arguments(
+        self, stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[dict[str, Any], str | None, bool]:
+        """Give what goes to the tier, the tier asked for by name, and whether to stay local."""
+        rest = dict(kwargs)
+        for tracing_only in ("ls_structured_output_format", "structured_output_format"):
+            rest.pop(tracing_only, None)
+        tier, model = rest.pop("tier", None), rest.pop("model", None)
+        stop = stop if stop is not None else list(self.stop) if self.stop else None
+        if stop is not None:
+            rest["stop"] = stop
+        if self.streaming and "stream" not in rest:
+            rest["stream"] = True
+        return rest, tier or model, bool(rest.pop("local_only", False))
+
+    def _asked(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        schema: Mapping[str, object] | None = None,
+    ) -> Asked:
+        rest, tier, local_only = self._call_arguments(stop, kwargs)
+        engine = self._engine
+        request = request_of(
+            messages,
+            rest,
+            context=current_context(),
+            engine=engine.number,
+            tier=tier,
+            local_only=local_only,
+            schema=schema,
+        )
+        run = Run(engine, request, self._models.known(request, rest))
+        return Asked(run, self._models, messages, rest, self.cache)
+
+    def _own_config(self) -> RunnableConfig:
+        own: dict[str, Any] = {"callbacks": self.callbacks, "tags": self.tags, "metadata": self.metadata}
+        return cast("RunnableConfig", {key: value for key, value in own.items() if value})
+
+    def _setting(self, messages: Sequence[BaseMessage], config: RunnableConfig | None) -> Setting:
+        return Setting(
+            self.get_name(),
+            config or {},
+            self._own_config(),
+            messages,
+            bool(self.verbose),
+            self.output_version == "v1",
+        )
+
+    def prepared(
+        self,
+        model_input: LanguageModelInput,
+        config: RunnableConfig | None,
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        make: Callable[[Asked, RunnableConfig, Child], PerformerT],
+        schema: Mapping[str, object] | None = None,
+    ) -> tuple[Asked, Setting, Callable[[Asked, RunnableConfig, Child], PerformerT]]:
+        """Prepare a call; meant for the package's own runnables."""
+        messages = self._convert_input(model_input).to_messages()
+        return self._asked(messages, stop, kwargs, schema), self._setting(messages, config), make
+
+    # --- the public ways of asking: the router's run is a chain's, each tier's call a real child run ---
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Answer a call; see the class."""
+        with RoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
+            if self.rate_limiter:
+                self.rate_limiter.acquire(blocking=True)
+            return routed.finish(drive(routed.run, routed.performer))
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Answer a call, asynchronously; see the class."""
+        async with AsyncRoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
+            if self.rate_limiter:
+                await self.rate_limiter.aacquire(blocking=True)
+            return await routed.finish(await adrive(routed.run, routed.performer))
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Answer a call in chunks; a draft is never among them."""
+        if self._streaming_disabled(**{**kwargs, "stream": True}):
+            yield cast("AIMessageChunk", self.invoke(input, config, stop=stop, **kwargs))
+            return
+        with RoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
+            if self.rate_limiter:
+                self.rate_limiter.acquire(blocking=True)
+            yield from routed.chunks(drive_stream(routed.run, routed.performer))
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Answer a call in chunks, asynchronously; a draft is never among them."""
+        if self._streaming_disabled(**{**kwargs, "stream": True}):
+            yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
+            return
+        async with AsyncRoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
+            if self.rate_limiter:
+                await self.rate_limiter.aacquire(blocking=True)
+            chunks = routed.chunks(adrive_stream(routed.run, routed.performer))
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            finally:
+                await chunks.aclose()
+
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        *,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run_name: str | None = None,
+        run_id: uuid.UUID | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answer several calls, one after the other, as ``invoke`` does each."""
+        configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
+        answers = [
+            self.invoke(each, config, stop=stop, **kwargs) for each, config in zip(messages, configs, strict=True)
+        ]
+        return _result(answers, configs)
+
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        *,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run_name: str | None = None,
+        run_id: uuid.UUID | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answer several calls at once, as ``ainvoke`` does each."""
+        import asyncio
+
+        configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
+        answers = await asyncio.gather(
+            *(self.ainvoke(each, config, stop=stop, **kwargs) for each, config in zip(messages, configs, strict=True))
+        )
+        return _result(answers, configs)
+
+    # --- beneath the public methods: model-level v3 streams, in which the router itself is the only run ---
+
+    def _privately(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> PrivatePerformer:
+        kwargs = {key: value for key, value in kwargs.items() if key != "stream"}
+        return PrivatePerformer(self._asked(messages, stop, kwargs))
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        performer = self._privately(messages, stop, kwargs)
+        return performer.result(drive(performer.run, performer))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        performer = self._privately(messages, stop, kwargs)
+        return performer.result(await adrive(performer.run, performer))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Generator[ChatGenerationChunk]:
+        performer = self._privately(messages, stop, kwargs)
+        for native in drive_stream(performer.run, performer):
+            yield performer.generation(cast("AIMessage", native))
+        yield performer.last_generation()
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[ChatGenerationChunk]:
+        performer = self._privately(messages, stop, kwargs)
+        natives = adrive_stream(performer.run, performer)
+        try:
+            async for native in natives:
+                yield performer.generation(cast("AIMessage", native))
+        finally:
+            await natives.aclose()
+        yield performer.last_generation()
+
+    # --- tools and structured answers ---
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools, in no provider's own form: each tier binds them in its own when it is called.
+
+        Args:
+            tools: See ``BaseChatModel.bind_tools``.
+            tool_choice: ``"auto"``, ``"any"``, ``"required"``, a tool's name, or a provider's own form.
+            **kwargs: Further arguments of the calls; ``strict`` and ``parallel_tool_calls`` reach tiers that know them.
+        """
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        bound = neutral_tools(cast("Sequence[ToolLike]", tools), strict=kwargs.get("strict"))
+        return self.bind(tools=bound, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        include_raw: bool = False,
+        method: str | None = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Have answers follow a schema; one that does not escalates to the next tier.
+
+        Args:
+            schema: A Pydantic class, a ``TypedDict`` class or a JSON schema.
+            include_raw: Whether to give ``{"raw", "parsed", "parsing_error"}`` in place of the parsed answer.
+            method: ``"json_schema"``, ``"function_calling"`` or ``"json_mode"``; by default each tier's own.
+            strict: Passed to tiers that know it.
+            **kwargs: Further arguments of the tiers' own method, for example ``tools``.
+        """
+        from langchain_slmroute.structured import StructuredRouter
+
+        return StructuredRouter.of(self, schema, include_raw=include_raw, method=method, strict=strict, kwargs=kwargs)
+
+
+def _configs(
+    count: int,
+    callbacks: Callbacks,
+    tags: list[str] | None,
+    metadata: dict[str, Any] | None,
+    run_name: str | None,
+    run_id: uuid.UUID | None,
+) -> list[RunnableConfig]:
+    ids = [run_id if run_id is not None and position == 0 else uuid.uuid4() for position in range(count)]
+    given: dict[str, Any] = {"callbacks": callbacks, "tags": tags, "metadata": metadata, "run_name": run_name}
+    given = {key: value for key, value in given.items() if value is not None}
+    return [cast("RunnableConfig", {**given, "run_id": each}) for each in ids]
+
+
+def _result(answers: Sequence[AIMessage], configs: Sequence[RunnableConfig]) -> LLMResult:
+    runs = [RunInfo(run_id=cast("uuid.UUID", config.get("run_id"))) for config in configs]
+    return LLMResult(generations=[[ChatGeneration(message=answer)] for answer in answers], llm_output={}, run=runs)

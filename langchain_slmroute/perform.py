@@ -1,0 +1,283 @@
+"""Does the core's ``Call`` steps with LangChain's chat models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import patch_config
+
+from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record
+from langchain_slmroute.models import TierModels, bound_kwargs, call_kwargs, chat_model
+from langchain_slmroute.relay import Relay, hold_back
+from langchain_slmroute.tools import sources
+from slmroute.gate import Chunk, Gate
+from slmroute.run import Run
+from slmroute.steps import Answer, Call, Decision
+
+__all__ = ["Asked", "ChatPerformer", "Child", "PrivatePerformer", "TierCalls", "merged"]
+
+Model = Runnable[Any, AIMessage]
+Child = Callable[[], CallbackManager | AsyncCallbackManager]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the tiers.
+
+    Attributes:
+        run: The call in progress.
+        models: The tiers' chat models.
+        messages: The conversation.
+        kwargs: The call's arguments for the tiers.
+        cache: The router's own ``cache`` setting.
+    """
+
+    run: Run
+    models: TierModels
+    messages: Sequence[BaseMessage]
+    kwargs: Mapping[str, Any]
+    cache: Any
+
+
+class TierCalls:
+    """Prepares the calls of tiers, in each tier's own terms.
+
+    Args:
+        asked: What is asked of the tiers.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.run = asked.run
+        self.models = asked.models
+
+    def history(self, call: Call) -> list[BaseMessage]:
+        """Give the conversation as a tier is shown it."""
+        return for_tier(self.asked.messages, call.draft, self.models.provider(call.tier))
+
+    def model(self, call: Call) -> tuple[Model, dict[str, Any]]:
+        """Give a tier's model with the tools bound, and the arguments of its call."""
+        model = self.models.model(call.tier)
+        inner = chat_model(model)
+        kwargs = dict(self.asked.kwargs)
+        tools, choice = kwargs.pop("tools", None), kwargs.pop("tool_choice", None)
+        strict, parallel = kwargs.pop("strict", None), kwargs.pop("parallel_tool_calls", None)
+        dialect = self.models.dialect(call.tier)
+        kwargs = call_kwargs(inner, kwargs)
+        if call.hold and self.run.policy.judge is None:
+            kwargs = {**dialect.logprobs, **kwargs}
+        if self.asked.cache is not None and inner.cache is None:
+            model = _with_cache(model, self.asked.cache)
+        if tools:
+            own = bound_kwargs(model)
+            given = {"tool_choice": choice, "strict": strict, "parallel_tool_calls": parallel}
+            options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
+            model = chat_model(model).bind_tools(sources(tools), **options)
+            kwargs = {**own, **kwargs}
+        return cast("Model", model), kwargs
+
+    def provider(self, call: Call) -> str | None:
+        """Give the provider of the tier that is called."""
+        return self.models.provider(call.tier)
+
+
+class ChatPerformer(TierCalls):
+    """Calls tiers as child runs of the router's own run, so that every callback sees each of them once.
+
+    Args:
+        asked: What is asked of the tiers.
+        config: The config of the router's run.
+        child: Makes the manager of a child run.
+    """
+
+    def __init__(self, asked: Asked, config: RunnableConfig, child: Child) -> None:
+        super().__init__(asked)
+        self._config = config
+        self._child = child
+        self._relays: dict[str, Relay] = {}
+
+    @classmethod
+    def of(cls, asked: Asked, config: RunnableConfig, child: Child) -> ChatPerformer:
+        """Make one; for those who are handed a way of making performers."""
+        return cls(asked, config, child)
+
+    def call(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        model, kwargs = self.model(call)
+        message = model.invoke(self.history(call), self.config(call, watch=True), **kwargs)
+        return answer_of(message, self.provider(call))
+
+    async def acall(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        model, kwargs = self.model(call)
+        message = await model.ainvoke(self.history(call), self.config(call, watch=True), **kwargs)
+        return answer_of(message, self.provider(call))
+
+    def stream(self, call: Call) -> Generator[Chunk]:
+        """See ``drive.Performer``."""
+        model, kwargs = self.model(call)
+        kwargs = {**self.models.dialect(call.tier).streaming, **kwargs}
+        for message in model.stream(self.history(call), self.config(call, watch=False), **kwargs):
+            yield chunk_of(message)
+
+    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
+        """See ``drive.Performer``."""
+        model, kwargs = self.model(call)
+        kwargs = {**self.models.dialect(call.tier).streaming, **kwargs}
+        async for message in model.astream(self.history(call), self.config(call, watch=False), **kwargs):
+            yield chunk_of(message)
+
+    def collect(self, call: Call, natives: Sequence[object]) -> Answer:
+        """See ``drive.Performer``."""
+        return answer_of(merged(cast("Sequence[AIMessage]", natives)), self.provider(call))
+
+    def config(self, call: Call, *, watch: bool) -> RunnableConfig:
+        """Make the config of a tier's run, with a relay before handlers that show tokens where it may be rejected.
+
+        Args:
+            call: The step.
+            watch: Whether the tokens go to handlers only, so that the relay itself must say when they may be shown.
+        """
+        manager = self._child()
+        if not call.last and manager.handlers:
+            attempt, run = self.run.open, self.run
+            assert attempt is not None  # noqa: S101  the driver has begun it
+            gate = Gate(call, run.request, run.policy.escalation) if watch else None
+            relay = hold_back(manager, lambda: attempt.shown, gate, lambda: run.show(attempt))
+            if relay is not None:
+                self._relays[call.tier.name] = relay
+        config = patch_config(self._config, callbacks=manager)
+        metadata: dict[str, object] = {"slmroute_tier": call.tier.name, "slmroute_escalated": call.draft is not None}
+        if self.run.score is not None:
+            metadata["slmroute_score"] = round(self.run.score, 4)
+        config["metadata"] = {**config.get("metadata", {}), **metadata}
+        return config
+
+    def release(self, decision: Decision) -> None:
+        """Tell handlers of the answer that was decided on, if it was kept from them so far."""
+        relay = self._relays.get(decision.tier.name)
+        if relay is not None:
+            self.run.show(self.run.attempt_of(decision.answer))
+            relay.tell(relay.release())
+
+    async def arelease(self, decision: Decision) -> None:
+        """Do what ``release`` does, asynchronously."""
+        relay = self._relays.get(decision.tier.name)
+        if relay is not None:
+            self.run.show(self.run.attempt_of(decision.answer))
+            await relay.atell(relay.release())
+
+
+# pyright: reportPrivateUsage=false
+class PrivatePerformer(TierCalls):
+    """Calls tiers beneath the public methods, for the streams in which the router itself is the only run."""
+
+    def call(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        inner, kwargs = self._inner(call)
+        result = inner._generate(self.history(call), **kwargs)  # noqa: SLF001
+        return answer_of(cast("AIMessage", result.generations[0].message), self.provider(call))
+
+    async def acall(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        inner, kwargs = self._inner(call)
+        result = await inner._agenerate(self.history(call), **kwargs)  # noqa: SLF001
+        return answer_of(cast("AIMessage", result.generations[0].message), self.provider(call))
+
+    def stream(self, call: Call) -> Generator[Chunk]:
+        """See ``drive.Performer``."""
+        inner, kwargs = self._inner(call)
+        if not _can_stream(inner, "_stream"):
+            yield chunk_of(cast("AIMessage", self.call(call).native))
+            return
+        kwargs = {**self.models.dialect(call.tier).streaming, **kwargs}
+        for chunk in inner._stream(self.history(call), **kwargs):  # noqa: SLF001
+            yield chunk_of(_with_generation_info(chunk))
+
+    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
+        """See ``drive.Performer``."""
+        inner, kwargs = self._inner(call)
+        if not _can_stream(inner, "_astream", "_stream"):
+            yield chunk_of(cast("AIMessage", (await self.acall(call)).native))
+            return
+        kwargs = {**self.models.dialect(call.tier).streaming, **kwargs}
+        async for chunk in inner._astream(self.history(call), **kwargs):  # noqa: SLF001
+            yield chunk_of(_with_generation_info(chunk))
+
+    def collect(self, call: Call, natives: Sequence[object]) -> Answer:
+        """See ``drive.Performer``."""
+        return answer_of(merged(cast("Sequence[AIMessage]", natives)), self.provider(call))
+
+    def result(self, decision: Decision) -> ChatResult:
+        """Give the answer that was decided on, with its record."""
+        return ChatResult(generations=[self._generation(cast("AIMessage", decision.answer.native))])
+
+    def generation(self, message: AIMessage) -> ChatGenerationChunk:
+        """Give a chunk of the answer; which one is the last is known only when the record is there."""
+        if not isinstance(message, AIMessageChunk):
+            fields = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
+            calls = [
+                {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": index}
+                for index, call in enumerate(message.tool_calls)
+            ]
+            message = AIMessageChunk(**fields, tool_call_chunks=cast("Any", calls))
+        if message.chunk_position == "last":
+            message = message.model_copy(update={"chunk_position": None})
+        return ChatGenerationChunk(message=message)
+
+    def last_generation(self) -> ChatGenerationChunk:
+        """Give the last chunk, which carries the record."""
+        return ChatGenerationChunk(message=last_chunk(self._record(), None))
+
+    def _generation(self, message: AIMessage) -> ChatGeneration:
+        return ChatGeneration(message=with_record(message, self._record()))
+
+    def _record(self) -> dict[str, object]:
+        assert self.run.record is not None  # noqa: S101  the driver has settled it
+        return self.run.record.to_json()
+
+    def _inner(self, call: Call) -> tuple[BaseChatModel, dict[str, Any]]:
+        model, kwargs = self.model(call)
+        bound = cast("Any", model)
+        return chat_model(bound), {**bound_kwargs(bound), **kwargs}
+
+
+def chunk_of(message: AIMessage) -> Chunk:
+    """Tell the gate of a chunk."""
+    calls = bool(message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks))
+    return Chunk(message, message.text, chunk_logprobs(message), tool_call=calls)
+
+
+def merged(messages: Sequence[AIMessage]) -> AIMessage:
+    """Make one message of a stream's chunks."""
+    if not messages:
+        return AIMessage(content="")
+    first, *rest = messages
+    if not rest or not isinstance(first, AIMessageChunk):
+        return first
+    return add_ai_message_chunks(first, *cast("list[AIMessageChunk]", rest))
+
+
+def _can_stream(model: BaseChatModel, *methods: str) -> bool:
+    return any(getattr(type(model), name) is not getattr(BaseChatModel, name) for name in methods)
+
+
+def _with_generation_info(chunk: Any) -> AIMessageChunk:
+    message = cast("AIMessageChunk", chunk.message)
+    message.response_metadata = {**(chunk.generation_info or {}), **message.response_metadata}
+    return message
+
+
+def _with_cache(model: Any, cache: Any) -> Any:
+    if isinstance(model, BaseChatModel):
+        return model.model_copy(update={"cache": cache})
+    return model.model_copy(update={"bound": _with_cache(model.bound, cache)})

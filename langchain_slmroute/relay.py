@@ -1,0 +1,204 @@
+"""Keeps tokens from handlers that show them until the answer they belong to is sure to be given."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Final, cast
+from uuid import UUID
+
+from langchain_core.callbacks import (
+    AsyncCallbackHandler,
+    AsyncCallbackManager,
+    BaseCallbackHandler,
+    CallbackManager,
+)
+from langchain_core.callbacks.manager import ahandle_event, handle_event
+from langchain_core.messages import AIMessageChunk
+
+# Private, but LangGraph builds on them too: nothing public tells which handlers show tokens.
+# pyright: reportPrivateUsage=false
+from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
+from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
+
+from langchain_slmroute.messages import chunk_logprobs
+from slmroute.gate import Chunk, Gate
+
+__all__ = ["Relay", "hold_back"]
+
+_Event = tuple[str, tuple[Any, ...], dict[str, Any]]
+_News = tuple[list[BaseCallbackHandler], _Event]
+
+_TOKENS: Final = frozenset({"on_llm_new_token", "on_stream_event"})
+
+
+class Relay(BaseCallbackHandler):
+    """Stands for the handlers of one attempt that may yet be rejected.
+
+    Handlers that show the whole of a run (LangGraph's message streams, ``astream_events``) hear nothing of the attempt
+    until it is shown. From other handlers that read tokens only the tokens are kept back: they hear of the run itself
+    at once, as tracers and usage handlers do. An attempt that is rejected is never told.
+
+    Args:
+        whole: The handlers that show whole runs.
+        tokens: The handlers that read tokens.
+        is_shown: Whether the attempt is shown by now.
+        gate: Decides when the attempt may be shown, where its tokens reach nobody but handlers.
+        show: Called when the gate decides so.
+    """
+
+    run_inline = True
+
+    def __init__(
+        self,
+        whole: Sequence[BaseCallbackHandler],
+        tokens: Sequence[BaseCallbackHandler],
+        is_shown: Callable[[], bool],
+        gate: Gate | None,
+        show: Callable[[], None],
+    ) -> None:
+        self.whole = list(whole)
+        self.tokens = list(tokens)
+        self.raise_error = any(handler.raise_error for handler in (*whole, *tokens))
+        self._is_shown = is_shown
+        self._gate = gate
+        self._show = show
+        self._kept: list[_Event] = []
+
+    def receive(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[_News]:
+        """Take an event; gives what is to be told now, and to whom."""
+        event = (name, args, kwargs)
+        if self._is_shown():
+            return [*self.release(), ([*self.whole, *self.tokens], event)]
+        self._kept.append(event)
+        if name not in _TOKENS:
+            return [(self.tokens, event)]
+        if self._gate is not None and self._gate.feed(_chunk_of(name, args, kwargs)) == "commit":
+            self._show()
+            return self.release()
+        return []
+
+    def release(self) -> list[_News]:
+        """Give what was kept back so far, and to whom it is to be told; it is kept no longer."""
+        kept, self._kept = self._kept, []
+        return [([*self.whole, *self.tokens] if event[0] in _TOKENS else self.whole, event) for event in kept]
+
+    def tell(self, news: list[_News]) -> None:
+        """Tell the handlers."""
+        for handlers, (name, args, kwargs) in news:
+            handle_event(handlers, name, _IGNORE.get(name), *args, **kwargs)
+
+    async def atell(self, news: list[_News]) -> None:
+        """Tell the handlers, asynchronously."""
+        for handlers, (name, args, kwargs) in news:
+            await ahandle_event(handlers, name, _IGNORE.get(name), *args, **kwargs)
+
+
+_IGNORE: Final = {
+    "on_chat_model_start": "ignore_chat_model",
+    "on_llm_start": "ignore_llm",
+    "on_llm_new_token": "ignore_llm",
+    "on_llm_end": "ignore_llm",
+    "on_llm_error": "ignore_llm",
+    "on_chain_start": "ignore_chain",
+    "on_chain_end": "ignore_chain",
+    "on_chain_error": "ignore_chain",
+}
+"""The events of an attempt's runs, and the attribute by which a handler declines each."""
+
+_EVENTS: Final = (*_IGNORE, "on_stream_event")
+
+
+def _sync(name: str) -> Callable[..., None]:
+    def take(self: Relay, *args: Any, **kwargs: Any) -> None:
+        self.tell(self.receive(name, args, kwargs))
+
+    take.__name__ = name
+    return take
+
+
+def _async(name: str) -> Callable[..., Any]:
+    async def take(self: Relay, *args: Any, **kwargs: Any) -> None:
+        await self.atell(self.receive(name, args, kwargs))
+
+    take.__name__ = name
+    return take
+
+
+class _Taps:
+    """What makes LangChain stream a run for its handlers; there is nothing to tap here."""
+
+    def tap_output_aiter(self, run_id: UUID, output: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        return output
+
+    def tap_output_iter(self, run_id: UUID, output: Iterator[Any]) -> Iterator[Any]:
+        return output
+
+
+_SYNC: Final = {name: _sync(name) for name in _EVENTS}
+_ASYNC: Final = {name: _async(name) for name in _EVENTS}
+_MARKS: Final = {"none": (), "v1": (_Taps,), "v2": (_V2StreamingCallbackHandler,)}
+# A run is streamed for its handlers when one of them is of the right kind: the relay must be of the same.
+_KINDS: Final = {
+    (kind, is_async): type("Relay", (Relay, *marks), _ASYNC if is_async else _SYNC)
+    for kind, marks in _MARKS.items()
+    for is_async in (False, True)
+}
+
+
+def hold_back(
+    manager: CallbackManager | AsyncCallbackManager,
+    is_shown: Callable[[], bool],
+    gate: Gate | None,
+    show: Callable[[], None],
+) -> Relay | None:
+    """Put a relay before the handlers that show tokens.
+
+    Args:
+        manager: The manager of an attempt's run, which is changed.
+        is_shown: See ``Relay``.
+        gate: See ``Relay``.
+        show: See ``Relay``.
+
+    Returns:
+        The relay, where one was needed.
+    """
+    whole = [handler for handler in manager.handlers if _shows_runs(handler)]
+    tokens = [handler for handler in manager.handlers if not _shows_runs(handler) and _reads_tokens(handler)]
+    if not whole and not tokens:
+        return None
+    is_v2 = any(isinstance(handler, _V2StreamingCallbackHandler) for handler in whole)
+    kind = _KINDS["v2" if is_v2 else "v1" if whole else "none", isinstance(manager, AsyncCallbackManager)]
+    relay = cast("Relay", kind(whole, tokens, is_shown, gate, show))
+    for handler in (*whole, *tokens):
+        manager.remove_handler(handler)
+    manager.add_handler(relay, inherit=True)
+    return relay
+
+
+def _shows_runs(handler: BaseCallbackHandler) -> bool:
+    return isinstance(handler, _StreamingCallbackHandler | _V2StreamingCallbackHandler)
+
+
+def _reads_tokens(handler: BaseCallbackHandler) -> bool:
+    """Whether a handler of the user's own reads tokens; tracers write down what was really generated."""
+    if isinstance(handler, BaseTracer | AsyncBaseTracer | Relay):
+        return False
+    return type(handler).on_llm_new_token not in (
+        BaseCallbackHandler.on_llm_new_token,
+        AsyncCallbackHandler.on_llm_new_token,
+    )
+
+
+def _chunk_of(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Chunk:
+    """Read what the gate must know of a token's event."""
+    if name == "on_stream_event":
+        event = cast("dict[str, Any]", args[0] if args else kwargs.get("event") or {})
+        delta = cast("dict[str, Any]", event.get("delta") or {})
+        block = cast("dict[str, Any]", delta.get("fields") or event.get("content") or {})
+        return Chunk(None, text=str(delta.get("text") or ""), tool_call="tool" in str(block.get("type", "")))
+    message = getattr(kwargs.get("chunk"), "message", None)
+    if isinstance(message, AIMessageChunk):
+        return Chunk(
+            None, message.text, chunk_logprobs(message), tool_call=bool(message.tool_call_chunks or message.tool_calls)
+        )
+    return Chunk(None, text=str(args[0]) if args and isinstance(args[0], str) else "")

@@ -1,0 +1,245 @@
+"""One routed call in LangChain: the router's own run in the trace, and the answer with its record."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
+
+from langchain_core.callbacks import (
+    AsyncCallbackManager,
+    AsyncCallbackManagerForChainRun,
+    BaseCallbackHandler,
+    CallbackManager,
+    CallbackManagerForChainRun,
+)
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config, merge_configs
+
+from langchain_slmroute.callbacks import RouteCostCallback
+from langchain_slmroute.messages import last_chunk, with_record
+from langchain_slmroute.perform import Asked, ChatPerformer, Child, merged
+from slmroute.steps import Decision
+
+__all__ = ["AsyncRoutedCall", "Child", "RoutedCall", "Setting"]
+
+PerformerT = TypeVar("PerformerT", bound=ChatPerformer)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a call stands in a trace, and what becomes of its answer.
+
+    Attributes:
+        name: The name of the router's run, unless the config gives another.
+        config: The caller's config.
+        own: The router's own callbacks, tags and metadata.
+        messages: The conversation.
+        verbose: The router's ``verbose``.
+        blocks: Whether contents are to be LangChain's standard blocks (``output_version="v1"``).
+    """
+
+    name: str
+    config: RunnableConfig
+    own: RunnableConfig
+    messages: Sequence[BaseMessage]
+    verbose: bool
+    blocks: bool
+
+    def merged(self) -> tuple[RunnableConfig, Any]:
+        """Give the config with the router's own callbacks in it, and the id of the router's run."""
+        config = ensure_config(self.config)
+        run_id = config.pop("run_id", None)
+        # What the router was constructed with must reach the tiers' runs, as it reaches a bare model's only run.
+        return merge_configs(config, self.own) if self.own else config, run_id
+
+
+class _Routed(Generic[PerformerT]):
+    """What the sync and the async form share.
+
+    Args:
+        asked: What is asked of the tiers.
+        setting: Where the call stands in a trace.
+        make: Makes the performer, once the router's run is open.
+    """
+
+    performer: PerformerT
+
+    def __init__(
+        self, asked: Asked, setting: Setting, make: Callable[[Asked, RunnableConfig, Child], PerformerT]
+    ) -> None:
+        self.asked = asked
+        self.run = asked.run
+        self.output: Any = None
+        self._setting = setting
+        self._make = make
+
+    @property
+    def record(self) -> Mapping[str, object]:
+        """The record as plain JSON, once the driver has settled it."""
+        assert self.run.record is not None  # noqa: S101  it has
+        return self.run.record.to_json()
+
+    @property
+    def decision(self) -> Decision:
+        """What was decided, once the driver has come to it."""
+        assert self.run.decision is not None  # noqa: S101  it has
+        return self.run.decision
+
+    def _answer(self, message: AIMessage) -> AIMessage:
+        if self._setting.blocks:
+            message = _as_blocks(message)
+        self.output = with_record(message, self.record)
+        return cast("AIMessage", self.output)
+
+    def _tell_costs(self, handlers: Sequence[BaseCallbackHandler]) -> None:
+        if self.run.record is not None:
+            for handler in handlers:
+                if isinstance(handler, RouteCostCallback):
+                    handler.add(self.run.record)
+
+    def _show(self, seen: _Seen, message: AIMessage) -> AIMessage | None:
+        """Take a chunk of the answer; gives it as the caller is to see it, unless it is to be kept for the last."""
+        if self._setting.blocks:
+            message = seen.as_blocks(message)
+        seen.chunks.append(message)
+        if isinstance(message, AIMessageChunk) and message.chunk_position != "last":
+            return message
+        seen.last = message
+        return None
+
+    def _last(self, seen: _Seen) -> AIMessage:
+        """Give the last chunk, which carries the record."""
+        if seen.last is not None:
+            last = with_record(seen.chunks.pop(), self.record)
+        else:
+            last = last_chunk(self.record, seen.chunks[-1].id if seen.chunks else None)
+        self.output = merged([*seen.chunks, last])
+        return last
+
+
+class RoutedCall(_Routed[PerformerT]):
+    """One routed call: entering opens the router's run, leaving closes it."""
+
+    def __enter__(self) -> Self:
+        setting = self._setting
+        config, run_id = setting.merged()
+        manager = CallbackManager.configure(
+            config.get("callbacks"),
+            None,
+            setting.verbose,
+            config.get("tags"),
+            None,
+            config.get("metadata"),
+            None,
+        )
+        self._manager: CallbackManagerForChainRun = manager.on_chain_start(
+            None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
+        )
+        self.performer = self._make(self.asked, config, self._manager.get_child)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._tell_costs(self._manager.handlers)
+        if error is None:
+            self._manager.on_chain_end(self.output)
+        else:
+            self._manager.on_chain_error(error)
+
+    def finish(self, decision: Decision) -> AIMessage:
+        """Give the answer that was decided on, with its record."""
+        self.performer.release(decision)
+        return self._answer(cast("AIMessage", decision.answer.native))
+
+    def chunks(self, natives: Generator[object]) -> Generator[AIMessageChunk]:
+        """Give the chunks of the answer, the record on the last."""
+        seen = _Seen()
+        try:
+            for native in natives:
+                shown = self._show(seen, cast("AIMessage", native))
+                if shown is not None:
+                    yield cast("AIMessageChunk", shown)
+        finally:
+            natives.close()
+        self.performer.release(self.decision)
+        yield cast("AIMessageChunk", self._last(seen))
+
+
+class AsyncRoutedCall(_Routed[PerformerT]):
+    """The same for asynchronous calls."""
+
+    async def __aenter__(self) -> Self:
+        setting = self._setting
+        config, run_id = setting.merged()
+        manager = AsyncCallbackManager.configure(
+            config.get("callbacks"),
+            None,
+            setting.verbose,
+            config.get("tags"),
+            None,
+            config.get("metadata"),
+            None,
+        )
+        self._manager: AsyncCallbackManagerForChainRun = await manager.on_chain_start(
+            None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
+        )
+        self.performer = self._make(self.asked, config, self._manager.get_child)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._tell_costs(self._manager.handlers)
+        if error is None:
+            await self._manager.on_chain_end(self.output)
+        else:
+            await self._manager.on_chain_error(error)
+
+    async def finish(self, decision: Decision) -> AIMessage:
+        """Give the answer that was decided on, with its record."""
+        await self.performer.arelease(decision)
+        return self._answer(cast("AIMessage", decision.answer.native))
+
+    async def chunks(self, natives: AsyncGenerator[object]) -> AsyncGenerator[AIMessageChunk]:
+        """Give the chunks of the answer, the record on the last."""
+        seen = _Seen()
+        try:
+            async for native in natives:
+                shown = self._show(seen, cast("AIMessage", native))
+                if shown is not None:
+                    yield cast("AIMessageChunk", shown)
+        finally:
+            await natives.aclose()
+        await self.performer.arelease(self.decision)
+        yield cast("AIMessageChunk", self._last(seen))
+
+
+class _Seen:
+    """The chunks of an answer so far."""
+
+    def __init__(self) -> None:
+        self.chunks: list[AIMessage] = []
+        self.last: AIMessage | None = None
+        self._index = -1
+        self._type = ""
+
+    def as_blocks(self, chunk: AIMessage) -> AIMessage:
+        """Give a chunk whose content is LangChain's standard blocks, numbered as in a bare model's stream."""
+        chunk = _as_blocks(chunk)
+        for block in cast("list[dict[str, Any]]", chunk.content):
+            if block["type"] != self._type:
+                self._type = block["type"]
+                self._index += 1
+            block.setdefault("index", self._index)
+        return chunk
+
+
+def _as_blocks(message: AIMessage) -> AIMessage:
+    if message.response_metadata.get("output_version") == "v1":
+        return message
+    metadata = {**message.response_metadata, "output_version": "v1"}
+    return message.model_copy(update={"content": message.content_blocks, "response_metadata": metadata})

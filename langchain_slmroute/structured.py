@@ -1,0 +1,316 @@
+"""Structured answers: the chosen tier's own chain runs, and an answer that does not parse escalates."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.utils import AddableDict
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import ValidationError
+
+from langchain_slmroute.messages import answer_of, last_chunk, with_record
+from langchain_slmroute.models import bound_kwargs, chat_model
+from langchain_slmroute.perform import Asked, ChatPerformer, Child
+from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
+from slmroute.drive import adrive, adrive_stream, drive, drive_stream
+from slmroute.gate import Chunk
+from slmroute.steps import Answer, Call, Decision
+
+if TYPE_CHECKING:
+    from langchain_slmroute.chat_model import RoutingChatModel
+
+__all__ = ["StructuredRouter"]
+
+_NOT_PARSED = (OutputParserException, ValidationError)
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What kind of structured answer is wanted.
+
+    Attributes:
+        schema: A Pydantic class, a ``TypedDict`` class or a JSON schema.
+        include_raw: Whether the message is wanted beside the parsed answer.
+        method: How to ask a tier for it; None for its own default.
+        strict: Passed to tiers that know it.
+        kwargs: Further arguments of the tiers' ``with_structured_output``.
+    """
+
+    schema: Any
+    include_raw: bool
+    method: str | None
+    strict: bool | None
+    kwargs: Mapping[str, Any]
+
+    def json_schema(self) -> Mapping[str, object]:
+        """Give the schema as JSON schema."""
+        function = cast("Mapping[str, Any]", convert_to_openai_tool(self.schema)["function"])
+        return cast("Mapping[str, object]", function.get("parameters") or {"type": "object"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A structured answer as its adapter keeps it."""
+
+    raw: AIMessage
+    parsed: Any
+    error: BaseException | None
+
+
+class StructuredRouter(Runnable[LanguageModelInput, Any]):
+    """What ``RoutingChatModel.with_structured_output`` gives: a router whose answers follow a schema.
+
+    Args:
+        router: The router.
+        outline: What is wanted.
+    """
+
+    def __init__(self, router: RoutingChatModel, outline: Outline) -> None:
+        self.router = router
+        self.outline = outline
+        self.name = router.get_name()
+
+    @classmethod
+    def of(
+        cls,
+        router: RoutingChatModel,
+        schema: Any,
+        *,
+        include_raw: bool,
+        method: str | None,
+        strict: bool | None,
+        kwargs: Mapping[str, Any],
+    ) -> StructuredRouter:
+        """Make one; see ``RoutingChatModel.with_structured_output``."""
+        return cls(router, Outline(schema, include_raw, method, strict, dict(kwargs)))
+
+    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
+        """Answer a call with the parsed answer.
+
+        Raises:
+            OutputParserException: No tier's answer could be parsed; the last one's error.
+        """
+        with _StructuredCall(*self._prepared(input, config, kwargs)) as routed:
+            self._limit()
+            return routed.finish(drive(routed.run, routed.performer))
+
+    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
+        """Answer a call with the parsed answer, asynchronously; see ``invoke``."""
+        async with _AsyncStructuredCall(*self._prepared(input, config, kwargs)) as routed:
+            await self._alimit()
+            return await routed.finish(await adrive(routed.run, routed.performer))
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Iterator[Any]:
+        """Answer a call with the answer as far as it is parsed, growing."""
+        with _StructuredCall(*self._prepared(input, config, kwargs)) as routed:
+            self._limit()
+            yield from routed.parts(drive_stream(routed.run, routed.performer))
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        """Answer a call with the answer as far as it is parsed, growing, asynchronously."""
+        async with _AsyncStructuredCall(*self._prepared(input, config, kwargs)) as routed:
+            await self._alimit()
+            parts = routed.parts(adrive_stream(routed.run, routed.performer))
+            try:
+                async for part in parts:
+                    yield part
+            finally:
+                await parts.aclose()
+
+    def _limit(self) -> None:
+        if self.router.rate_limiter:
+            self.router.rate_limiter.acquire(blocking=True)
+
+    async def _alimit(self) -> None:
+        if self.router.rate_limiter:
+            await self.router.rate_limiter.aacquire(blocking=True)
+
+    def _prepared(self, model_input: LanguageModelInput, config: RunnableConfig | None, kwargs: dict[str, Any]) -> Any:
+        def make(asked: Asked, own: RunnableConfig, child: Child) -> StructuredPerformer:
+            performer = StructuredPerformer(asked, own, child)
+            performer.outline = self.outline
+            return performer
+
+        return self.router.prepared(model_input, config, None, kwargs, make, schema=self.outline.json_schema())
+
+
+class StructuredPerformer(ChatPerformer):
+    """Calls each tier's own structured chain as a child run."""
+
+    outline: Outline
+
+    def call(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        chain, kwargs = self._chain(call, include_raw=True)
+        result = chain.invoke(self.history(call), self.config(call, watch=True), **kwargs)
+        return self._answer(call, result)
+
+    async def acall(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        chain, kwargs = self._chain(call, include_raw=True)
+        result = await chain.ainvoke(self.history(call), self.config(call, watch=True), **kwargs)
+        return self._answer(call, result)
+
+    def stream(self, call: Call) -> Generator[Chunk]:
+        """See ``drive.Performer``."""
+        chain, kwargs = self._chain(call, include_raw=self.outline.include_raw)
+        config, catcher = self._watched(call)
+        try:
+            for part in chain.stream(self.history(call), config, **kwargs):
+                yield _part(part)
+        except _NOT_PARSED as error:
+            yield Chunk(_End(catcher.message, error))
+        else:
+            yield Chunk(_End(catcher.message, None))
+
+    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
+        """See ``drive.Performer``."""
+        chain, kwargs = self._chain(call, include_raw=self.outline.include_raw)
+        config, catcher = self._watched(call)
+        try:
+            async for part in chain.astream(self.history(call), config, **kwargs):
+                yield _part(part)
+        except _NOT_PARSED as error:
+            yield Chunk(_End(catcher.message, error))
+        else:
+            yield Chunk(_End(catcher.message, None))
+
+    def collect(self, call: Call, natives: Sequence[object]) -> Answer:
+        """See ``drive.Performer``."""
+        end = natives[-1] if natives and isinstance(natives[-1], _End) else _End(None, None)
+        parts = [part for part in natives if not isinstance(part, _End)]
+        parsed: Any = parts[-1] if parts and end.error is None else None
+        error: BaseException | None = end.error
+        if self.outline.include_raw:
+            whole: Mapping[str, Any] = {}
+            for part in parts:
+                whole = cast("Any", whole) + part if whole else cast("Mapping[str, Any]", part)
+            parsed, error = whole.get("parsed"), whole.get("parsing_error")
+        raw = end.message or AIMessage(content="")
+        return self._answer(call, {"raw": raw, "parsed": parsed, "parsing_error": error})
+
+    def _chain(self, call: Call, *, include_raw: bool) -> tuple[Runnable[Any, Any], dict[str, Any]]:
+        model, kwargs = self.model(call)
+        inner = chat_model(cast("Any", model))
+        outline, dialect = self.outline, self.models.dialect(call.tier)
+        given: dict[str, Any] = {"method": outline.method}
+        if "strict" in dialect.binding:
+            given["strict"] = outline.strict
+        options = {key: value for key, value in given.items() if value is not None}
+        chain = inner.with_structured_output(outline.schema, include_raw=include_raw, **options, **outline.kwargs)
+        return cast("Runnable[Any, Any]", chain), {**bound_kwargs(cast("Any", model)), **kwargs}
+
+    def _watched(self, call: Call) -> tuple[RunnableConfig, _Catcher]:
+        config, catcher = self.config(call, watch=False), _Catcher()
+        cast("Any", config["callbacks"]).add_handler(catcher, inherit=True)  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        return config, catcher
+
+    def _answer(self, call: Call, result: Mapping[str, Any]) -> Answer:
+        raw, parsed, error = cast("AIMessage", result["raw"]), result["parsed"], result["parsing_error"]
+        answer = answer_of(raw, self.provider(call))
+        # A tool call is only how some tiers give their answer; whether it parses is what counts.
+        return replace(
+            answer, tool_calls=(), parsed=parsed is not None and error is None, native=Parsed(raw, parsed, error)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The end of a structured stream: the whole message, and the error of parsing it."""
+
+    message: AIMessage | None
+    error: BaseException | None
+
+
+class _Catcher(BaseCallbackHandler):
+    """Catches the message beneath a structured stream: its tokens must be paid for, whatever becomes of the parsing."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.message: AIMessage | None = None
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        generation = response.generations[0][0] if response.generations and response.generations[0] else None
+        if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
+            self.message = generation.message
+
+
+def _part(part: Any) -> Chunk:
+    raw = cast("Mapping[str, Any]", part).get("raw") if isinstance(part, AddableDict) else None
+    return Chunk(part, raw.text if isinstance(raw, AIMessageChunk) else "", tool_call=True)
+
+
+class _Structured:
+    """What the sync and the async call share."""
+
+    def _given(self, decision: Decision, record: Mapping[str, object]) -> Any:
+        found, performer = cast("Parsed", decision.answer.native), cast("Any", self).performer
+        if performer.outline.include_raw:
+            return {"raw": with_record(found.raw, record), "parsed": found.parsed, "parsing_error": found.error}
+        if found.error is not None:
+            raise found.error
+        return found.parsed
+
+    def _closing(self, record: Mapping[str, object]) -> Any:
+        return AddableDict(raw=last_chunk(record, None))
+
+
+class _StructuredCall(_Structured, RoutedCall[StructuredPerformer]):
+    def finish(self, decision: Decision) -> Any:
+        self.performer.release(decision)
+        self.output = self._given(decision, self.record)
+        return self.output
+
+    def parts(self, natives: Generator[object]) -> Generator[Any]:
+        try:
+            for native in natives:
+                if not isinstance(native, _End):
+                    self.output = native
+                    yield native
+        finally:
+            natives.close()
+        decision = self.decision
+        self.performer.release(decision)
+        self.output = self._given(decision, self.record)
+        if self.performer.outline.include_raw:
+            yield self._closing(self.record)
+
+
+class _AsyncStructuredCall(_Structured, AsyncRoutedCall[StructuredPerformer]):
+    async def finish(self, decision: Decision) -> Any:
+        await self.performer.arelease(decision)
+        self.output = self._given(decision, self.record)
+        return self.output
+
+    async def parts(self, natives: AsyncGenerator[object]) -> AsyncGenerator[Any]:
+        try:
+            async for native in natives:
+                if not isinstance(native, _End):
+                    self.output = native
+                    yield native
+        finally:
+            await natives.aclose()
+        decision = self.decision
+        await self.performer.arelease(decision)
+        self.output = self._given(decision, self.record)
+        if self.performer.outline.include_raw:
+            yield self._closing(self.record)
