@@ -37,7 +37,7 @@ class GeometricMean:
         return "geometric-mean-1"
 
     def __call__(self, logprobs: Sequence[float]) -> float | None:
-        """Give ``exp(mean(logprobs))``; None for no tokens, or where one is NaN, infinite or above 0."""
+        """Give ``exp(mean(logprobs))``; None for no tokens, or where one is NaN or above 0."""
         return confidence_of(logprobs)
 
 

@@ -88,6 +88,11 @@ class Engine:
         extra_errors: Sequence[type[Exception]] = (),
         clock: Clock | None = None,
     ) -> None:
+        if classifier is not None and not (callable(classifier) or hasattr(classifier, "score")):
+            raise ConfigError(
+                f"classifier={classifier!r} must have score(request), or be a callable from a RouteRequest to the "
+                "complexity from 0 to 1, or None."
+            )
         self.number = next(_numbers)
         self.policy = policy
         self.classifier = classifier

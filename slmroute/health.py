@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from threading import Lock
+from threading import RLock
 from typing import Final
 
 __all__ = ["Breaker", "Permit"]
@@ -28,7 +28,8 @@ class Breaker:
     def __init__(self, failures_to_open: int = FAILURES_TO_OPEN, open_s: float = OPEN_S) -> None:
         self._failures_to_open = failures_to_open
         self._open_s = open_s
-        self._lock = Lock()
+        # A finaliser may end a call in the midst of another: the lock can be taken again by its own thread.
+        self._lock = RLock()
         self._failures = 0
         self._openings = 0
         self._open_until: float | None = None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import queue
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,21 +16,26 @@ from slmroute.record import Hook, RouteRecord
 
 __all__ = ["HookRunner"]
 
-GRACE_S: Final = 0.02
-"""A quick hook has run when the call returns; a slow one goes on in the background."""
 LONGEST_QUEUE: Final = 1_000
+IDLE_S: Final = 5.0
+"""The thread ends when there was nothing to tell for so long, so that routers that are gone leave none behind."""
+EXIT_S: Final = 1.0
+"""How long a program that ends waits for hooks that are still to be told."""
 
 logger = logging.getLogger("slmroute.hooks")
 
 
 class HookRunner:
-    """Runs hooks one record after the other in a daemon thread, which starts with the first record.
+    """Runs hooks one record after the other in a daemon thread; no call ever waits for them.
 
     A hook that raises is logged once, by its name and the error's class. When hooks fall behind by a thousand records,
     further ones are dropped and counted.
 
     Args:
         hooks: Callables that take a ``RouteRecord``.
+
+    Attributes:
+        dropped: How many records the hooks were not told of.
 
     Raises:
         ConfigError: One of them is not callable, or is a coroutine function.
@@ -47,40 +55,80 @@ class HookRunner:
         self.dropped = 0
         self._hooks = tuple(hooks)
         self._failed: set[int] = set()
-        self._queue: queue.Queue[tuple[RouteRecord, threading.Event]] = queue.Queue(LONGEST_QUEUE)
-        self._start = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._at_exit = False
+        self._prepare()
 
     def __reduce__(self) -> tuple[type[HookRunner], tuple[tuple[Hook, ...]]]:
         return (HookRunner, (self._hooks,))
 
     def tell(self, record: RouteRecord) -> None:
-        """Hand a record to the hooks; returns once they have run, or after a moment if they are slow."""
+        """Hand a record to the hooks and return at once."""
         if not self._hooks:
             return
-        self._ensure_thread()
-        behind = not self._queue.empty()
-        done = threading.Event()
-        try:
-            self._queue.put_nowait((record, done))
-        except queue.Full:
+        if self._pid != os.getpid():  # forked: what the other process queued and locked is its own
+            self._prepare()
+        if self._queue.qsize() >= LONGEST_QUEUE:
             self.dropped += 1
             return
-        if not behind:
-            done.wait(GRACE_S)
+        self._queue.put(record)
+        self._ensure_thread()
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until the hooks have been told of everything so far.
+
+        Args:
+            timeout_s: How many seconds to wait.
+
+        Returns:
+            Whether they have.
+        """
+        if not self._hooks or self._pid != os.getpid():
+            return True
+        with self._lock:
+            if self._thread is None and self._queue.empty():
+                return True
+        told = threading.Event()
+        self._queue.put(told)
+        self._ensure_thread()
+        return told.wait(timeout_s)
+
+    def _prepare(self) -> None:
+        # Both can be entered again by a finaliser that runs in between; queue.Queue and Lock would wait for themselves.
+        self._queue: queue.SimpleQueue[RouteRecord | threading.Event] = queue.SimpleQueue()
+        self._lock = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
 
     def _ensure_thread(self) -> None:
-        with self._start:
-            if self._thread is None or not self._thread.is_alive():  # it does not survive a fork
-                self._thread = threading.Thread(target=self._run, name="slmroute-hooks", daemon=True)
-                self._thread.start()
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            thread = threading.Thread(target=self._run, name="slmroute-hooks", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is shutting down
+                self.dropped += 1
+                return
+            self._thread = thread
+            if not self._at_exit:
+                self._at_exit = True
+                atexit.register(_flush_at_exit, weakref.ref(self))
 
     def _run(self) -> None:
         while True:
-            record, done = self._queue.get()
+            try:
+                told = self._queue.get(timeout=IDLE_S)
+            except queue.Empty:
+                with self._lock:
+                    if self._queue.empty():
+                        self._thread = None
+                        return
+                continue
+            if isinstance(told, threading.Event):
+                told.set()
+                continue
             for hook in self._hooks:
-                self._run_one(hook, record)
-            done.set()
+                self._run_one(hook, told)
 
     def _run_one(self, hook: Hook, record: RouteRecord) -> None:
         try:
@@ -89,6 +137,12 @@ class HookRunner:
             if id(hook) not in self._failed:
                 self._failed.add(id(hook))
                 logger.warning("hook %s failed with %s; it is not reported again", _name(hook), type(error).__name__)
+
+
+def _flush_at_exit(runner: weakref.ref[HookRunner]) -> None:
+    alive = runner()
+    if alive is not None:
+        alive.flush(EXIT_S)
 
 
 def _name(hook: object) -> str:

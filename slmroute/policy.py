@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from slmroute.errors import ConfigError, UnknownTier
 from slmroute.request import RouteRequest
@@ -78,7 +78,13 @@ class Confidence:
                 f"Confidence(abort_below={self.abort_below}) must not be over threshold={self.threshold}: "
                 "an answer cannot be good enough to show and too weak to finish."
             )
-        if self.first_tokens < 1:
+        if self.judge is not None and not callable(self.judge):
+            raise ConfigError(
+                f"Confidence(judge={self.judge!r}) must be callable: judge(request, answer) gives a number from 0 to 1."
+            )
+        if self.calibrator is not None and not callable(self.calibrator):
+            raise ConfigError(f"Confidence(calibrator={self.calibrator!r}) must be a Calibrator, or None.")
+        if not isinstance(self.first_tokens, int) or self.first_tokens < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"Confidence(first_tokens={self.first_tokens}) must be 1 or more.")
         if self.stream not in ("first_tokens", "whole"):
             raise ConfigError(f"Confidence(stream={self.stream!r}) must be 'first_tokens' or 'whole'.")
@@ -149,7 +155,7 @@ class Policy:
         Raises:
             ConfigError: See the class; or both ``threshold`` and ``thresholds`` were given.
         """
-        tiers = tuple(tiers)
+        tiers = checked_tiers(tiers)
         if threshold is not None and thresholds is not None:
             raise ConfigError("Give threshold= (two tiers) or thresholds= (any number), not both.")
         if threshold is not None:
@@ -181,8 +187,10 @@ class Policy:
         self._check_thresholds()
         if self.default_tier not in names:
             raise UnknownTier(self.default_tier, names, "default_tier")
-        if self.deadline_s is not None and not (0 < self.deadline_s < math.inf):
-            raise ConfigError(f"deadline_s={self.deadline_s!r} must be a positive number of seconds, or None.")
+        self._check_escalation()
+        deadline_s = cast("object", self.deadline_s)
+        if deadline_s is not None and not (isinstance(deadline_s, int | float) and 0 < deadline_s < math.inf):
+            raise ConfigError(f"deadline_s={deadline_s!r} must be a positive number of seconds, or None.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -219,6 +227,14 @@ class Policy:
                     f"before it: swap them, or correct their input_price= and output_price=."
                 )
 
+    def _check_escalation(self) -> None:
+        escalation = cast("object", self.escalation)
+        if escalation is not None and not isinstance(escalation, Confidence):
+            raise ConfigError(f"escalation={escalation!r} must be a Confidence, for example Confidence(0.85), or None.")
+        for rule in self.rules:
+            if not callable(rule):
+                raise ConfigError(f"rules= holds {rule!r}: a rule is a callable from a RouteRequest to a tier or None.")
+
     def _check_thresholds(self) -> None:
         wanted = len(self.tiers) - 1
         example = list(default_thresholds(len(self.tiers)))
@@ -231,6 +247,19 @@ class Policy:
             probability(threshold, "threshold")
         if list(self.thresholds) != sorted(set(self.thresholds)):
             raise ConfigError(f"thresholds={list(self.thresholds)} must rise from each to the next.")
+
+
+def checked_tiers(tiers: Sequence[object]) -> tuple[Tier, ...]:
+    """Make sure that tiers are tiers.
+
+    Raises:
+        ConfigError: One is something else; the message says how to make a tier of it.
+    """
+    for tier in tiers:
+        if not isinstance(tier, Tier):
+            spec = repr(tier) if isinstance(tier, str) else type(tier).__name__
+            raise ConfigError(f"tiers= holds {spec}, which is no Tier: write Tier('small', {spec}).")
+    return cast("tuple[Tier, ...]", tuple(tiers))
 
 
 def declared_prices(tier: Tier) -> tuple[Decimal, Decimal]:

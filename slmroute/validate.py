@@ -22,7 +22,8 @@ _REFUSAL = re.compile(
     rf"""^\W*(?:
         (?:(?:i'm|i\s+am)\s+(?:\w+\s+)?sorry|i\s+apologi[sz]e|sorry|unfortunately)\b[^.!?\n]{{0,40}}?\b{_I_CANNOT}
       | as\s+an?\s+(?:ai|artificial|(?:large\s+)?language\s+model)\b[^.!?\n]{{0,60}}?\b(?:{_I_CANNOT}|i\s+do\s+not)
-      | {_I_CANNOT}\s+(?:to\s+)?(?:help|assist|answer|provide|do|fulfil|comply|process|access|complete|generate)\b
+      | {_I_CANNOT}\s+(?:to\s+)?(?:help(?!\s+but\b)|assist|answer|provide|do|fulfil|comply|process|access
+            |complete|generate)\b
       | es\s+tut\s+mir\s+leid[^.!?\n]{{0,40}}?\bich\s+(?:kann|darf)\b
       | (?:je\s+suis\s+)?d\u00e9sol\u00e9e?[^.!?\n]{{0,40}}?\bje\s+ne\s+(?:peux|puis)\b
       | lo\s+siento[^.!?\n]{{0,40}}?\bno\s+puedo\b
@@ -79,7 +80,8 @@ def fault_of(answer: Answer, request: RouteRequest, checks: AbstractSet[str]) ->
 
 
 def _faults(answer: Answer, request: RouteRequest) -> list[str]:
-    if answer.tool_calls:
+    # Where there is a schema and there are no tools, a tool call is the way some providers give the structure.
+    if answer.tool_calls and (request.tools or request.schema is None):
         return [fault for call in answer.tool_calls if (fault := _tool_fault(call, request.tools)) is not None]
     if request.schema is not None:
         return [] if _parses(answer) else ["bad_json"]
@@ -94,7 +96,7 @@ def _parses(answer: Answer) -> bool:
         return answer.parsed
     try:
         json.loads(answer.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -109,12 +111,18 @@ def _tool_fault(call: ToolCall, tools: tuple[ToolSpec, ...]) -> str | None:
 
 
 def _fits(arguments: Mapping[str, object], schema: Mapping[str, object]) -> bool:
-    """Whether the required arguments are there and each is of its declared type."""
-    required = cast("list[str]", schema.get("required") or [])
-    properties = cast("Mapping[str, Mapping[str, object]]", schema.get("properties") or {})
-    if any(name not in arguments for name in required):
+    """Whether the required arguments are there and each is of its declared type; the rest of a schema is not read."""
+    required, properties = schema.get("required"), schema.get("properties")
+    if isinstance(required, list) and any(name not in arguments for name in cast("list[object]", required)):
         return False
-    return all(_is_of(value, properties[name].get("type")) for name, value in arguments.items() if name in properties)
+    if not isinstance(properties, Mapping):
+        return True
+    kinds = {
+        name: cast("Mapping[str, object]", declared).get("type")
+        for name, declared in cast("Mapping[str, object]", properties).items()
+        if isinstance(declared, Mapping)
+    }
+    return all(_is_of(value, kinds[name]) for name, value in arguments.items() if name in kinds)
 
 
 def _is_of(value: object, kind: object) -> bool:
@@ -124,4 +132,6 @@ def _is_of(value: object, kind: object) -> bool:
         return True
     if isinstance(value, bool):
         return (bool,) in known
+    if isinstance(value, float) and value.is_integer():
+        return (int,) in known or (int, float) in known
     return any(isinstance(value, types) for types in known)
