@@ -134,7 +134,8 @@ class TierModels:
         """Give the ``"provider:model"`` of each tier whose model is an object, as its own class tells tracers."""
         found: dict[str, str] = {}
         for name, model in self._built.items():
-            params = chat_model(model)._get_ls_params(**bound_kwargs(model))  # noqa: SLF001
+            inner = chat_model(model)
+            params = inner._get_ls_params(**bound_kwargs(model))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             if self._tiers[name].spec is None and params.get("ls_model_name"):
                 found[name] = f"{params.get('ls_provider', '')}:{params.get('ls_model_name')}"
         return found
