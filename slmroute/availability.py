@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from json import JSONDecodeError
 from typing import Final, cast
 
 from slmroute.errors import Misconfigured, ModelMissing, ServerUnreachable
@@ -21,15 +22,30 @@ __all__ = ["availability_errors", "failure_of", "retry_after_s"]
 
 _CLIENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "anthropic": ("APIConnectionError", "APIStatusError"),
-    "botocore.exceptions": ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),
+    "botocore.exceptions": ("ClientError", "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),
     "google.genai.errors": ("APIError",),
-    "httpx": ("TransportError",),
-    "httpx2": ("TransportError",),
+    "groq": ("APIConnectionError", "APIStatusError"),
+    "httpx": ("HTTPStatusError", "TransportError"),
+    "httpx2": ("HTTPStatusError", "TransportError"),
     "huggingface_hub.errors": ("HfHubHTTPError", "InferenceTimeoutError"),
+    "langchain_core.exceptions": ("ModelError",),
     "ollama": ("ResponseError",),
     "openai": ("APIConnectionError", "APIStatusError", "APIError"),
+    "requests.exceptions": ("ConnectionError", "HTTPError", "Timeout"),
 }
 """The errors of each client that can mean so; what status they carry decides."""
+
+_NAMED: Final[Mapping[str, FailureKind | None]] = {
+    "ContextOverflowError": "too_long",
+    "ModelAPIError": "unavailable",
+    "ModelAuthenticationError": "misconfigured",
+    "ModelConnectionError": "unavailable",
+    "ModelPermissionDeniedError": "misconfigured",
+    "ModelRateLimitError": "overloaded",
+    "ModelTimeoutError": "unavailable",
+    "ModelError": None,
+}
+"""LangChain's own classes of errors, which some integrations raise without any status."""
 
 _OVERLOADED: Final = frozenset({429, 503, 529})
 _TOO_LONG: Final = (
@@ -37,6 +53,7 @@ _TOO_LONG: Final = (
     "context length",
     "context size",
     "context window",
+    "input is too long",
     "input token count",
     "prompt is too long",
 )
@@ -49,7 +66,8 @@ def availability_errors(extra: Sequence[type[Exception]] = ()) -> tuple[type[Exc
     Args:
         extra: The user's additions, ``availability_errors=``.
     """
-    found: list[type[Exception]] = [ConnectionError, TimeoutError, *extra]
+    # A server that talks garbage makes every client's JSON decoder fail.
+    found: list[type[Exception]] = [ConnectionError, TimeoutError, JSONDecodeError, *extra]
     for module_name, names in _CLIENTS.items():
         module = sys.modules.get(module_name)
         found += [getattr(module, name) for name in names if hasattr(module, name)]
@@ -77,7 +95,12 @@ def failure_of(tier: Tier, error: Exception, extra: Sequence[type[Exception]] = 
 def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | None:
     if isinstance(error, tuple(extra)):
         return "unavailable"
+    named = next((base.__name__ for base in type(error).__mro__ if base.__name__ in _NAMED), None)
+    if named == "ContextOverflowError":
+        return "too_long"
     status = _status(error)
+    if status is None and named is not None:
+        return _NAMED[named]
     if status is None:
         # A stream that broke off in the middle carries no status, nor does a connection that never stood.
         return "unavailable"
@@ -93,11 +116,16 @@ def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | N
 
 
 def _status(error: Exception) -> int | None:
-    for holder in (error, getattr(error, "response", None)):
+    response: object = getattr(error, "response", None)
+    for holder in (error, response):
         for name in ("status_code", "code"):
             value = getattr(holder, name, None)
             if isinstance(value, int) and not isinstance(value, bool):
                 return value
+    if isinstance(response, Mapping):  # as botocore has it
+        metadata: object = cast("Mapping[str, object]", response).get("ResponseMetadata")
+        value = cast("Mapping[str, object]", metadata).get("HTTPStatusCode") if isinstance(metadata, Mapping) else None
+        return value if isinstance(value, int) else None
     return None
 
 
@@ -108,9 +136,10 @@ def _is_ollama(error: Exception) -> bool:
 def _explained(tier: Tier, error: Exception, kind: FailureKind) -> Exception:
     explained: Exception | None = None
     if kind == "misconfigured":
+        status = _status(error)
         explained = Misconfigured(
-            f"Tier {tier.name!r} was refused by its provider (HTTP {_status(error)}): check its api_key and what it "
-            "may use. `slmroute doctor` tries every tier."
+            f"Tier {tier.name!r} was refused by its provider{f' (HTTP {status})' if status else ''}: check its api_key "
+            "and what it may use. `slmroute doctor` tries every tier."
         )
     elif _is_ollama(error) and _status(error) == 404:
         name = _ollama_model(tier)
