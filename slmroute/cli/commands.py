@@ -48,6 +48,8 @@ def loaded(name: str) -> Any:
     module = import_module(f"slmroute.cli.{name}")
     command = typer.main.get_command(module.app)
     command.name = name
+    # Of each Typer's own accord there are options here that install completion for the shell.
+    command.params = [param for param in command.params if not str(param.name).endswith("_completion")]
     return command
 
 
