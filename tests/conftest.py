@@ -1,8 +1,16 @@
-"""What all tests share: no network but loopback, and a real small model."""
+"""What all tests share: no network but loopback, a real small model, and real servers started when first asked for."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +18,8 @@ from pytest_socket import socket_allow_hosts
 
 if TYPE_CHECKING:
     from slmroute.local import LocalServer
+
+PROGRAMS = ("/usr/lib/postgresql/*/bin", "/usr/bin", "/usr/local/bin")
 
 
 def pytest_runtest_setup() -> None:
@@ -24,3 +34,111 @@ def local_server() -> Iterator[LocalServer]:
 
     with LocalServer(keep_alive="1h") as server:
         yield server
+
+
+def program(name: str) -> str:
+    """Find a server's program, or skip the test."""
+    found = shutil.which(name)
+    folders = [folder for pattern in PROGRAMS for folder in sorted(Path("/").glob(pattern[1:]), reverse=True)]
+    candidates = [found] if found else [str(folder / name) for folder in folders if (folder / name).exists()]
+    if not candidates:
+        pytest.skip(f"{name} is not installed: apt-get install postgresql redis-server")
+    return candidates[0]
+
+
+def as_user(folder: Path) -> list[str]:
+    """How to run PostgreSQL's programs, which refuse to run as root."""
+    if os.geteuid() != 0:
+        return []
+    shutil.chown(folder, "postgres", "postgres")
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Path]:
+    """A PostgreSQL server; gives the folder of its socket."""
+    initdb, postgres = program("initdb"), program("postgres")
+    folder = Path(tempfile.mkdtemp(prefix="slmroute-pg-"))
+    run = as_user(folder)
+    data = folder / "data"
+    subprocess.run(
+        [*run, initdb, "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"], check=True, capture_output=True
+    )
+    settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+    log = (folder / "log").open("wb")
+    server = subprocess.Popen([*run, postgres, "-D", data, *settings], stdout=log, stderr=log, cwd="/")
+    try:
+        wait_for(folder / ".s.PGSQL.5432", server)
+        yield folder
+    finally:
+        server.send_signal(2)
+        server.wait()
+        log.close()
+        shutil.rmtree(folder)
+
+
+def wait_for(path: Path, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        if path.exists() and answers(path):
+            return
+        assert server.poll() is None, "the server did not start"
+        time.sleep(0.05)
+    pytest.fail("the server does not listen")
+
+
+def answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+schemas = count(1)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Path) -> str:
+    """The URL of an empty schema of a real PostgreSQL."""
+    import psycopg
+
+    name = f"test_{next(schemas)}"
+    for _ in range(100):
+        try:
+            with psycopg.connect(
+                host=str(postgres_server), user="postgres", dbname="postgres", autocommit=True
+            ) as admin:
+                admin.execute(f"CREATE SCHEMA {name}")
+            break
+        except psycopg.OperationalError:  # it listens, but is still starting up
+            time.sleep(0.05)
+    return f"postgresql://postgres@/postgres?host={postgres_server}&options=-csearch_path%3D{name}"
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Path]:
+    """A Redis server; gives its socket."""
+    executable = program("redis-server")
+    folder = Path(tempfile.mkdtemp(prefix="slmroute-redis-"))
+    listen = folder / "redis.sock"
+    settings = ["--port", "0", "--unixsocket", listen, "--save", "", "--appendonly", "no", "--dir", folder]
+    server = subprocess.Popen([executable, *settings], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(listen, server)
+        yield listen
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def redis_url(redis_server: Path) -> str:
+    """The URL of an empty database of a real Redis."""
+    import redis
+
+    url = f"unix://{redis_server}?db=0"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
