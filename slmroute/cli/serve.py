@@ -25,7 +25,9 @@ def serve(
         int | None, typer.Option(help="The window in tokens; by default the model's own, at most 8192.")
     ] = None,
     parallel: Annotated[int, typer.Option(help="How many requests are answered at a time.")] = 2,
-    threads: Annotated[int | None, typer.Option(help="The threads to compute with; by default one per core.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="The threads to compute with; by default one per core, at most 8.")
+    ] = None,
     keep_alive: Annotated[str, typer.Option(help="How long the model stays in memory after a request.")] = "5m",
     template: Annotated[
         Path | None, typer.Option(help="A file with a chat template (Jinja) to use instead of the model's own.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import sys
 from collections import deque
@@ -28,6 +29,13 @@ PATIENCE_S = 2.0
 
 LINES_KEPT = 20
 
+MOST_THREADS = 8
+"""More wait for memory rather than compute."""
+
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+"""Threads sleep while they wait for each other. Where they spin, and something else wants a core, each of the hundreds of
+waits for a token takes a time slice: ten times slower with one other busy process on two cores."""
+
 STOPPED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, check ollama "
     "server logs for details"
@@ -42,7 +50,7 @@ class RunnerSettings:
         path: The model's file.
         num_ctx: The window of each request, in tokens.
         parallel: How many requests are answered at a time.
-        threads: The threads to compute with; None for one per core.
+        threads: The threads to generate with; None for one less than there are cores, and 8 at most.
         template: A chat template to use instead of the file's own.
         cache_mib: How many MiB of memory may hold the evaluated prompts of earlier requests.
     """
@@ -60,12 +68,18 @@ class RunnerSettings:
             "model": str(self.path),
             "num_ctx": self.num_ctx,
             "parallel": self.parallel,
-            "threads": self.threads,
+            "threads": self.threads or max(1, min(cores() - 1, MOST_THREADS)),
+            "prompt_threads": self.threads or min(cores(), MOST_THREADS),
             "template": self.template,
             "cache_mib": self.cache_mib,
             "key": key,
         }
         return json.dumps(settings).encode() + b"\n"
+
+
+def cores() -> int:
+    """Give the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class RunnerProcess:
@@ -95,6 +109,7 @@ class RunnerProcess:
             stderr=asyncio.subprocess.PIPE,
             # An interrupt in the terminal is for the server, which ends the runner.
             start_new_session=True,
+            env=ENVIRONMENT | os.environ,
         )
         try:
             url = await loaded(process, settings.line(key))

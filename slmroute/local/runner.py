@@ -33,9 +33,8 @@ def parameters(settings: dict[str, Any]) -> Any:
     params.cache_ram_mib = settings["cache_mib"]
     params.verbosity = QUIET
     params.ui = False
-    if settings["threads"]:
-        params.cpuparams.n_threads = settings["threads"]
-        params.cpuparams_batch.n_threads = settings["threads"]
+    params.cpuparams.n_threads = settings["threads"]
+    params.cpuparams_batch.n_threads = settings["prompt_threads"]
     if settings["template"]:
         params.chat_template = settings["template"]
     return params

@@ -50,7 +50,7 @@ class LocalServer:
         name: The name to serve the model under; None for ``smollm2:135m``, or the file's name without ``.gguf``.
         num_ctx: The window of each request in tokens; None for what the model was trained for, at most 8192.
         parallel: How many requests are answered at a time; each holds memory for a window.
-        threads: The threads to compute with; None for one per core.
+        threads: The threads to compute with; None for one per core, at most 8, and one less to generate.
         keep_alive: How long the model stays in memory after its last request, as Ollama writes it; below zero for ever.
         template: A chat template (Jinja) to use instead of the file's own.
         preload: Whether to load the model at the start, or at the first request.
