@@ -33,7 +33,7 @@ MOST_THREADS = 8
 """More wait for memory rather than compute."""
 
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
-"""Threads sleep while they wait for each other. Where they spin, and something else wants a core, each of the hundreds of
+"""Threads sleep while they wait for each other. Where they spin and something else wants a core, each of the hundreds of
 waits for a token takes a time slice: ten times slower with one other busy process on two cores."""
 
 STOPPED = (
