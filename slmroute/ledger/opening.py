@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
 
 from slmroute.errors import LedgerError
 from slmroute.ledger.address import Address
 from slmroute.ledger.schema import HEAD, VERSION_TABLE, metadata
 
-__all__ = ["OUTAGES", "check", "prepare"]
+__all__ = ["OUTAGES", "is_current", "prepare", "reason"]
 
 OUTAGES: Final = (SQLAlchemyError, sqlite3.Error, LedgerError, OSError)
 """What a ledger that cannot be used at the moment raises. Some of SQLite's errors come as they are."""
@@ -39,19 +39,40 @@ def prepare(address: Address) -> None:
         return
     if path is not None:
         _refuse_other_files(path)
-    if not _is_current(address):
+    if not is_current(address):
         _migrate(address)
 
 
-def check(connection: Connection, address: Address) -> bool:
-    """Tell whether a database is of this version's schema.
-
-    Returns:
-        True when it is; False when it is empty or of an older schema.
+def is_current(address: Address) -> bool:
+    """Tell whether a ledger that is there is of this version's schema, without changing anything.
 
     Raises:
-        LedgerError: It is of a newer schema, or holds tables of the same names that are none of ours.
+        LedgerError: It is no ledger, is damaged, or is of a newer schema.
+        OperationalError: It cannot be reached now.
     """
+    engine = address.engine(write=False)  # turning WAL on would already change a file that is not ours
+    try:
+        with engine.connect() as connection:
+            return _check(connection, address)
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        if isinstance(error, OperationalError | sqlite3.OperationalError):
+            raise
+        raise LedgerError(
+            f"The ledger {address.shown} is damaged ({reason(error)}) and was left as it is. Move it away to begin a "
+            "new one; `sqlite3 FILE .recover` may save its rows."
+        ) from None
+
+
+def reason(error: Exception) -> str:
+    """Say what went wrong without the statement and its values."""
+    if isinstance(error, DBAPIError):
+        lines = str(cast("object", error.orig)).splitlines()
+        return lines[0] if lines else type(error.orig).__name__
+    return str(error)
+
+
+def _check(connection: Connection, address: Address) -> bool:
+    """Tell whether a database is of this version's schema; False when it is empty or of an older one."""
     names = set(inspect(connection).get_table_names())
     if VERSION_TABLE not in names:
         if taken := names & set(metadata.tables):
@@ -78,20 +99,6 @@ def _refuse_other_files(path: Path) -> None:
         raise LedgerError(f"The file {path} is not a ledger but something else; it was left as it is.")
 
 
-def _is_current(address: Address) -> bool:
-    engine = address.engine(write=False)  # turning WAL on would already change a file that is not ours
-    try:
-        with engine.connect() as connection:
-            return check(connection, address)
-    except OperationalError:
-        raise
-    except DatabaseError as error:
-        raise LedgerError(
-            f"The ledger {address.shown} is damaged ({error.orig}) and was left as it is. Move it away to begin a new "
-            f"one; `sqlite3 FILE .recover` may save its rows."
-        ) from None
-
-
 def _known_revisions() -> set[str]:
     versions = Path(__file__).parent / "migrations" / "versions"
     return {file.name.partition("_")[0] for file in versions.glob("[0-9]*.py")}
@@ -107,6 +114,6 @@ def _migrate(address: Address) -> None:
     with address.engine(write=True).begin() as connection:
         if address.path is None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-        if not check(connection, address):  # another process may have done it while this one waited
+        if not _check(connection, address):  # another process may have done it while this one waited
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import JSON, ColumnElement, Connection, FromClause, Select, and_, cast, func, null, select, true
+from sqlalchemy import JSON, ColumnElement, Connection, FromClause, Null, Select, and_, cast, func, null, select, true
 
 from slmroute.errors import ConfigError
 from slmroute.failures import WRONG_BELOW
@@ -63,8 +63,9 @@ class Cut:
     source: FromClause = calls
 
     def rows(self, query: Query, *groups: Column) -> list[Row]:
-        """Give the rows of a query over this piece, grouped if groups are given."""
-        query = between(query.select_from(self.source), self.since, self.until).group_by(*groups)
+        """Give the rows of a query over this piece, grouped if groups are given; PostgreSQL takes no NULL for one."""
+        columns = [group for group in groups if not isinstance(group, Null)]
+        query = between(query.select_from(self.source), self.since, self.until).group_by(*columns)
         return as_rows(self.connection.execute(query))
 
     def counts(self, column: Column) -> Mapping[Group, dict[str, int]]:
@@ -185,9 +186,9 @@ class Cut:
         rank = func.row_number().over(partition_by=feedback.c.call_id, order_by=order)
         ranked = select(feedback.c.call_id, feedback.c.good, rank.label("rank")).subquery()
         word = select(ranked.c.call_id, ranked.c.good).where(ranked.c.rank == 1).subquery()
+        category = calls.c.category if by_category else null()
         groups = (
             attempts.c.tier,
-            (calls.c.category if by_category else null()).label("category"),
             attempts.c.role,
             attempts.c.dry_run,
             attempts.c.fault,
@@ -195,7 +196,8 @@ class Cut:
             word.c.good.label("said_good"),
         )
         source = self._with_attempts.outerjoin(word, word.c.call_id == calls.c.call_id)
-        return replace(self, source=source).rows(select(*groups, func.count().label("answers")), *groups)
+        query = select(*groups, category.label("category"), func.count().label("answers"))
+        return replace(self, source=source).rows(query, *groups, category)
 
     def machines(self) -> list[Machine]:
         """Work out what tiers priced by the hour cost; a price that changed holds from its first call on."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, tuple_
 from slmroute.errors import LedgerError
 from slmroute.failures import WRONG_BELOW, FailureKind, FailureRate, failure_of, is_answer
 from slmroute.ledger.address import Address
-from slmroute.ledger.opening import check, prepare
+from slmroute.ledger.opening import OUTAGES, is_current, prepare, reason
 from slmroute.ledger.queries import AttemptGroup, CallGroup, Cut, Query, between
 from slmroute.ledger.rows import Row, as_rows, read_record
 from slmroute.ledger.schema import attempts, calls, feedback, losses
@@ -40,10 +41,11 @@ class LedgerReader:
         if self.address.path is not None and not self.address.path.exists():
             raise LedgerError(f"There is no ledger at {self.address.shown}: give the path that ledger= names.")
         self._engine = self.address.engine(write=False)
-        with self._engine.connect() as connection:
-            current = check(connection, self.address)
-        if not current:
-            prepare(self.address)
+        try:
+            if not is_current(self.address):
+                prepare(self.address)
+        except OUTAGES as error:
+            raise self._unreadable(error) from None
 
     def __repr__(self) -> str:
         return f"LedgerReader({self.address!r})"
@@ -55,7 +57,7 @@ class LedgerReader:
             query = between(select(calls), since, until).order_by(calls.c.started_at, calls.c.call_id)
             if after is not None:
                 query = query.where(tuple_(calls.c.started_at, calls.c.call_id) > after)
-            with self._engine.connect() as connection:
+            with self._connected() as connection:
                 page = self._stored(connection, query.limit(PAGE))
             yield from page
             if len(page) < PAGE:
@@ -64,13 +66,13 @@ class LedgerReader:
 
     def call(self, call_id: str) -> StoredCall | None:
         """Give one call, or None when the ledger does not have it."""
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             found = self._stored(connection, select(calls).where(calls.c.call_id == call_id))
         return found[0] if found else None
 
     def total(self, since: datetime | None = None, until: datetime | None = None) -> CallSummary:
         """Sum up all calls that began in a time."""
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             found = Cut(connection, since, until).sum_calls(None)
         return found[0] if found else CallSummary()
 
@@ -84,14 +86,14 @@ class LedgerReader:
             since: Calls that began then or later.
             until: Calls that began earlier.
         """
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             return Cut(connection, since, until).sum_calls(by)
 
     def attempt_sums(
         self, by: AttemptGroup, since: datetime | None = None, until: datetime | None = None
     ) -> list[AttemptSummary]:
         """Sum up attempts by ``role``, ``tier`` (the one that was called), ``model``, ``provider`` or ``price_id``."""
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             return Cut(connection, since, until).sum_attempts(by)
 
     def failures(
@@ -106,7 +108,7 @@ class LedgerReader:
         """
         answers: Counter[tuple[str, str | None]] = Counter()
         kinds: defaultdict[tuple[str, str | None], Counter[FailureKind]] = defaultdict(Counter)
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             for row in Cut(connection, since, until).answers(by_category=by_category):
                 if not is_answer(row["role"], dry_run=row["dry_run"]):
                     continue
@@ -121,14 +123,27 @@ class LedgerReader:
 
     def machines(self, since: datetime | None = None, until: datetime | None = None) -> list[Machine]:
         """Give what tiers priced by the hour cost: from their first call in the time to its end, or their last call."""
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             return Cut(connection, since, until).machines()
 
     @property
     def lost(self) -> int:
         """How many rows writers know to have lost; what was lost with a killed process nobody knows."""
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             return int(connection.execute(select(func.coalesce(func.sum(losses.c.rows_lost), 0))).scalar_one())
+
+    @contextmanager
+    def _connected(self) -> Generator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except OUTAGES as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> LedgerError:
+        if isinstance(error, LedgerError):
+            return error
+        return LedgerError(f"The ledger {self.address.shown} cannot be read: {reason(error)}.")
 
     @staticmethod
     def _stored(connection: Connection, query: Query) -> list[StoredCall]:

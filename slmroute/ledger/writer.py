@@ -6,15 +6,14 @@ import atexit
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Final, cast
-
-from sqlalchemy.exc import DBAPIError
+from typing import Final
 
 from slmroute.ledger.address import Address
-from slmroute.ledger.opening import OUTAGES
+from slmroute.ledger.opening import OUTAGES, reason
 from slmroute.ledger.store import Item, Store
 
 __all__ = ["Writer"]
@@ -91,7 +90,8 @@ class Writer:
         """Have the thread write what waits and end, and wait for it, but not for longer than this."""
         if self.pid != os.getpid():
             return
-        self._give_up_at = time.monotonic() + timeout_s
+        if self._give_up_at is None:
+            self._give_up_at = time.monotonic() + timeout_s
         self.stop()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -109,27 +109,34 @@ class Writer:
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="slmroute-ledger", daemon=True)
-                try:
-                    self._thread.start()
-                    atexit.register(self.finish)
-                except RuntimeError:  # the interpreter is shutting down: no thread can start, and nobody minds waiting
-                    self._stopping.set()
-                    self._run()
+            if self._thread is not None:
+                return
+            if not threading.main_thread().is_alive():  # the interpreter is ending: no thread would be waited for
+                self._give_up_at = time.monotonic() + AT_EXIT_S
+                self._turn()
+                self._store.close()
+                return
+            self._thread = threading.Thread(target=self._run, name="slmroute-ledger", daemon=True)
+            self._thread.start()
+            atexit.register(self.finish)
+            if (util := sys.modules.get("multiprocessing.util")) is not None:
+                util.Finalize(None, self.finish, exitpriority=10)  # its children run no `atexit`
 
     def _run(self) -> None:
         try:
             while not (self._stopping.is_set() and self._queue.empty()):
-                items, marks = self._gather()
-                self._busy = items
-                self._write(items)
-                self._busy = ()
-                for mark in marks:
-                    mark.set()
+                self._turn()
         finally:
             self._store.close()
             atexit.unregister(self.finish)
+
+    def _turn(self) -> None:
+        items, marks = self._gather()
+        self._busy = items
+        self._write(items)
+        self._busy = ()
+        for mark in marks:
+            mark.set()
 
     def _gather(self) -> tuple[list[Item], list[threading.Event]]:
         """Take what waits, up to a batch; a mark ends the waiting for more."""
@@ -189,7 +196,7 @@ class Writer:
             logger.warning(
                 "the ledger %s cannot be written: %s. Calls go on, and up to %d records wait for it",
                 self._address,
-                _reason(error),
+                reason(error),
                 self._limit,
             )
 
@@ -205,11 +212,3 @@ class Writer:
                 self._store.close()
             else:
                 self._noted_drops += lost
-
-
-def _reason(error: Exception) -> str:
-    """Say what went wrong without the statement and its values."""
-    if isinstance(error, DBAPIError):
-        lines = str(cast("object", error.orig)).splitlines()
-        return lines[0] if lines else type(error.orig).__name__
-    return str(error)
