@@ -343,7 +343,9 @@ class RoutingChatModel(BaseChatModel):
         return Asked(run, self._models, messages, rest, self.cache)
 
     def _own_config(self) -> RunnableConfig:
-        own: dict[str, Any] = {"callbacks": self.callbacks, "tags": self.tags, "metadata": self.metadata}
+        # LangChain notes its versions on every model; the tiers' own models bring theirs.
+        metadata = {key: value for key, value in (self.metadata or {}).items() if key != "lc_versions"}
+        own: dict[str, Any] = {"callbacks": self.callbacks, "tags": self.tags, "metadata": metadata}
         return cast("RunnableConfig", {key: value for key, value in own.items() if value})
 
     def _setting(self, messages: Sequence[BaseMessage], config: RunnableConfig | None) -> Setting:

@@ -13,7 +13,6 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import patch_config
 
 from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record
 from langchain_slmroute.models import TierModels, bound_kwargs, call_kwargs, chat_model
@@ -155,12 +154,13 @@ class ChatPerformer(TierCalls):
             relay = hold_back(manager, lambda: attempt.shown, gate, lambda: run.show(attempt))
             if relay is not None:
                 self._relays[call.tier.name] = relay
-        config = patch_config(self._config, callbacks=manager)
         metadata: dict[str, object] = {"slmroute_tier": call.tier.name, "slmroute_escalated": call.draft is not None}
         if self.run.score is not None:
             metadata["slmroute_score"] = round(self.run.score, 4)
-        config["metadata"] = {**config.get("metadata", {}), **metadata}
-        return config
+        # The run's name and id are the router's own run's.
+        config = {key: value for key, value in self._config.items() if key not in ("run_name", "run_id")}
+        config |= {"callbacks": manager, "metadata": {**self._config.get("metadata", {}), **metadata}}
+        return cast("RunnableConfig", config)
 
     def release(self, decision: Decision) -> None:
         """Tell handlers of the answer that was decided on, if it was kept from them so far."""
