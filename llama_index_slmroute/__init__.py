@@ -1,1 +1,16 @@
-"""Placeholder while the package is laid out."""
+"""Routing for LlamaIndex: ``Settings.llm = RoutingLLM(...)``, and nothing else changes."""
+
+from __future__ import annotations
+
+from slmroute.errors import MissingExtra
+
+try:
+    import llama_index.core  # noqa: F401  pyright: ignore[reportUnusedImport]
+except ImportError as error:
+    raise MissingExtra("llama-index", "llama_index_slmroute") from error
+
+from llama_index_slmroute.callbacks import RouteCallbackHandler, RouteDecisionEvent
+from llama_index_slmroute.dry_run import DryRunLLM
+from llama_index_slmroute.llm import RoutingLLM
+
+__all__ = ["DryRunLLM", "RouteCallbackHandler", "RouteDecisionEvent", "RoutingLLM"]

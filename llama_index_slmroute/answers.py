@@ -1,0 +1,132 @@
+"""What LlamaIndex's models answer, as the core reads it, whichever provider's reply stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, ToolCallBlock
+
+from llama_index_slmroute.messages import tool_calls_of
+from slmroute.gate import Chunk
+from slmroute.steps import Answer, ToolCall, Usage
+
+__all__ = ["answer_of", "chunk_of", "usage_of"]
+
+Response = ChatResponse | CompletionResponse
+
+_INPUT: Final = ("prompt_tokens", "input_tokens", "prompt_token_count", "prompt_eval_count")
+_OUTPUT: Final = ("completion_tokens", "output_tokens", "candidates_token_count", "eval_count")
+_CACHED: Final = ("cached_tokens", "cache_read_input_tokens", "cached_content_token_count")
+
+
+def answer_of(responses: Sequence[Response], provider: str | None) -> Answer:
+    """Read a tier's reply as a neutral answer.
+
+    Args:
+        responses: The reply, or all chunks of it; one at least. Chunks hold all text and tool calls so far.
+        provider: Who serves the tier.
+    """
+    last = responses[-1]
+    raws = [response.raw for response in responses]
+    calls: tuple[ToolCall, ...] = ()
+    if isinstance(last, ChatResponse):
+        calls = tuple(ToolCall(name, arguments) for name, arguments in tool_calls_of(last.message))
+    return Answer(
+        text=_text(last),
+        tool_calls=calls,
+        usage=usage_of(responses),
+        logprobs=tuple(p for response in responses for p in _logprobs(response)) or None,
+        finish=next((found for raw in reversed(raws) if (found := _finish(raw)) is not None), None),
+        model=next((name for raw in raws if isinstance(name := _item(raw, "model"), str)), None),
+        provider=provider,
+        native=last,
+    )
+
+
+def chunk_of(response: Response) -> Chunk:
+    """Read what the gate must know of a chunk."""
+    is_tool_call = isinstance(response, ChatResponse) and any(
+        isinstance(block, ToolCallBlock) for block in response.message.blocks
+    )
+    return Chunk(response, response.delta or "", _logprobs(response), tool_call=is_tool_call)
+
+
+def usage_of(responses: Sequence[Response]) -> Usage | None:
+    """Read the tokens that the chunks of one reply report, or None when they do not.
+
+    Providers report them once, or part by part, or again and again with what has been used so far: of each count the
+    greatest holds.
+    """
+    found = [usage for response in responses if (usage := _usage(response)) is not None]
+    if not found:
+        return None
+    return Usage(
+        input_tokens=max(usage.input_tokens for usage in found),
+        output_tokens=max(usage.output_tokens for usage in found),
+        cached_tokens=max(usage.cached_tokens for usage in found),
+        cache_write_tokens=max(usage.cache_write_tokens for usage in found),
+        reasoning_tokens=max(usage.reasoning_tokens for usage in found),
+        source=found[-1].source,
+    )
+
+
+def _usage(response: Response) -> Usage | None:
+    raw = cast("Any", response.raw)
+    for holder in (_item(raw, "usage"), _item(raw, "usage_metadata"), raw, response.additional_kwargs):
+        inputs, outputs = _count(holder, *_INPUT), _count(holder, *_OUTPUT)
+        if inputs or outputs:
+            # Anthropic counts what its cache served beside the prompt's other tokens.
+            beside = _count(holder, "cache_read_input_tokens")
+            written = _count(holder, "cache_creation_input_tokens")
+            cached = _count(_item(holder, "prompt_tokens_details"), *_CACHED) or _count(holder, *_CACHED)
+            reasoning = _count(_item(holder, "completion_tokens_details"), "reasoning_tokens")
+            return Usage(
+                input_tokens=inputs + beside + written,
+                output_tokens=outputs,
+                cached_tokens=cached,
+                cache_write_tokens=written,
+                reasoning_tokens=reasoning,
+                source="estimated" if _item(raw, "usage_source") == "estimated" else "reported",
+            )
+    return None
+
+
+def _count(holder: Any, *names: str) -> int:
+    for name in names:
+        value = _item(holder, name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return 0
+
+
+def _text(response: Response) -> str:
+    return response.text if isinstance(response, CompletionResponse) else response.message.content or ""
+
+
+def _finish(raw: Any) -> str | None:
+    choice = _first(_item(raw, "choices"))
+    for found in (_item(choice, "finish_reason"), _item(raw, "done_reason"), _item(raw, "stop_reason")):
+        if isinstance(found, str):
+            return found
+    return None
+
+
+def _logprobs(response: Response) -> tuple[float, ...]:
+    """Read the log-probabilities of the tokens in a reply or chunk, in the shapes that providers give them."""
+    raw = cast("Any", response.raw)
+    found = _item(raw, "logprobs") or _item(_item(_first(_item(raw, "choices")), "logprobs"), "content")
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        return ()
+    values = [_item(token, "logprob") for token in cast("Sequence[Any]", found)]
+    return tuple(float(value) for value in values if isinstance(value, int | float))
+
+
+def _first(values: Any) -> Any:
+    return cast("Sequence[Any]", values)[0] if isinstance(values, Sequence) and values else None
+
+
+def _item(holder: Any, name: str) -> Any:
+    if isinstance(holder, Mapping):
+        return cast("Mapping[str, Any]", holder).get(name)
+    return getattr(holder, name, None)

@@ -1,0 +1,82 @@
+"""A call's arguments in the terms of the tier that is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from slmroute.request import ToolSpec
+
+__all__ = ["for_ollama", "for_others", "is_forced", "schema_of", "tool_spec"]
+
+_OPTIONS: Final = {
+    "max_tokens": "num_predict",
+    "num_predict": "num_predict",
+    "repeat_penalty": "repeat_penalty",
+    "seed": "seed",
+    "stop": "stop",
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+}
+_OLLAMA_ONLY: Final = frozenset({"format", "keep_alive", "options", "think"})
+
+
+def for_ollama(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part a call's arguments into those of LlamaIndex's Ollama, and the model's options, which it takes none of.
+
+    Args:
+        kwargs: The arguments as the caller gave them, in OpenAI's terms or in Ollama's.
+
+    Returns:
+        The arguments and the options.
+    """
+    options = {_OPTIONS[name]: kwargs[name] for name in _OPTIONS if kwargs.get(name) is not None}
+    options |= cast("Mapping[str, Any]", kwargs.get("options") or {})
+    rest = {name: value for name, value in kwargs.items() if name not in _OPTIONS and name != "options"}
+    schema = schema_of(rest)
+    if schema is not None and "format" not in rest:
+        rest["format"] = dict(schema)
+    return rest, options
+
+
+def for_others(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a call's arguments what only Ollama takes, and say a JSON schema in OpenAI's way."""
+    rest = {name: value for name, value in kwargs.items() if name not in _OLLAMA_ONLY}
+    wanted = kwargs.get("format")
+    if isinstance(wanted, Mapping):
+        schema = {"name": "answer", "schema": dict(cast("Mapping[str, Any]", wanted))}
+        rest.setdefault("response_format", {"type": "json_schema", "json_schema": schema})
+    elif wanted == "json":
+        rest.setdefault("response_format", {"type": "json_object"})
+    return rest
+
+
+def schema_of(kwargs: Mapping[str, Any]) -> Mapping[str, object] | None:
+    """Give the JSON schema that a call's arguments ask for, in OpenAI's way or in Ollama's; None where none does."""
+    wanted = kwargs.get("format")
+    if isinstance(wanted, Mapping):
+        return cast("Mapping[str, object]", wanted)
+    if wanted == "json":
+        return {"type": "object"}
+    described = kwargs.get("response_format")
+    if not isinstance(described, Mapping):
+        return None
+    found = cast("Mapping[str, Any]", described)
+    if found.get("type") == "json_schema":
+        return cast("Mapping[str, object]", (found.get("json_schema") or {}).get("schema") or {})
+    return {"type": "object"} if found.get("type") == "json_object" else None
+
+
+def tool_spec(tool: Any) -> ToolSpec:
+    """Describe a tool to the core: one of LlamaIndex's, or a dictionary in OpenAI's form."""
+    if isinstance(tool, Mapping):
+        described = cast("Mapping[str, Any]", tool)
+        function = cast("Mapping[str, Any]", described.get("function") or described)
+        return ToolSpec(str(function.get("name", "")), function.get("parameters"))
+    return ToolSpec(str(tool.metadata.get_name()), tool.metadata.get_parameters_dict())
+
+
+def is_forced(kwargs: Mapping[str, Any]) -> bool:
+    """Tell whether a call's arguments ask for a tool call whatever the model thinks of it."""
+    return bool(kwargs.get("tool_required")) or kwargs.get("tool_choice") not in (None, False, "auto", "none")

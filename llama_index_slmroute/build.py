@@ -1,0 +1,136 @@
+"""LLMs of LlamaIndex from strings such as ``"ollama:phi3:mini"``, and how each provider's class wants to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
+
+from llama_index.core.llms import LLM
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+
+from llama_index_slmroute.dry_run import DryRunLLM
+from slmroute.errors import ConfigError, MissingExtra
+from slmroute.tier import ABILITIES, Tier
+
+__all__ = ["DEFAULT_NUM_CTX", "Dialect", "build", "dialect_of"]
+
+DEFAULT_NUM_CTX: Final = 4096
+"""The context that an Ollama server gives a model where nobody asks for another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the calls of one provider's class differ from the others'.
+
+    Attributes:
+        provider: The provider's name, for prices and records.
+        logprobs: Call arguments that ask for log-probabilities; empty where there are none to be had.
+        streaming: Call arguments that a stream needs to report its usage.
+        tool_ids: Whether tool calls are told apart by ids.
+        completes: Whether ``complete`` is one call in the eyes of callbacks; elsewhere it calls ``chat``, which
+            callbacks then see beside it, so that ``chat`` is called in its place.
+        abilities: What the class can do; None when nobody knows.
+        is_ollama: Whether it is LlamaIndex's Ollama.
+    """
+
+    provider: str | None = None
+    logprobs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    streaming: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tool_ids: bool = True
+    completes: bool = False
+    abilities: frozenset[str] | None = None
+    is_ollama: bool = False
+
+
+_OPENAI: Final = Dialect(
+    "openai",
+    {"logprobs": True},
+    {"stream_options": {"include_usage": True}},
+    completes=True,
+    abilities=ABILITIES,
+)
+_DIALECTS: Final[Mapping[str, Dialect]] = {
+    # Ollama drops a forced tool choice silently; its class has no argument for log-probabilities, but its client has.
+    "Ollama": Dialect("ollama", tool_ids=False, abilities=ABILITIES - {"tool_choice"}, is_ollama=True),
+    "AzureOpenAI": replace(_OPENAI, provider="azure"),
+    # Servers that speak OpenAI's protocol: who they are, and what they refuse, is not known.
+    "OpenAILike": Dialect(completes=True),
+    "OpenAIResponses": Dialect("openai", abilities=ABILITIES),
+    "OpenAI": _OPENAI,
+    "Anthropic": Dialect("anthropic", abilities=ABILITIES),
+    "GoogleGenAI": Dialect("google_genai", abilities=ABILITIES),
+    "DryRunLLM": Dialect(completes=True, abilities=ABILITIES - {"schema", "tool_choice"}),
+}
+_UNKNOWN: Final = Dialect()
+_UNKNOWN_WITHOUT_TOOLS: Final = Dialect(abilities=ABILITIES - {"tool_choice", "tools"})
+
+_OPENAI_NAMES: Final = {"base_url": "api_base"}
+_OLLAMA_NAMES: Final = {"timeout": "request_timeout", "num_ctx": "context_window", "reasoning": "thinking"}
+_OLLAMA_OPTIONS: Final = {"max_tokens": "num_predict"}
+_OLLAMA_DROPPED: Final = frozenset({"api_key", "max_retries"})
+
+
+def dialect_of(llm: LLM) -> Dialect:
+    """Give the dialect of an LLM, by its class or the nearest of its bases that is known."""
+    for kind in type(llm).__mro__:
+        if kind.__name__ in _DIALECTS:
+            return _DIALECTS[kind.__name__]
+    return _UNKNOWN if isinstance(llm, FunctionCallingLLM) else _UNKNOWN_WITHOUT_TOOLS
+
+
+def build(tier: Tier, standard: Mapping[str, Any]) -> LLM:
+    """Build the LLM of a tier that names it by a string.
+
+    Args:
+        tier: The tier.
+        standard: Standard arguments given to the router; those on the tier go before them.
+
+    Raises:
+        MissingExtra: The package of its provider is not installed.
+        ConfigError: The provider is not one of those that are built in.
+    """
+    spec = cast("str", tier.spec)
+    provider, _, name = spec.partition(":")
+    given = {**{key: value for key, value in standard.items() if value is not None}, **(tier.model_args or {})}
+    if tier.dry_run:
+        own = {key: value for key, value in (tier.model_args or {}).items() if key in DryRunLLM.model_fields}
+        return DryRunLLM(**own, model=spec)
+    match provider:
+        case "ollama":
+            return _build_ollama(tier, name, given)
+        case "openai":
+            return _build_openai(tier, name, given)
+        case _:
+            raise ConfigError(
+                f"Tier({tier.name!r}): {spec!r} cannot be built from a string; 'ollama:...', 'openai:...' and "
+                "'dry-run:...' can. Give the LlamaIndex LLM object of that provider instead."
+            )
+
+
+def _build_ollama(tier: Tier, name: str, given: Mapping[str, Any]) -> LLM:
+    ollama = _import("llama_index.llms.ollama", "Ollama", tier)
+    arguments = {_OLLAMA_NAMES.get(k, k): v for k, v in given.items() if k not in _OLLAMA_DROPPED}
+    names = ("max_tokens", "stop", "num_predict", "top_p", "top_k", "seed", "repeat_penalty")
+    options = {_OLLAMA_OPTIONS.get(k, k): arguments.pop(k) for k in names if k in arguments}
+    arguments.setdefault("context_window", tier.window or DEFAULT_NUM_CTX)
+    arguments["additional_kwargs"] = {**options, **arguments.get("additional_kwargs", {})}
+    return ollama(**arguments, model=name)
+
+
+def _build_openai(tier: Tier, name: str, given: Mapping[str, Any]) -> LLM:
+    openai_model = _import("llama_index_slmroute.openai_model", "OpenAIModel", tier)
+    arguments = {_OPENAI_NAMES.get(key, key): value for key, value in given.items()}
+    extra = {key: arguments.pop(key) for key in ("stop", "top_p", "seed") if key in arguments}
+    arguments["additional_kwargs"] = {**extra, **arguments.get("additional_kwargs", {})}
+    # A router moves on to another tier instead of having each client retry by itself.
+    return openai_model(**{"max_retries": 0, "window": tier.window, **arguments}, model=name)
+
+
+def _import(module: str, name: str, tier: Tier) -> Any:
+    from importlib import import_module
+
+    try:
+        return getattr(import_module(module), name)
+    except ImportError:
+        raise MissingExtra("llama-index", f"Tier({tier.name!r}, {tier.spec!r})") from None

@@ -1,0 +1,166 @@
+"""What LlamaIndex's instrumentation and callbacks are told of routing."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
+from llama_index.core.instrumentation.events import BaseEvent
+
+from llama_index_slmroute.messages import RECORD_KEY
+from slmroute.costs import RouteCosts
+from slmroute.record import RouteRecord
+
+__all__ = ["RouteCallbackHandler", "RouteDecisionEvent", "WatchedCallbacks"]
+
+_QUERIES: Final = (CBEventType.QUERY, CBEventType.SYNTHESIZE)
+MOST_STREAMS: Final = 256
+"""How many streamed answers may be waiting to be read at once before the oldest is forgotten."""
+
+
+class RouteDecisionEvent(BaseEvent):
+    """Says how a call was routed, once it is over; dispatched beside the LLM events, in the router's span.
+
+    Attributes:
+        tier: The tier that answered, or None.
+        reason: Why the call started where it started.
+        record: The whole record as plain JSON.
+    """
+
+    tier: str | None = None
+    reason: str | None = None
+    record: dict[str, Any]
+
+    @classmethod
+    def class_name(cls) -> str:
+        """See ``BaseEvent``."""
+        return "RouteDecisionEvent"
+
+
+class RouteCallbackHandler(BaseCallbackHandler):
+    """Adds up what routed calls cost, and has a query's answer say how it was routed.
+
+    With ``Settings.callback_manager = CallbackManager([RouteCallbackHandler()])``, ``response.metadata["slmroute"]``
+    of a query engine's or a chat engine's answer is the list of the records of the calls that made it. For a streamed
+    answer the list fills as the stream is read.
+
+    Attributes:
+        costs: The sums so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
+        self.costs = RouteCosts()
+        self._routes: dict[str, list[dict[str, object]]] = {}
+        self._streamed: OrderedDict[str, list[dict[str, object]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, record: RouteRecord, events: Sequence[str]) -> None:
+        """Add a call.
+
+        Args:
+            record: The call's record.
+            events: The ids of the callback events that it was made in.
+        """
+        self.costs.add(record)
+        with self._lock:
+            for event in events:
+                routes = self._routes.get(event)
+                if routes is None:
+                    routes = self._streamed.get(event)
+                if routes is not None:
+                    routes.append(record.to_json())
+
+    def on_event_start(
+        self,
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
+        event_id: str = "",
+        parent_id: str = "",
+        **kwargs: Any,
+    ) -> str:
+        """See ``BaseCallbackHandler``."""
+        if event_type in _QUERIES:
+            with self._lock:
+                self._routes[event_id] = []
+        return event_id
+
+    def on_event_end(
+        self, event_type: CBEventType, payload: dict[str, Any] | None = None, event_id: str = "", **kwargs: Any
+    ) -> None:
+        """See ``BaseCallbackHandler``."""
+        with self._lock:
+            routes = self._routes.pop(event_id, None)
+            response = (payload or {}).get(EventPayload.RESPONSE)
+            if routes is None or not hasattr(response, "metadata"):
+                return
+            if isinstance(response, StreamingResponse | AsyncStreamingResponse):
+                self._streamed[event_id] = routes
+                if len(self._streamed) > MOST_STREAMS:
+                    self._streamed.popitem(last=False)
+            elif not routes:
+                return
+            response.metadata = {**(response.metadata or {}), RECORD_KEY: routes}
+
+    def start_trace(self, trace_id: str | None = None) -> None:
+        """See ``BaseCallbackHandler``; there is nothing to do."""
+
+    def end_trace(self, trace_id: str | None = None, trace_map: dict[str, list[str]] | None = None) -> None:
+        """See ``BaseCallbackHandler``; there is nothing to do."""
+
+
+class WatchedCallbacks(CallbackManager):
+    """Stands for a callback manager during one call, to learn what an LLM answered beneath a parsed object.
+
+    Args:
+        inner: The manager.
+        note: Called with the response of each LLM event that ends.
+    """
+
+    def __init__(self, inner: CallbackManager, note: Callable[[Any], object]) -> None:
+        # Not the base's own: it would add handlers that ``inner`` has already.
+        self.inner = inner
+        self.handlers = inner.handlers
+        self._note = note
+
+    def on_event_start(
+        self,
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
+        event_id: str | None = None,
+        parent_id: str | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """See ``CallbackManager``."""
+        return self.inner.on_event_start(event_type, payload, event_id=event_id, parent_id=parent_id, **kwargs)
+
+    def on_event_end(
+        self,
+        event_type: CBEventType,
+        payload: dict[str, Any] | None = None,
+        event_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """See ``CallbackManager``."""
+        response = (payload or {}).get(EventPayload.RESPONSE) or (payload or {}).get(EventPayload.COMPLETION)
+        if event_type == CBEventType.LLM and response is not None:
+            self._note(response)
+        self.inner.on_event_end(event_type, payload, event_id=event_id, **kwargs)
+
+    def start_trace(self, trace_id: str | None = None) -> None:
+        """See ``CallbackManager``."""
+        self.inner.start_trace(trace_id)
+
+    def end_trace(self, trace_id: str | None = None, trace_map: dict[str, list[str]] | None = None) -> None:
+        """See ``CallbackManager``."""
+        self.inner.end_trace(trace_id, trace_map)
+
+    @property
+    def trace_map(self) -> dict[str, list[str]]:
+        """See ``CallbackManager``."""
+        return self.inner.trace_map

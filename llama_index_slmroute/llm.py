@@ -1,0 +1,398 @@
+"""RoutingLLM: stands where an LLM of LlamaIndex stood, and answers each call by the cheapest tier able to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    MessageRole,
+)
+from llama_index.core.bridge.pydantic import BaseModel
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.prompts import BasePromptTemplate
+
+from llama_index_slmroute.arguments import is_forced, schema_of, tool_spec
+from llama_index_slmroute.messages import CallOptions, request_of
+from llama_index_slmroute.perform import TIER_KEY, Asked, ChatPerformer, CompletionPerformer, ToolPerformer
+from llama_index_slmroute.routed import RoutedCall
+from llama_index_slmroute.router import Router
+from llama_index_slmroute.scopes import current_events, question_of
+from llama_index_slmroute.structured import Outline, StructuredPerformer
+from slmroute.context import current_context
+from slmroute.drive import adrive, drive
+from slmroute.run import Run
+
+__all__ = ["RoutingLLM"]
+
+PerformerT = TypeVar("PerformerT", bound=ChatPerformer)
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+dispatcher: Final = get_dispatcher(__name__)
+
+
+class _Posed(list[ChatMessage]):
+    """Messages made of a prompt, with the question that the prompt is about."""
+
+    question: str | None = None
+
+
+class RoutingLLM(Router):
+    """An LLM that has each call answered by the cheapest tier able to.
+
+    A classifier scores how complex the call is; the tier that the thresholds give for it answers. Answers that are wrong
+    on their face, or whose confidence is under ``escalation``'s threshold, escalate to the next tier, draft included. A
+    tier that is down is replaced by another. Every answer carries its record in
+    ``message.additional_kwargs["slmroute"]``, a stream's on its last chunk, a completion's in ``additional_kwargs``.
+
+    The calls that a query engine makes for one query stay on one tier, unless it escalates, and are judged by the
+    question alone and not by what was retrieved for it. Per call, ``tier="name"`` asks for one tier and
+    ``local_only=True`` stays on tiers declared local.
+
+    Args:
+        tiers: Two or more, cheapest first: ``Tier`` objects, their models LLMs of LlamaIndex or strings.
+        classifier: Scores requests; anything of the ``Classifier`` protocol or a callable from ``RouteRequest`` to the
+            complexity in [0, 1]. None has every call start at the cheapest tier.
+        threshold: For two tiers: a score above it goes to the second. By default the classifier's own, or 0.5.
+        thresholds: For more tiers: one fewer than tiers, rising.
+        escalation: When a weak answer escalates, for example ``Confidence(0.85)``; None for no confidence check.
+        rules: Callables from ``RouteRequest`` to a tier's name or None, asked in order before the classifier.
+        default_tier: Where a call goes when the classifier cannot be asked; by default the last tier.
+        validate: Whether answers wrong on their face escalate, or which: names out of ``validate.FAULTS``.
+        failover: Whether another tier answers when one is not available.
+        deadline_s: Seconds for a whole call, all tiers together.
+        budget: Spending limits.
+        ledger: A ``Ledger``, or its URL, for example ``"sqlite:///slmroute.db"``.
+        hooks: Callables told of every call's ``RouteRecord``.
+        prices: Dollars for a million input and output tokens by ``"provider:model"`` or tier name.
+        availability_errors: Further errors that mean a tier is not available.
+        local_only: Whether all calls stay on tiers declared local.
+        context_window: The window that prompts are packed for: ``"smallest"`` of the tiers' (every tier can then answer
+            every call), ``"largest"`` (as many chunks go into a prompt as with that tier alone, and long prompts go to
+            tiers that can take them), or a number of tokens.
+        temperature: A standard model argument, passed to tiers built from strings in their provider's terms; as are
+            ``max_tokens``, ``timeout`` (seconds), ``stop``, ``max_retries`` and ``api_key``.
+
+    Raises:
+        ConfigError: A setting is wrong; the message names it.
+        UnknownTier: ``default_tier`` is none of the tiers.
+
+    Example:
+        >>> from slmroute import Tier
+        >>> from llama_index_slmroute import RoutingLLM
+        >>> llm = RoutingLLM(
+        ...     tiers=[
+        ...         Tier("small", "ollama:phi3:mini", local=True, input_price="0.05", output_price="0.08"),
+        ...         Tier("frontier", "dry-run:openai:gpt-4.1"),
+        ...     ],
+        ...     classifier=lambda request: 0.9,
+        ... )
+        >>> llm.complete("Plan the migration.").additional_kwargs["slmroute"]["tier"]
+        'frontier'
+    """
+
+    # --- one call ---
+
+    def _routed(
+        self,
+        messages: Sequence[ChatMessage],
+        kwargs: Mapping[str, Any],
+        make: Callable[[Asked], PerformerT],
+        *,
+        tools: Sequence[Any] | None = None,
+        schema: Mapping[str, object] | None = None,
+        question: str | None = None,
+    ) -> RoutedCall[PerformerT]:
+        """Begin a call, in the context of its caller."""
+        rest = dict(kwargs)
+        tier = rest.pop("tier", None)
+        local_only = bool(rest.pop("local_only", self.local_only))
+        tools = tools if tools is not None else rest.get("tools") or ()
+        options = CallOptions(
+            tier=tier,
+            local_only=local_only,
+            tools=tuple(tool_spec(tool) for tool in tools),
+            forced_tool=bool(tools) and is_forced(rest),
+            schema=schema_of(rest) if schema is None else schema,
+            question=question,
+        )
+        engine, events = self.engine, current_events()
+        context = self.scopes.context(current_context(), events, question)
+        request = request_of(messages, options, context=context, engine=engine.number)
+        run = Run(engine, request, self.models.known(request))
+        run.context = context
+        callbacks = self.callback_manager if self.callback_manager.handlers else None
+        asked = Asked(run, self.models, messages, rest, callbacks)
+        return RoutedCall(run, make(asked), self.callback_manager, events)
+
+    def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> RoutedCall[ChatPerformer]:
+        question = messages.question if isinstance(messages, _Posed) else None
+        return self._routed(messages, kwargs, ChatPerformer, question=question)
+
+    def _completion(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> RoutedCall[CompletionPerformer]:
+        messages = [ChatMessage(role=MessageRole.USER, content=prompt)]
+        return self._routed(messages, kwargs, lambda asked: CompletionPerformer(asked, prompt, formatted))
+
+    def _with_tools(
+        self,
+        tools: Sequence[Any],
+        user_msg: str | ChatMessage | None,
+        chat_history: Sequence[ChatMessage] | None,
+        kwargs: dict[str, Any],
+    ) -> RoutedCall[ToolPerformer]:
+        messages = _joined(chat_history, user_msg)
+        return self._routed(messages, kwargs, lambda asked: ToolPerformer(asked, tools), tools=tools)
+
+    def _structured(
+        self,
+        output_cls: type[BaseModel],
+        prompt: BasePromptTemplate,
+        llm_kwargs: Mapping[str, Any] | None,
+        arguments: dict[str, Any],
+    ) -> RoutedCall[StructuredPerformer]:
+        formatted = prompt.format_messages(llm=self, **arguments)
+        messages = self._extend_messages(formatted)
+        plain = all(not m.additional_kwargs and len(m.blocks) == 1 for m in formatted)
+        outline = Outline(output_cls, prompt, arguments, as_given=plain and messages is formatted)
+        return self._routed(
+            messages,
+            llm_kwargs or {},
+            lambda asked: StructuredPerformer(asked, outline),
+            tools=(),
+            schema=cast("Mapping[str, object]", output_cls.model_json_schema()),
+            question=question_of(prompt, arguments),
+        )
+
+    def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
+        # predict, stream and their like make their messages here and hand them on to chat.
+        posed = _Posed(super()._get_messages(prompt, **prompt_args))
+        posed.question = question_of(prompt, prompt_args)
+        return posed
+
+    def _limit(self) -> None:
+        if self.rate_limiter is not None:
+            self.rate_limiter.acquire()
+
+    async def _alimit(self) -> None:
+        if self.rate_limiter is not None:
+            await self.rate_limiter.async_acquire()
+
+    # --- the public ways of asking: no LLM events of the router's own, the tier's are the only ones ---
+
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation; see the class."""
+        with self._chat(messages, kwargs) as routed:
+            self._limit()
+            return routed.response(drive(routed.run, routed.performer))
+
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation, asynchronously; see the class."""
+        with self._chat(messages, kwargs) as routed:
+            await self._alimit()
+            return routed.response(await adrive(routed.run, routed.performer))
+
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answer a conversation in chunks; a draft is never among them."""
+        routed = self._chat(messages, kwargs)
+        self._limit()
+        return routed.chunks()
+
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """Answer a conversation in chunks, asynchronously; a draft is never among them."""
+        routed = self._chat(messages, kwargs)
+        await self._alimit()
+        return routed.achunks()
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Complete a prompt; see the class."""
+        with self._completion(prompt, formatted, kwargs) as routed:
+            self._limit()
+            return routed.response(drive(routed.run, routed.performer))
+
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Complete a prompt, asynchronously; see the class."""
+        with self._completion(prompt, formatted, kwargs) as routed:
+            await self._alimit()
+            return routed.response(await adrive(routed.run, routed.performer))
+
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """Complete a prompt in chunks; a draft is never among them."""
+        routed = self._completion(prompt, formatted, kwargs)
+        self._limit()
+        return routed.chunks()
+
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Complete a prompt in chunks, asynchronously; a draft is never among them."""
+        routed = self._completion(prompt, formatted, kwargs)
+        await self._alimit()
+        return routed.achunks()
+
+    # --- tools ---
+
+    @dispatcher.span
+    def chat_with_tools(
+        self,
+        tools: Sequence[Any],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponse:
+        """Answer a conversation with tools at hand, which each tier is told of in its own way."""
+        given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
+        with self._with_tools(tools, user_msg, chat_history, given) as routed:
+            self._limit()
+            return routed.response(drive(routed.run, routed.performer))
+
+    @dispatcher.span
+    async def achat_with_tools(
+        self,
+        tools: Sequence[Any],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponse:
+        """Answer a conversation with tools at hand, asynchronously."""
+        given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
+        with self._with_tools(tools, user_msg, chat_history, given) as routed:
+            await self._alimit()
+            return routed.response(await adrive(routed.run, routed.performer))
+
+    @dispatcher.span
+    def stream_chat_with_tools(
+        self,
+        tools: Sequence[Any],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponseGen:
+        """Answer a conversation with tools at hand, in chunks; tool calls are shown once they are known to be valid."""
+        given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
+        routed = self._with_tools(tools, user_msg, chat_history, given)
+        self._limit()
+        return routed.chunks()
+
+    @dispatcher.span
+    async def astream_chat_with_tools(
+        self,
+        tools: Sequence[Any],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponseAsyncGen:
+        """Answer a conversation with tools at hand, in chunks, asynchronously."""
+        given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
+        routed = self._with_tools(tools, user_msg, chat_history, given)
+        await self._alimit()
+        return routed.achunks()
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[Any],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Give arguments of ``chat`` in OpenAI's form; the methods above do without, as each tier has its own."""
+        specs = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+        choice = {"tool_choice": "required"} if tool_required and specs else {}
+        return {"messages": _joined(chat_history, user_msg), "tools": specs or None, **choice, **kwargs}
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """Read the tool calls of a response, or of a stream's chunk, as the tier that gave it reads them.
+
+        Raises:
+            ValueError: It calls none, and ``error_on_no_tool_call``.
+        """
+        name = response.additional_kwargs.get(TIER_KEY)
+        tiers = {tier.name: tier for tier in self.tiers}
+        llm = cast("Any", self.models.model(tiers.get(name, self.tiers[-1])))
+        return llm.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
+
+    # --- structured answers ---
+
+    def structured_predict(
+        self,
+        output_cls: type[ModelT],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> ModelT:
+        """Answer a prompt with an object; an answer that is none escalates to the next tier.
+
+        Raises:
+            ValueError: No tier's answer could be parsed; the last one's own error.
+        """
+        with self._structured(output_cls, prompt, llm_kwargs, prompt_args) as routed:
+            self._limit()
+            return routed.value(drive(routed.run, routed.performer))
+
+    async def astructured_predict(
+        self,
+        output_cls: type[ModelT],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> ModelT:
+        """Answer a prompt with an object, asynchronously; see ``structured_predict``."""
+        with self._structured(output_cls, prompt, llm_kwargs, prompt_args) as routed:
+            await self._alimit()
+            return routed.value(await adrive(routed.run, routed.performer))
+
+    def stream_structured_predict(
+        self,
+        output_cls: type[ModelT],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Any:
+        """Answer a prompt with an object as far as it has come, growing."""
+        routed = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
+        self._limit()
+        return routed.parts()
+
+    async def astream_structured_predict(
+        self,
+        output_cls: type[ModelT],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Any:
+        """Answer a prompt with an object as far as it has come, growing, asynchronously."""
+        routed = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
+        await self._alimit()
+        return routed.aparts()
+
+
+def _joined(history: Sequence[ChatMessage] | None, asked: str | ChatMessage | None) -> list[ChatMessage]:
+    """Put a conversation together, leaving the caller's list as it is."""
+    last = ChatMessage(role=MessageRole.USER, content=asked) if isinstance(asked, str) else asked
+    return [*(history or ()), *(() if last is None else (last,))]
+
+
+def _tool_arguments(kwargs: dict[str, Any], verbose: bool, parallel: bool, required: bool) -> dict[str, Any]:
+    return {**kwargs, "verbose": verbose, "allow_parallel_tool_calls": parallel, "tool_required": required}

@@ -1,0 +1,235 @@
+"""LlamaIndex's messages, as the core reads them, and as each tier is shown them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar, cast
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+
+from slmroute.context import RouteContext
+from slmroute.draft import with_draft
+from slmroute.request import RouteRequest, ToolSpec, estimate_tokens, judged_text
+
+__all__ = ["RECORD_KEY", "CallOptions", "for_tier", "request_of", "tool_calls_of", "with_record"]
+
+ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
+
+RECORD_KEY: Final = "slmroute"
+"""Where a message's ``additional_kwargs`` carry its record."""
+
+TOKENS_PER_IMAGE: Final = 800
+"""A middling estimate: providers charge from 85 to some 1,600 tokens for an image."""
+
+_MEDIA: Final = {ImageBlock: "image", AudioBlock: "audio", VideoBlock: "video", DocumentBlock: "file"}
+_TOOL_ROLES: Final = (MessageRole.TOOL, MessageRole.FUNCTION)
+_OBSERVATION: Final = "Observation:"
+_ACTION: Final = "Action:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """What a caller asked of one call beside its messages.
+
+    Attributes:
+        tier: The tier to answer, or None.
+        local_only: Whether the call must not leave the local tiers.
+        tools: The tools the answer may call.
+        forced_tool: Whether it must call one.
+        schema: The JSON schema it must follow, or None.
+        question: The question that the messages were made to answer, where the caller's prompt tells it apart.
+    """
+
+    tier: str | None = None
+    local_only: bool = False
+    tools: tuple[ToolSpec, ...] = ()
+    forced_tool: bool = False
+    schema: Mapping[str, object] | None = field(default=None, repr=False)
+    question: str | None = field(default=None, repr=False)
+
+
+def request_of(
+    messages: Sequence[ChatMessage], options: CallOptions, *, context: RouteContext, engine: int
+) -> RouteRequest:
+    """Tell the core of a call.
+
+    Args:
+        messages: The conversation.
+        options: What was asked beside it.
+        context: What holds around the call.
+        engine: The number of the router's engine, under which a scope remembers its decision.
+    """
+    turns = _user_turns(messages)
+    modalities = frozenset(_MEDIA[type(b)] for message in messages for b in message.blocks if type(b) in _MEDIA)
+    tokens = sum(4 + estimate_tokens(message.content or "") for message in messages)
+    tokens += TOKENS_PER_IMAGE * ("image" in modalities)
+    tokens += sum(estimate_tokens(json.dumps(tool.parameters, default=str)) + 10 for tool in options.tools)
+    return RouteRequest(
+        text=judged_text(turns) if options.question is None else options.question,
+        turns=len(turns),
+        tools=options.tools,
+        forced_tool=options.forced_tool,
+        schema=options.schema,
+        modalities=modalities,
+        tokens=tokens,
+        tier=options.tier,
+        pin=_pinned_tier(messages),
+        scope_tier=context.decided.get(engine),
+        local_only=options.local_only,
+        key=context.key,
+        tags=context.tags,
+    )
+
+
+def _user_turns(messages: Sequence[ChatMessage]) -> list[str]:
+    """The user's turns. What a ReAct agent writes down of its tools under the user's name is none of them."""
+    turns: list[str] = []
+    for position, message in enumerate(messages):
+        if message.role != MessageRole.USER:
+            continue
+        text = message.content or ""
+        before = messages[position - 1] if position else None
+        if (
+            text.startswith(_OBSERVATION)
+            and before is not None
+            and before.role == MessageRole.ASSISTANT
+            and _ACTION in (before.content or "")
+        ):
+            continue
+        turns.append(text)
+    return turns
+
+
+def _pinned_tier(messages: Sequence[ChatMessage]) -> str | None:
+    """The tier that asked for the tools whose results now end the conversation, as its message says itself."""
+    if not messages or messages[-1].role not in _TOOL_ROLES:
+        return None
+    for message in reversed(messages):
+        if message.role == MessageRole.ASSISTANT:
+            record = message.additional_kwargs.get(RECORD_KEY)
+            return cast("Mapping[str, Any]", record).get("tier") if isinstance(record, Mapping) else None
+    return None
+
+
+def for_tier(messages: Sequence[ChatMessage], *, tool_ids: bool, draft: str | None = None) -> list[ChatMessage]:
+    """Make a conversation fit to be sent to a tier, whichever tiers wrote its earlier answers.
+
+    Args:
+        messages: The conversation; it and its messages stay as they are.
+        tool_ids: Whether the tier's provider tells tool calls apart by ids, as all but Ollama do.
+        draft: A weaker tier's answer to show as context.
+
+    Returns:
+        Messages without our records. Tool calls stand in blocks alone, with arguments as objects where the provider
+        has no ids (Ollama), and otherwise with unique ids that their results refer to.
+    """
+    prepared = list(messages)
+    pending: list[tuple[str, str]] = []
+    for position, message in enumerate(prepared):
+        if not message.additional_kwargs and not any(isinstance(block, ToolCallBlock) for block in message.blocks):
+            continue
+        extra = {key: value for key, value in message.additional_kwargs.items() if key != RECORD_KEY}
+        blocks = list(message.blocks)
+        if message.role in _TOOL_ROLES:
+            extra = _answered(extra, pending) if tool_ids else extra
+        else:
+            calls = [block for block in blocks if isinstance(block, ToolCallBlock)]
+            if not calls and not tool_ids:
+                calls = _calls_beside(extra)
+                blocks += calls
+            if calls:
+                extra.pop("tool_calls", None)
+                pending = []
+                blocks = [_told(block, position, pending, tool_ids=tool_ids) for block in blocks]
+        prepared[position] = message.model_copy(update={"additional_kwargs": extra, "blocks": blocks})
+    return prepared if draft is None else _with_draft(prepared, draft)
+
+
+def _told(block: Any, position: int, pending: list[tuple[str, str]], *, tool_ids: bool) -> Any:
+    """Write one block as the tier's provider takes it, and note the id of a tool call."""
+    if not isinstance(block, ToolCallBlock):
+        return block
+    if not tool_ids:
+        return block.model_copy(update={"tool_kwargs": _arguments(block.tool_kwargs) or {}})
+    call_id = block.tool_call_id or f"call_{position}_{len(pending)}"
+    pending.append((block.tool_name, call_id))
+    return block if block.tool_call_id else block.model_copy(update={"tool_call_id": call_id})
+
+
+def _answered(extra: dict[str, Any], pending: list[tuple[str, str]]) -> dict[str, Any]:
+    """Have a tool's result refer to its call by the call's id. Where there are no ids, agents go by tools' names."""
+    given = extra.get("tool_call_id")
+    found = next((call for call in pending if call[1] == given), None)
+    found = found or next((call for call in pending if call[0] == given), None)
+    found = found or (pending[0] if pending and not given else None)
+    if found is None:
+        return extra
+    pending.remove(found)
+    return {**extra, "tool_call_id": found[1]}
+
+
+def _calls_beside(extra: Mapping[str, Any]) -> list[ToolCallBlock]:
+    """The tool calls that older histories keep beside the blocks, in OpenAI's form."""
+    blocks: list[ToolCallBlock] = []
+    for call in cast("Sequence[Any]", extra.get("tool_calls") or ()):
+        function = _item(call, "function")
+        name = _item(function, "name")
+        if isinstance(name, str):
+            blocks.append(ToolCallBlock(tool_name=name, tool_kwargs=_arguments(_item(function, "arguments")) or {}))
+    return blocks
+
+
+def _item(holder: Any, name: str) -> Any:
+    if isinstance(holder, Mapping):
+        return cast("Mapping[str, Any]", holder).get(name)
+    return getattr(holder, name, None)
+
+
+def _arguments(given: Any) -> dict[str, Any] | None:
+    """The arguments of a tool call, or None where the model wrote no valid JSON object."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given or "{}")
+        except ValueError:
+            return None
+    return dict(cast("Mapping[str, Any]", given)) if isinstance(given, Mapping) else None
+
+
+def tool_calls_of(message: ChatMessage) -> list[tuple[str, dict[str, Any] | None]]:
+    """Give the tool calls of a message as pairs of name and arguments; None for arguments that are no JSON object."""
+    calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    return [(call.tool_name, _arguments(call.tool_kwargs)) for call in calls]
+
+
+def _with_draft(messages: list[ChatMessage], draft: str) -> list[ChatMessage]:
+    for position in range(len(messages) - 1, -1, -1):
+        message = messages[position]
+        if message.role == MessageRole.USER:
+            only_text = all(isinstance(block, TextBlock) for block in message.blocks)
+            kept = [] if only_text else list(message.blocks)
+            text = with_draft(message.content or "" if only_text else "", draft)
+            messages[position] = message.model_copy(update={"blocks": [*kept, TextBlock(text=text)]})
+            break
+    return messages
+
+
+def with_record(response: ResponseT, record: Mapping[str, object]) -> ResponseT:
+    """Copy a response with the record of its call; the response itself may be shared with event handlers."""
+    if isinstance(response, CompletionResponse):
+        return response.model_copy(update={"additional_kwargs": {**response.additional_kwargs, RECORD_KEY: record}})
+    message = response.message
+    message = message.model_copy(update={"additional_kwargs": {**message.additional_kwargs, RECORD_KEY: record}})
+    return response.model_copy(update={"message": message})

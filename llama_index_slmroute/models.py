@@ -1,0 +1,233 @@
+"""The LLMs of a router's tiers: built when first needed, and copied so that the user's own objects stay as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
+
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
+from llama_index.core.llms import LLM
+
+from llama_index_slmroute.build import Dialect, build, dialect_of
+from llama_index_slmroute.ollama_client import Asked, AskingAsyncClient, AskingClient
+from slmroute.errors import ConfigError
+from slmroute.ollama import ModelFacts, facts_of
+from slmroute.request import RouteRequest
+from slmroute.tier import Tier
+
+__all__ = ["TierModels"]
+
+LONG_PROMPT_TOKENS: Final = 3_000
+"""Under this no window is in the way, so that a tier need not be built to learn its own."""
+
+_Carriers = dict[str, LLM]
+
+
+class TierModels:
+    """Gives each tier's LLM and dialect. Safe to use from many threads and event loops; pickles without built LLMs.
+
+    Args:
+        tiers: The router's tiers.
+        standard: Standard arguments given to the router, for LLMs built from strings.
+
+    Raises:
+        ConfigError: A tier's model is no LLM of LlamaIndex.
+    """
+
+    def __init__(self, tiers: Sequence[Tier], standard: Mapping[str, Any]) -> None:
+        self._tiers = {tier.name: tier for tier in tiers}
+        self._standard = dict(standard)
+        self._built: dict[str, LLM] = {}
+        self._described: dict[str, Tier] = {}
+        self._facts: dict[str, ModelFacts] = {}
+        self._carriers: _Carriers = {}
+        # A client keeps connections of the event loop that it was used in first, and breaks in any other.
+        self._loop_carriers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Carriers] = WeakKeyDictionary()
+        self._lock = threading.RLock()
+        for tier in tiers:
+            if not isinstance(tier.model, str):
+                self._built[tier.name] = _checked(tier)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"tiers": tuple(self._tiers.values()), "standard": self._standard}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["tiers"], state["standard"])
+
+    def model(self, tier: Tier) -> LLM:
+        """Give a tier's LLM as the user made it, or built now if this is the first time.
+
+        Raises:
+            MissingExtra: The package of its provider is not installed.
+            ConfigError: The provider is not known.
+        """
+        built = self._built.get(tier.name)
+        if built is None:
+            with self._lock:
+                built = self._built.get(tier.name) or build(tier, self._standard)
+                self._built[tier.name] = built
+        return built
+
+    def dialect(self, tier: Tier) -> Dialect:
+        """Give the dialect of a tier's LLM."""
+        return dialect_of(self.model(tier))
+
+    def provider(self, tier: Tier) -> str | None:
+        """Give the provider of a tier, for prices and records."""
+        spec = tier.spec
+        return spec.partition(":")[0] if spec else self.dialect(tier).provider
+
+    def copy(
+        self,
+        tier: Tier,
+        callbacks: CallbackManager | None,
+        *,
+        logprobs: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> LLM:
+        """Give a copy of a tier's LLM for one call. The clients are shared by all copies.
+
+        Args:
+            tier: The tier.
+            callbacks: The callback manager to call it with; None for its own.
+            logprobs: Whether an Ollama tier is to be asked for log-probabilities.
+            options: An Ollama tier's options for this call.
+        """
+        carrier = self._carrier(tier)
+        copy = carrier.model_copy(update={} if callbacks is None else {"callback_manager": callbacks})
+        private = cast("dict[str, Any] | None", carrier.__pydantic_private__)
+        if self.dialect(tier).is_ollama:
+            llm, asked = cast("Any", carrier), Asked(logprobs, options or {}, self._sends_num_ctx(tier))
+            client, async_client = (
+                AskingClient(lambda: llm.client, asked),
+                AskingAsyncClient(lambda: llm.async_client, asked),
+            )
+            private = {**(private or {}), "_client": client, "_async_client": async_client}
+        # The clients that LLMs make when first called are kept in here, and so must be common to the copies.
+        object.__setattr__(copy, "__pydantic_private__", private)
+        return copy
+
+    def prepare(self, tier: Tier) -> None:
+        """Ask an Ollama server for the window of a tier's model, where LlamaIndex's class would ask at every call."""
+        if self._asks_for_window(tier):
+            llm = cast("Any", self._carrier(tier))
+            self._learn(tier, facts_of(llm.model, llm.client.show(llm.model)))
+
+    async def aprepare(self, tier: Tier) -> None:
+        """Do what ``prepare`` does without holding up the event loop, as the class itself would."""
+        if self._asks_for_window(tier):
+            llm = cast("Any", self._carrier(tier))
+            self._learn(tier, facts_of(llm.model, await llm.async_client.show(llm.model)))
+
+    def known(self, request: RouteRequest) -> tuple[Tier, ...]:
+        """Give the tiers with what is known of their abilities and windows.
+
+        An LLM given as a string is not built only to learn what a short, plain request does not ask for.
+        """
+        learn = bool(request.needs) or request.tokens > LONG_PROMPT_TOKENS
+        tiers = tuple(
+            self.described(tier) if learn or tier.name in self._built else tier for tier in self._tiers.values()
+        )
+        if request.forced_tool and all(tier.lacks(frozenset({"tool_choice"})) for tier in tiers):
+            # Nobody can be made to call a tool: all are asked, and what comes is checked.
+            return tuple(
+                dataclasses.replace(tier, abilities={*(tier.abilities or ()), "tool_choice"}) for tier in tiers
+            )
+        return tiers
+
+    def described(self, tier: Tier) -> Tier:
+        """Give a tier with its abilities and its window, as far as they are known without asking a server."""
+        known = self._described.get(tier.name)
+        if known is None:
+            llm, dialect, facts = self.model(tier), self.dialect(tier), self._facts.get(tier.name)
+            known = dataclasses.replace(
+                tier,
+                abilities=_abilities(llm, dialect, facts) if tier.abilities is None else tier.abilities,
+                window=tier.window or _window(llm, dialect, facts),
+            )
+            self._described[tier.name] = known
+        return known
+
+    def _carrier(self, tier: Tier) -> LLM:
+        """The copy that keeps the clients, within one event loop or outside any."""
+        with self._lock:
+            try:
+                carriers = self._loop_carriers.setdefault(asyncio.get_running_loop(), {})
+            except RuntimeError:
+                carriers = self._carriers
+            if tier.name not in carriers:
+                changes: dict[str, Any] = {}
+                if self.dialect(tier).is_ollama and (window := self._ollama_window(tier)):
+                    changes["context_window"] = window
+                carriers[tier.name] = self.model(tier).model_copy(update=changes)
+            return carriers[tier.name]
+
+    def _ollama_window(self, tier: Tier) -> int | None:
+        facts = self._facts.get(tier.name)
+        return tier.window or (None if facts is None else facts.window or DEFAULT_CONTEXT_WINDOW)
+
+    def _sends_num_ctx(self, tier: Tier) -> bool:
+        """Whether the user has chosen the context's length; a tier built from a string leaves it to the server."""
+        chosen = {"num_ctx", "context_window"} & {*(tier.model_args or ())}
+        return not isinstance(tier.model, str) or tier.window is not None or bool(chosen)
+
+    def _asks_for_window(self, tier: Tier) -> bool:
+        if tier.window is not None or tier.name in self._facts or not self.dialect(tier).is_ollama:
+            return False
+        return cast("Any", self.model(tier)).context_window == -1
+
+    def _learn(self, tier: Tier, facts: ModelFacts) -> None:
+        with self._lock:
+            self._facts[tier.name] = facts
+            self._described.pop(tier.name, None)
+            for carriers in (self._carriers, *self._loop_carriers.values()):
+                if tier.name in carriers:
+                    cast("Any", carriers[tier.name]).context_window = self._ollama_window(tier)
+
+
+def _abilities(llm: LLM, dialect: Dialect, facts: ModelFacts | None) -> frozenset[str] | None:
+    if dialect.abilities is None:
+        return None
+    abilities = dialect.abilities
+    # Whether a model takes tools is a setting of LlamaIndex's Ollama; other classes know it by the model's name.
+    takes_tools = getattr(llm, "is_function_calling_model", True) if dialect.is_ollama else _takes_tools(llm)
+    if not takes_tools:
+        abilities -= {"tools", "tool_choice"}
+    if facts is not None and facts.capabilities:
+        abilities &= facts.abilities | {"tool_choice"}
+    return abilities
+
+
+def _takes_tools(llm: LLM) -> bool:
+    try:
+        return llm.metadata.is_function_calling_model
+    except ValueError:  # LlamaIndex's OpenAI does not know the model
+        return True
+
+
+def _window(llm: LLM, dialect: Dialect, facts: ModelFacts | None) -> int | None:
+    if facts is not None:
+        return facts.window
+    if dialect.is_ollama:
+        window = cast("int", cast("Any", llm).context_window)
+        return None if window == -1 else window
+    if not getattr(llm, "is_known", True):
+        return None
+    try:
+        return llm.metadata.context_window
+    except ValueError:  # as above
+        return None
+
+
+def _checked(tier: Tier) -> LLM:
+    if isinstance(tier.model, LLM):
+        return tier.model
+    raise ConfigError(
+        f"Tier({tier.name!r}): model= is a {type(tier.model).__name__}, which is no LLM of LlamaIndex. Give an LLM, for "
+        "example Ollama(model='phi3:mini'), or a string such as 'ollama:phi3:mini'."
+    )

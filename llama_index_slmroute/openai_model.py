@@ -1,0 +1,39 @@
+"""LlamaIndex's OpenAI for any model's name, because its own tables refuse those that came after them."""
+
+from __future__ import annotations
+
+from llama_index.core.base.llms.types import LLMMetadata
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
+from llama_index.llms.openai import OpenAI
+from llama_index.llms.openai.utils import ALL_AVAILABLE_MODELS
+
+__all__ = ["OpenAIModel"]
+
+
+class OpenAIModel(OpenAI):
+    """LlamaIndex's OpenAI, which also takes names that it does not know: of newer models, or of other servers'.
+
+    Args:
+        window: The context window in tokens; by default what LlamaIndex knows of the model, or assumes of any.
+    """
+
+    window: int | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether LlamaIndex knows the model."""
+        return self._get_model_name() in ALL_AVAILABLE_MODELS
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """See ``LLM``."""
+        if self.is_known:
+            known = super().metadata
+            return known.model_copy(update={"context_window": self.window}) if self.window else known
+        return LLMMetadata(
+            context_window=self.window or DEFAULT_CONTEXT_WINDOW,
+            num_output=self.max_tokens or -1,
+            is_chat_model=True,
+            is_function_calling_model=True,
+            model_name=self.model,
+        )

@@ -1,0 +1,236 @@
+"""Does the core's ``Call`` steps with LlamaIndex's LLMs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar, cast
+
+from llama_index.core.base.llms.generic_utils import (
+    achat_to_completion_decorator,
+    astream_chat_to_completion_decorator,
+    chat_to_completion_decorator,
+    stream_chat_to_completion_decorator,
+)
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.callbacks import CallbackManager
+
+from llama_index_slmroute.answers import Response, answer_of, chunk_of
+from llama_index_slmroute.arguments import for_ollama, for_others
+from llama_index_slmroute.messages import for_tier
+from llama_index_slmroute.models import TierModels
+from slmroute.draft import with_draft
+from slmroute.gate import Chunk
+from slmroute.run import Run
+from slmroute.steps import Answer, Call
+
+__all__ = ["SILENT_KEY", "TIER_KEY", "Asked", "ChatPerformer", "CompletionPerformer", "ToolPerformer"]
+
+ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
+
+TIER_KEY: Final = "slmroute_tier"
+"""Where a response's ``additional_kwargs`` say which tier gave it, in every chunk of a stream."""
+
+SILENT_KEY: Final = "slmroute_silent"
+"""Marks the chunk of a stream that only brings the usage that we asked for: a bare LLM would not have had it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call as the performers need it.
+
+    Attributes:
+        run: The call in progress.
+        models: The tiers' LLMs.
+        messages: The conversation.
+        kwargs: The call's arguments, without those that are the router's own.
+        callbacks: The callback manager for the tiers, or None where they keep their own.
+    """
+
+    run: Run
+    models: TierModels
+    messages: Sequence[ChatMessage] = field(repr=False)
+    kwargs: Mapping[str, Any] = field(repr=False)
+    callbacks: CallbackManager | None = None
+
+
+class ChatPerformer:
+    """Has tiers answer by their ``chat`` methods.
+
+    Args:
+        asked: The call.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.models = asked.models
+
+    def call(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        self.models.prepare(call.tier)
+        llm, kwargs = self.prepared(call)
+        return self.answer(call, [self.ask(llm, call, kwargs)])
+
+    async def acall(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        await self.models.aprepare(call.tier)
+        llm, kwargs = self.prepared(call)
+        return self.answer(call, [await self.aask(llm, call, kwargs)])
+
+    def stream(self, call: Call) -> Generator[Chunk]:
+        """See ``drive.Performer``."""
+        self.models.prepare(call.tier)
+        llm, kwargs, asks_usage = self.prepared_stream(call)
+        with closing(self.ask_stream(llm, call, kwargs)) as responses:
+            for response in responses:
+                yield chunk_of(_marked(response, call, asks_usage=asks_usage))
+
+    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
+        """See ``drive.Performer``."""
+        await self.models.aprepare(call.tier)
+        llm, kwargs, asks_usage = self.prepared_stream(call)
+        async with aclosing(await self.aask_stream(llm, call, kwargs)) as responses:
+            async for response in responses:
+                yield chunk_of(_marked(response, call, asks_usage=asks_usage))
+
+    def collect(self, call: Call, natives: Sequence[object]) -> Answer:
+        """See ``drive.Performer``."""
+        responses = cast("Sequence[Response]", natives)
+        return answer_of(responses, self.models.provider(call.tier)) if responses else Answer(native=None)
+
+    # --- how the tier's own methods are called ---
+
+    def ask(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> Response:
+        """Have the tier answer."""
+        return llm.chat(self.history(call), **kwargs)
+
+    async def aask(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> Response:
+        """Have the tier answer, asynchronously."""
+        return await llm.achat(self.history(call), **kwargs)
+
+    def ask_stream(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> Generator[Response]:
+        """Have the tier answer in chunks."""
+        return llm.stream_chat(self.history(call), **kwargs)
+
+    async def aask_stream(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> AsyncGenerator[Response]:
+        """Have the tier answer in chunks, asynchronously."""
+        return await llm.astream_chat(self.history(call), **kwargs)
+
+    # --- preparing a call, in each tier's own terms ---
+
+    def prepared(self, call: Call) -> tuple[Any, dict[str, Any]]:
+        """Give the tier's LLM, and the arguments of its call."""
+        dialect, run = self.models.dialect(call.tier), self.asked.run
+        # Log-probabilities are asked for only where something is to be judged by them.
+        logprobs = call.hold and run.policy.judge is None
+        if dialect.is_ollama:
+            kwargs, options = for_ollama(self.asked.kwargs)
+            return self.models.copy(call.tier, self.callbacks, logprobs=logprobs, options=options), kwargs
+        kwargs = for_others(self.asked.kwargs)
+        return self.models.copy(call.tier, self.callbacks), {**(dialect.logprobs if logprobs else {}), **kwargs}
+
+    def prepared_stream(self, call: Call) -> tuple[Any, dict[str, Any], bool]:
+        """Do the same for a stream; gives also whether its usage is asked for by us and not by the user."""
+        llm, kwargs = self.prepared(call)
+        own: Mapping[str, Any] = getattr(llm, "additional_kwargs", None) or {}
+        streaming = self.models.dialect(call.tier).streaming
+        new = {name: value for name, value in streaming.items() if name not in kwargs and name not in own}
+        return llm, {**new, **kwargs}, bool(new)
+
+    @property
+    def callbacks(self) -> CallbackManager | None:
+        """The callback manager to call tiers with."""
+        return self.asked.callbacks
+
+    def history(self, call: Call) -> list[ChatMessage]:
+        """Give the conversation as a tier is shown it."""
+        return for_tier(self.asked.messages, tool_ids=self.models.dialect(call.tier).tool_ids, draft=call.draft)
+
+    def answer(self, call: Call, responses: Sequence[Response]) -> Answer:
+        """Read what the tier answered."""
+        marked = [_marked(response, call, asks_usage=False) for response in responses]
+        return answer_of(marked, self.models.provider(call.tier))
+
+
+class ToolPerformer(ChatPerformer):
+    """Has tiers answer by their ``chat_with_tools`` methods, for each writes tools down in its own way.
+
+    Args:
+        asked: The call.
+        tools: The tools.
+    """
+
+    def __init__(self, asked: Asked, tools: Sequence[Any]) -> None:
+        super().__init__(asked)
+        self.tools = tools
+
+    def ask(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> Response:
+        """See ``ChatPerformer``."""
+        return llm.chat_with_tools(self.tools, chat_history=self.history(call), **kwargs)
+
+    async def aask(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> Response:
+        """See ``ChatPerformer``."""
+        return await llm.achat_with_tools(self.tools, chat_history=self.history(call), **kwargs)
+
+    def ask_stream(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> Generator[Response]:
+        """See ``ChatPerformer``."""
+        return llm.stream_chat_with_tools(self.tools, chat_history=self.history(call), **kwargs)
+
+    async def aask_stream(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> AsyncGenerator[Response]:
+        """See ``ChatPerformer``."""
+        return await llm.astream_chat_with_tools(self.tools, chat_history=self.history(call), **kwargs)
+
+
+class CompletionPerformer(ChatPerformer):
+    """Has tiers complete a prompt.
+
+    Args:
+        asked: The call.
+        prompt: The prompt.
+        formatted: Whether the prompt is in the model's own format already.
+    """
+
+    def __init__(self, asked: Asked, prompt: str, formatted: bool) -> None:
+        super().__init__(asked)
+        self.prompt = prompt
+        self.formatted = formatted
+
+    def ask(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> Response:
+        """See ``ChatPerformer``."""
+        if self._by_chat(llm, call):
+            return chat_to_completion_decorator(llm.chat)(self._prompt(call), **kwargs)
+        return llm.complete(self._prompt(call), self.formatted, **kwargs)
+
+    async def aask(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> Response:
+        """See ``ChatPerformer``."""
+        if self._by_chat(llm, call):
+            return await achat_to_completion_decorator(llm.achat)(self._prompt(call), **kwargs)
+        return await llm.acomplete(self._prompt(call), self.formatted, **kwargs)
+
+    def ask_stream(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> Generator[Response]:
+        """See ``ChatPerformer``."""
+        if self._by_chat(llm, call):
+            return cast("Any", stream_chat_to_completion_decorator(llm.stream_chat)(self._prompt(call), **kwargs))
+        return llm.stream_complete(self._prompt(call), self.formatted, **kwargs)
+
+    async def aask_stream(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> AsyncGenerator[Response]:
+        """See ``ChatPerformer``."""
+        if self._by_chat(llm, call):
+            complete = astream_chat_to_completion_decorator(llm.astream_chat)
+            return cast("Any", await complete(self._prompt(call), **kwargs))
+        return await llm.astream_complete(self._prompt(call), self.formatted, **kwargs)
+
+    def _by_chat(self, llm: Any, call: Call) -> bool:
+        return not self.models.dialect(call.tier).completes and llm.metadata.is_chat_model
+
+    def _prompt(self, call: Call) -> str:
+        return self.prompt if call.draft is None else with_draft(self.prompt, call.draft)
+
+
+def _marked(response: ResponseT, call: Call, *, asks_usage: bool) -> ResponseT:
+    """Say in a response which tier gave it."""
+    marks: dict[str, Any] = {TIER_KEY: call.tier.name}
+    if asks_usage and getattr(response.raw, "choices", None) == []:
+        marks[SILENT_KEY] = True
+    return response.model_copy(update={"additional_kwargs": {**response.additional_kwargs, **marks}})

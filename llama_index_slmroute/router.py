@@ -1,0 +1,247 @@
+"""A router as an object of LlamaIndex: its settings, copies, written form and metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from llama_index.core.base.llms.types import LLMMetadata
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+
+from llama_index_slmroute import serialise
+from llama_index_slmroute.metadata import WindowPolicy, checked_policy, metadata_of
+from llama_index_slmroute.models import TierModels
+from llama_index_slmroute.scopes import QueryScopes
+from slmroute.classify import EmbeddedClassifier
+from slmroute.classify.protocol import ClassifierLike
+from slmroute.engine import Engine, LedgerLike
+from slmroute.errors import ConfigError
+from slmroute.plain import read_tiers
+from slmroute.policy import Confidence, Policy, Rule
+from slmroute.record import Hook
+from slmroute.tier import Money, Tier
+
+__all__ = ["Router"]
+
+if TYPE_CHECKING:
+    Tiers = Sequence[Tier]
+    Rules = Sequence[Rule]
+    Checks = bool | AbstractSet[str]
+    Hooks = Sequence[Hook]
+    Prices = Mapping[str, tuple[Money, Money]]
+    Errors = Sequence[type[Exception]]
+    OptionalConfidence = Confidence | None
+    OptionalClassifier = ClassifierLike | None
+    OptionalLedger = LedgerLike | str | None
+    Window = WindowPolicy
+else:
+    # The policy and the engine check them: their errors say more than Pydantic's, which would copy them, too.
+    Tiers = Rules = Checks = Hooks = Prices = Errors = OptionalConfidence = OptionalClassifier = OptionalLedger = Any
+    Window = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What a router and its copies share.
+
+    Attributes:
+        engine: Health, ledger and hooks.
+        models: The clients of the tiers.
+        scopes: What was decided for the queries going on.
+    """
+
+    engine: Engine
+    models: TierModels
+    scopes: QueryScopes
+
+    def __deepcopy__(self, memo: object) -> Shared:
+        return self
+
+
+class Router(FunctionCallingLLM):
+    """The settings of a router and what follows from them; ``RoutingLLM`` is the one to use."""
+
+    tiers: Tiers = Field(exclude=True)
+    classifier: OptionalClassifier = Field(default_factory=EmbeddedClassifier, exclude=True)
+    threshold: float | None = None
+    thresholds: Sequence[float] | None = None
+    escalation: OptionalConfidence = Field(default=None, exclude=True)
+    rules: Rules = Field(default=(), exclude=True)
+    default_tier: str | None = None
+    checks: Checks = Field(default=True, alias="validate", exclude=True)
+    failover: bool = True
+    deadline_s: float | None = None
+    budget: Any = Field(default=None, exclude=True)
+    ledger: OptionalLedger = Field(default=None, exclude=True, repr=False)
+    hooks: Hooks = Field(default=(), exclude=True)
+    prices: Prices | None = Field(default=None, exclude=True)
+    availability_errors: Errors = Field(default=(), exclude=True)
+    local_only: bool = False
+    context_window: Window = "smallest"
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float | None = None
+    stop: Sequence[str] | None = None
+    max_retries: int | None = None
+    api_key: SecretStr | None = Field(default=None, exclude=True)
+    shared: Any = Field(default=None, exclude=True, repr=False)
+
+    _metadata: LLMMetadata | None = PrivateAttr(default=None)
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, populate_by_name=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **settings: Any) -> None:
+            known = {name: field.alias for name, field in type(self).model_fields.items()}
+            accepted = known.keys() | {alias for alias in known.values() if alias}
+            for name in settings.keys() - accepted:
+                close = get_close_matches(name, accepted, n=1)
+                hint = f" Did you mean {close[0]}=?" if close else ""
+                raise ConfigError(f"RoutingLLM has no setting {name}=.{hint}")
+            if "tiers" not in settings:
+                raise ConfigError("RoutingLLM needs tiers=: two or more Tier objects, cheapest first.")
+            settings = {**serialise.read_settings(settings), "tiers": read_tiers(settings["tiers"])}
+            super().__init__(**settings)
+            self._prepare()
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which LlamaIndex writes a router down."""
+        return "RoutingLLM"
+
+    @classmethod
+    def binary(cls, **changes: Any) -> Self:
+        """Make the article's binary router: see ``slmroute.presets.binary`` for what can be changed."""
+        from slmroute import presets
+
+        return cls(**presets.binary(**changes))
+
+    @classmethod
+    def three_tier(cls, **changes: Any) -> Self:
+        """Make the article's router of three tiers: see ``slmroute.presets.three_tier`` for what can be changed."""
+        from slmroute import presets
+
+        return cls(**presets.three_tier(**changes))
+
+    @classmethod
+    def cascade(cls, **changes: Any) -> Self:
+        """Make the article's confidence-based router: see ``slmroute.presets.cascade`` for what can be changed."""
+        from slmroute import presets
+
+        return cls(**presets.cascade(**changes))
+
+    @classmethod
+    def from_config(cls, path: Path | str = "slmroute.toml") -> Self:
+        """Make the router that a file describes.
+
+        Args:
+            path: A TOML file.
+
+        Raises:
+            ConfigError: The file is not there or wrong; the message names the file, the key and what would be right.
+        """
+        from slmroute.config import router_arguments
+
+        return cls(**router_arguments(path))
+
+    # --- construction, copies, serialisation ---
+
+    def _prepare(self) -> None:
+        """Make the policy and the engine, or take over the engine that this is a copy's of."""
+        checked_policy(self.context_window)
+        self._metadata = None
+        needs_own = self.threshold is None and self.thresholds is None and self.classifier is not None
+        own: float | None = getattr(self.classifier, "threshold", None) if needs_own else None
+        policy = Policy.build(
+            self.tiers,
+            threshold=self.threshold,
+            thresholds=self.thresholds,
+            classifier_threshold=own,
+            default_tier=self.default_tier,
+            escalation=self.escalation,
+            rules=self.rules,
+            classify=self.classifier is not None,
+            validate=self.checks,
+            failover=self.failover,
+            deadline_s=self.deadline_s,
+        )
+        before = self.shared
+        if isinstance(before, Shared):
+            same = [tier.model for tier in before.engine.policy.tiers] == [tier.model for tier in self.tiers]
+            models = before.models if same else TierModels(self.tiers, self._standard_arguments())
+            self.shared = Shared(before.engine.adapted(policy, self.classifier), models, before.scopes)
+            return
+        models = TierModels(self.tiers, self._standard_arguments())
+        engine = Engine(
+            policy,
+            self.classifier,
+            ledger=self.ledger,
+            hooks=self.hooks,
+            prices=self.prices,
+            extra_errors=self.availability_errors,
+        )
+        self.shared = Shared(engine, models, QueryScopes())
+
+    def _standard_arguments(self) -> dict[str, Any]:
+        names = ("temperature", "max_tokens", "timeout", "stop", "max_retries")
+        given: dict[str, Any] = {name: getattr(self, name) for name in names}
+        given["api_key"] = None if self.api_key is None else self.api_key.get_secret_value()
+        return given
+
+    @property
+    def engine(self) -> Engine:
+        """What lives across the calls of this router and its copies."""
+        return cast("Shared", self.shared).engine
+
+    @property
+    def models(self) -> TierModels:
+        """The LLMs of the tiers."""
+        return cast("Shared", self.shared).models
+
+    @property
+    def scopes(self) -> QueryScopes:
+        """What was decided for the queries going on."""
+        return cast("Shared", self.shared).scopes
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update:
+            copied._prepare()
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Not LlamaIndex's own, which leaves out what cannot be pickled: a router without its tiers is none.
+        return {"__dict__": {**self.__dict__, "shared": None}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state["__dict__"])
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Write the router without secrets; see ``serialise``. LlamaIndex's own name for it is kept."""
+        del info
+        base = {name: value for name, value in handler(self).items() if name in FunctionCallingLLM.model_fields}
+        return {**base, **serialise.router_data(self), "class_name": self.class_name()}
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What prompts are packed for, and which agents fit; see ``context_window``. The name is no model's."""
+        if self._metadata is not None:
+            return self._metadata
+        tiers = [tier for tier in self.tiers if tier.local or not self.local_only]
+        metadata, complete = metadata_of(
+            tiers or self.tiers, self.models, self.context_window, self.engine.availability_errors
+        )
+        if complete:
+            self._metadata = metadata
+        return metadata

@@ -1,0 +1,202 @@
+"""Structured answers: the chosen tier's own way of getting one, and one that does not parse escalates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from llama_index.core.bridge.pydantic import BaseModel, ValidationError
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
+
+from llama_index_slmroute.answers import Response, answer_of
+from llama_index_slmroute.callbacks import WatchedCallbacks
+from llama_index_slmroute.perform import Asked, ChatPerformer
+from slmroute.gate import Chunk
+from slmroute.steps import Answer, Call, Usage
+
+__all__ = ["Outline", "Parsed", "StructuredPerformer"]
+
+_NOT_PARSED = (TypeError, ValueError)
+"""What LlamaIndex raises for an answer that is not what was asked for, ``ValidationError`` included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What kind of structured answer is wanted.
+
+    Attributes:
+        output_cls: Its class.
+        prompt: The prompt.
+        arguments: The prompt's arguments.
+        as_given: Whether a tier may be handed the prompt as it is, because the router changes nothing about it.
+    """
+
+    output_cls: type[BaseModel]
+    prompt: BasePromptTemplate
+    arguments: Mapping[str, Any] = field(repr=False)
+    as_given: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A structured answer, or a part of one, as its adapter keeps it.
+
+    Attributes:
+        value: The object.
+        error: Why there is none.
+        whole: The neutral answer, where it came whole although a stream was asked for.
+    """
+
+    value: Any
+    error: Exception | None = None
+    whole: Answer | None = None
+
+
+class StructuredPerformer(ChatPerformer):
+    """Has tiers answer by their ``structured_predict`` methods, which give an object and nothing beside.
+
+    What was really answered, and so its tokens, comes from the events of the call.
+
+    Args:
+        asked: The call.
+        outline: What is wanted.
+    """
+
+    def __init__(self, asked: Asked, outline: Outline) -> None:
+        super().__init__(asked)
+        self.outline = outline
+        self._seen: list[Response] = []
+
+    @property
+    def callbacks(self) -> CallbackManager:
+        """See ``ChatPerformer``."""
+        self._seen.clear()
+        return WatchedCallbacks(self.asked.callbacks or CallbackManager(), self._seen.append)
+
+    def call(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        self.models.prepare(call.tier)
+        llm, kwargs = self.prepared(call)
+        prompt, arguments = self._prompt(call)
+        try:
+            value = llm.structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
+        except _NOT_PARSED as error:
+            return self._failed(call, error)
+        return self._answer(call, Parsed(value))
+
+    async def acall(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        await self.models.aprepare(call.tier)
+        llm, kwargs = self.prepared(call)
+        prompt, arguments = self._prompt(call)
+        try:
+            value = await llm.astructured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
+        except _NOT_PARSED as error:
+            return self._failed(call, error)
+        return self._answer(call, Parsed(value))
+
+    def stream(self, call: Call) -> Generator[Chunk]:
+        """See ``drive.Performer``. Where the answer is judged by its log-probabilities it comes whole, as it is held."""
+        if call.hold:
+            yield _whole(self.call(call))
+            return
+        self.models.prepare(call.tier)
+        llm, kwargs, _ = self.prepared_stream(call)
+        prompt, arguments = self._prompt(call)
+        stream = llm.stream_structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
+        try:
+            with closing(stream) as values:
+                for value in values:
+                    yield _chunk(Parsed(value))
+        except _NOT_PARSED as error:
+            if not self._seen:  # it was not the answer that was wrong
+                raise
+            yield _chunk(Parsed(None, error))
+
+    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
+        """See ``drive.Performer``; and ``stream``."""
+        if call.hold:
+            yield _whole(await self.acall(call))
+            return
+        await self.models.aprepare(call.tier)
+        llm, kwargs, _ = self.prepared_stream(call)
+        prompt, arguments = self._prompt(call)
+        stream = await llm.astream_structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
+        try:
+            async with aclosing(stream) as values:
+                async for value in values:
+                    yield _chunk(Parsed(value))
+        except _NOT_PARSED as error:
+            if not self._seen:  # it was not the answer that was wrong
+                raise
+            yield _chunk(Parsed(None, error))
+
+    def collect(self, call: Call, natives: Sequence[object]) -> Answer:
+        """See ``drive.Performer``."""
+        last = cast("Parsed", natives[-1]) if natives else Parsed(None, ValueError("The stream held no object."))
+        if last.whole is not None:
+            return last.whole
+        return self._answer(call, last if last.error else self._checked(last))
+
+    def _checked(self, last: Parsed) -> Parsed:
+        """Hold the last object of a stream against its class: on the way objects may lack anything."""
+        try:
+            dumped = last.value.model_dump() if isinstance(last.value, BaseModel) else last.value
+            self.outline.output_cls.model_validate(dumped)
+        except ValidationError as error:
+            return Parsed(last.value, error)
+        return last
+
+    def _prompt(self, call: Call) -> tuple[BasePromptTemplate, Mapping[str, Any]]:
+        if self.outline.as_given and call.draft is None:
+            return self.outline.prompt, self.outline.arguments
+        return ChatPromptTemplate(message_templates=self.history(call)), {}
+
+    def _failed(self, call: Call, error: Exception) -> Answer:
+        if not self._seen:  # it was not the answer that was wrong
+            raise error
+        return self._answer(call, Parsed(None, error))
+
+    def _answer(self, call: Call, parsed: Parsed) -> Answer:
+        responses = list(self._seen)
+        self._seen.clear()
+        provider = self.models.provider(call.tier)
+        answers = [answer_of([response], provider) for response in responses]
+        base = answers[-1] if answers else Answer()
+        text = base.text or (_json(parsed.value) if parsed.error is None else "")
+        # A tool call is only how some tiers give their answer; whether it parses is what counts.
+        return replace(
+            base,
+            text=text,
+            tool_calls=(),
+            parsed=parsed.error is None,
+            usage=_added([answer.usage for answer in answers]),
+            provider=provider,
+            native=parsed,
+        )
+
+
+def _whole(answer: Answer) -> Chunk:
+    parsed = cast("Parsed", answer.native)
+    return _chunk(replace(parsed, whole=answer))
+
+
+def _chunk(parsed: Parsed) -> Chunk:
+    return Chunk(parsed, _json(parsed.value) if parsed.error is None else "", tool_call=True)
+
+
+def _json(value: Any) -> str:
+    return value.model_dump_json() if isinstance(value, BaseModel) else json.dumps(value, default=str)
+
+
+def _added(usages: Sequence[Usage | None]) -> Usage | None:
+    """Add up what several calls of a tier took to come to one object."""
+    found = [usage for usage in usages if usage is not None]
+    if len(found) < len(usages) or not found:
+        return None
+    names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    return Usage(**{name: sum(getattr(usage, name) for usage in found) for name in names}, source=found[0].source)

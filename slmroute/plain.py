@@ -1,0 +1,75 @@
+"""Routers' settings as plain data: written without secrets, read back where tiers are strings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any, Final, cast
+
+from slmroute.errors import ConfigError
+from slmroute.policy import Confidence
+from slmroute.tier import Tier
+
+__all__ = ["confidence_data", "read_tiers", "tier_data", "without_secrets"]
+
+_SECRET_MARKS: Final = ("key", "token", "secret", "password", "credential", "authorization", "header")
+
+
+def read_tiers(given: object) -> list[Tier]:
+    """Read ``tiers=``: ``Tier`` objects, or mappings with their arguments as a written router has them.
+
+    Raises:
+        ConfigError: It holds something else, or is no sequence.
+    """
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        raise ConfigError(f"tiers= must be a list of Tier objects, cheapest first, not a {type(given).__name__}.")
+    tiers: list[Tier] = []
+    for each in cast("Sequence[object]", given):
+        if isinstance(each, Mapping):
+            tiers.append(Tier(**cast("Mapping[str, Any]", each)))
+        elif isinstance(each, Tier):
+            tiers.append(each)
+        else:
+            raise ConfigError(
+                f"tiers= holds a {type(each).__name__}; every tier must be a Tier: Tier('small', 'ollama:phi3:mini')."
+            )
+    return tiers
+
+
+def tier_data(tier: Tier) -> dict[str, Any]:
+    """Write a tier's arguments: money as strings, and of ``model_args`` neither keys nor headers.
+
+    A model object stays the object it is.
+    """
+    written: dict[str, Any] = {}
+    for field in fields(tier):
+        value = getattr(tier, field.name)
+        if value is None or value is False:
+            continue
+        match value:
+            case Decimal():
+                written[field.name] = format(value, "f")
+            case frozenset():
+                written[field.name] = sorted(cast("frozenset[str]", value))
+            case Mapping():
+                written[field.name] = without_secrets(cast("Mapping[str, object]", value))
+            case _:
+                written[field.name] = value
+    return written
+
+
+def without_secrets(values: Mapping[str, object]) -> dict[str, object]:
+    """Leave out what by its name may be a secret, at every depth."""
+    kept = {
+        k: v for k, v in values.items() if not any(mark in k.lower() for mark in _SECRET_MARKS) or k == "max_tokens"
+    }
+    return {
+        k: without_secrets(cast("Mapping[str, object]", v)) if isinstance(v, Mapping) else v for k, v in kept.items()
+    }
+
+
+def confidence_data(escalation: Confidence) -> dict[str, Any] | None:
+    """Write when weak answers escalate; None where a judge or a calibrator of the user's own decides it."""
+    plain = {field.name: getattr(escalation, field.name) for field in fields(escalation)}
+    return None if plain.pop("judge") is not None or plain.pop("calibrator") is not None else plain
