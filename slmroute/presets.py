@@ -2,8 +2,8 @@
 
 The prices of the local tiers are its figures, made into prices for a million tokens, and not measurements. A call that
 reads 7,000 tokens and writes 2,000 costs $0.03 at gpt-4.1's list prices ($2 and $8: 0.014 + 0.016) and $0.001 on the
-small model ($0.08 and $0.22: 0.00056 + 0.00044); asking the classifier, which reads about 1,300 tokens with its
-examples, costs $0.0002 ($0.15). Where your machine costs something else, give a ``Tier`` with your own ``input_price``
+small model ($0.08 and $0.22: 0.00056 + 0.00044); asking the classifier, which reads about 1,050 tokens with its
+examples, costs $0.0002 ($0.19). Where your machine costs something else, give a ``Tier`` with your own ``input_price``
 and ``output_price``, or ``hour_price``.
 """
 
@@ -20,7 +20,7 @@ from slmroute.tier import Money, Tier
 __all__ = ["binary", "cascade", "three_tier"]
 
 CLASSIFIER: Final = "phi3:mini"
-CLASSIFIER_PRICES: Final = ("0.15", "0.15")
+CLASSIFIER_PRICES: Final = ("0.19", "0.19")
 
 MICRO_PRICES: Final = ("0.04", "0.11")
 """Half of the small model's: a quarter of its parameters, on the same machine."""

@@ -48,6 +48,17 @@ EXAMPLES: tuple[Example, ...] = (
     Example(
         "Is this customer review positive or negative?\n\nThe kettle boils quickly, but the lid came loose.", False
     ),
+    Example("A train leaves at 9:40 at 60 km/h, another at 10:05 at 90 km/h. When do they meet, and where?", True),
+    Example(
+        "Minutes of the meeting: Ana showed the budget. Ben asked for two more weeks. The next meeting is on 4 May.\n\n"
+        "When is the next meeting?",
+        False,
+    ),
+    Example("Write a function that merges overlapping intervals, and say what it costs.", True),
+    Example("Which language is this? Onde fica a biblioteca?", False),
+    Example("Our shop must move to another database without closing. Plan the steps and name the risks.", True),
+    Example("List the names in this text as JSON: Mr Okafor wrote to Ms Lind about the lease.", False),
+    Example("Write a short poem in which a lighthouse regrets its light.", True),
 )
 
 
