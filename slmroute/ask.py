@@ -29,7 +29,7 @@ def score(run: Run, step: Classify) -> Scored:
         return Scored(None)
     try:
         found = _classify(run.engine.classifier, step.request)
-        if inspect.isawaitable(found):
+        if not isinstance(found, float) and inspect.isawaitable(found):
             found = _wait_for(found, _share_s(run))
     except Exception as error:  # noqa: BLE001  a classifier, the user's own included, must never fail a call
         return _not_scored(run, attempt, error)
@@ -127,7 +127,7 @@ def _end(run: Run, attempt: Attempt | None, error: BaseException | None = None, 
 
 def _probability(value: object) -> float | None:
     """Read a number in [0, 1]; whatever else a classifier or a judge says is not to be trusted."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not isinstance(value, float) and (isinstance(value, bool) or not isinstance(value, Real)):
         return None
     number = float(value)
     return number if 0 <= number <= 1 else None

@@ -75,7 +75,8 @@ def eligible_tiers(policy: Policy, request: RouteRequest, tiers: Sequence[Tier])
     """
     if request.tier is not None:
         policy.tier(request.tier)
-    lacks = {tier.name: _lacks(tier, request) for tier in tiers}
+    needs = request.needs
+    lacks = {tier.name: _lacks(tier, request, needs) for tier in tiers}
     able = tuple(tier for tier in tiers if not lacks[tier.name])
     if able and (request.tier is None or not lacks[request.tier]):
         return able
@@ -91,8 +92,8 @@ def eligible_tiers(policy: Policy, request: RouteRequest, tiers: Sequence[Tier])
     )
 
 
-def _lacks(tier: Tier, request: RouteRequest) -> tuple[str, ...]:
-    lacks = [f"no {need}" for need in sorted(tier.lacks(request.needs))]
+def _lacks(tier: Tier, request: RouteRequest, needs: frozenset[str]) -> tuple[str, ...]:
+    lacks = [f"no {need}" for need in sorted(tier.lacks(needs))] if needs else []
     if request.local_only and not tier.local:
         lacks.append("not local, and local_only=True")
     if tier.window is not None and request.tokens > tier.window:

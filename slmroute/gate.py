@@ -97,6 +97,7 @@ class Gate:
     def _confidence(self, logprobs: Sequence[float]) -> float | None:
         try:
             value = self._calibrator(logprobs)
-            return value if value is not None and 0 <= value <= 1 else None
+            is_probability = value is not None and 0 <= value <= 1
         except Exception:  # noqa: BLE001  the whole answer is judged by it once more, and that is recorded
             return None
+        return value if is_probability else None

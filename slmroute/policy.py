@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, cast
 
 from slmroute.errors import ConfigError, UnknownTier
@@ -192,7 +193,7 @@ class Policy:
         if deadline_s is not None and not (isinstance(deadline_s, int | float) and 0 < deadline_s < math.inf):
             raise ConfigError(f"deadline_s={deadline_s!r} must be a positive number of seconds, or None.")
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The tiers' names, cheapest first."""
         return tuple(tier.name for tier in self.tiers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -37,18 +38,8 @@ _LIST_NAMES: Final[Mapping[str, str]] = {
 }
 """The frameworks' names of providers, as the price lists call them; others are looked up as they are."""
 
-_FLAT_KEYS: Final = frozenset(
-    {
-        "cache_audio_read_mtok",
-        "cache_read_mtok",
-        "cache_write_mtok",
-        "input_audio_mtok",
-        "input_mtok",
-        "output_audio_mtok",
-        "output_mtok",
-    }
-)
-"""What a listed model may ask money for, for its price of text to be a plain sum."""
+_PROBE: Final = Usage(input_tokens=7_000, output_tokens=500, cached_tokens=2_000, cache_write_tokens=1_000)
+"""Tokens of every kind, to see whether a listed price is the plain sum that it looks like."""
 
 _SELF_HOSTED: Final = frozenset({"ollama", "llamacpp", "vllm", "slmroute"})
 """Servers that anyone can run: what a call costs there only its owner knows, whatever the model is called."""
@@ -157,15 +148,16 @@ class PriceBook:
         if not provider or provider in _SELF_HOSTED:
             return UNPRICED
         flat = self._flat.get(key)
+        if flat is not None and usage.input_tokens <= flat.up_to_tokens:
+            return flat.price(usage)
+        found = _list_price(usage, provider, model)
+        if found is None:
+            return UNPRICED
         if flat is None:
-            found = _list_price(usage, provider, model)
-            if found is None:
-                return UNPRICED
-            flat = _flat_prices(found)
-            if flat is None:
-                return Priced(found.total_price, _list_id(found))
-            self._flat[key] = flat
-        return flat.price(usage)
+            flat = _flat_prices(found, _list_price(_PROBE, provider, model))
+            if flat is not None:
+                self._flat[key] = flat
+        return Priced(found.total_price, _list_id(found))
 
     def _check_order(self, tiers: Sequence[Tier]) -> None:
         sample = Usage(input_tokens=3_000, output_tokens=1_000)
@@ -201,6 +193,7 @@ class _Flat:
     """The prices of a listed model that asks the same for every token of a kind, in dollars for a million.
 
     The list's own calculation takes longer than all the rest of a routed call; for prices as plain as these, sums do.
+    Where prompts over a length cost more, ``up_to_tokens`` is that length.
     """
 
     uncached: Decimal
@@ -208,6 +201,7 @@ class _Flat:
     cache_write: Decimal
     output: Decimal
     price_id: str
+    up_to_tokens: float
 
     def price(self, usage: Usage) -> Priced:
         """Price tokens."""
@@ -240,17 +234,21 @@ def _list_id(found: PriceCalculation) -> str:
     return f"genai-prices:{found.provider.id}/{found.model.id}"
 
 
-def _flat_prices(found: PriceCalculation) -> _Flat | None:
-    """Read the prices of a model whose prices depend on neither the time nor the length of the prompt."""
-    if isinstance(found.model.prices, list):
-        return None
-    asked: dict[str, object] = {name: value for name, value in vars(found.model_price).items() if value is not None}
+def _flat_prices(found: PriceCalculation, probed: PriceCalculation | None) -> _Flat | None:
+    """Read the prices of a model where a sum gives them, for prompts up to some length at least."""
+    from genai_prices.types import TieredPrices
+
+    asked = dict[str, object](vars(found.model_price))
     uncached, output = asked.get("input_mtok"), asked.get("output_mtok")
-    cached, write = asked.get("cache_read_mtok", uncached), asked.get("cache_write_mtok", uncached)
-    if not asked.keys() <= _FLAT_KEYS:
+    prices = [uncached, asked.get("cache_read_mtok") or uncached, asked.get("cache_write_mtok") or uncached, output]
+    steps = [step.start for price in prices if isinstance(price, TieredPrices) for step in price.tiers]
+    plain = [price.base if isinstance(price, TieredPrices) else price for price in prices]
+    # Prices that change with the date or the hour are looked up each time.
+    if isinstance(found.model.prices, list) or probed is None:
         return None
-    match uncached, cached, write, output:
-        case Decimal(), Decimal(), Decimal(), Decimal():
-            return _Flat(uncached, cached, write, output, _list_id(found))
+    match plain:
+        case [Decimal() as fresh, Decimal() as cached, Decimal() as written, Decimal() as generated]:
+            flat = _Flat(fresh, cached, written, generated, _list_id(found), min(steps, default=math.inf))
+            return flat if flat.price(_PROBE).cost == probed.total_price else None
         case _:
             return None

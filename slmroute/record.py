@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol, cast, runtime_checkable
+from operator import attrgetter
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from slmroute.steps import Usage
 
@@ -113,7 +115,7 @@ class RouteRecord:
 
     def to_json(self) -> dict[str, object]:
         """Give the record as plain JSON: money as strings, times in ISO 8601, an attempt's tokens in ``usage``."""
-        return {name: _plain(getattr(self, name)) for name in _names(type(self))}
+        return _plain_fields(self)
 
 
 @runtime_checkable
@@ -125,21 +127,34 @@ class Hook(Protocol):
         ...
 
 
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(item.name for item in dataclasses.fields(kind))
-
-
 def _plain(value: object) -> object:
-    match value:
-        case Decimal():
-            return format(value, "f")
-        case datetime():
-            return value.isoformat()
-        case AttemptRecord() | Usage():
-            return {name: _plain(getattr(value, name)) for name in _names(type(value))}
-        case tuple():
-            return [_plain(item) for item in cast("tuple[object, ...]", value)]
-        case float():
-            return round(value, 6)
-        case _:
-            return value
+    convert = _CONVERSIONS.get(type(value))
+    return value if convert is None else convert(value)
+
+
+def _plain_fields(value: object) -> dict[str, object]:
+    names, read = _FIELDS[type(value)]
+    return dict(zip(names, map(_plain, read(value)), strict=True))
+
+
+def _plain_items(value: tuple[object, ...]) -> list[object]:
+    return [_plain(item) for item in value]
+
+
+def _fields_of(kind: type) -> tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]:
+    names = tuple(item.name for item in dataclasses.fields(kind))
+    return names, attrgetter(*names)
+
+
+# Looked up by type: every answer carries its record as JSON, and asking each value what it is took longer than routing.
+_FIELDS: Final[Mapping[type, tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]]] = {
+    kind: _fields_of(kind) for kind in (RouteRecord, AttemptRecord, Usage)
+}
+_CONVERSIONS: Final[Mapping[type, Callable[[Any], object]]] = {
+    AttemptRecord: _plain_fields,
+    Decimal: lambda amount: format(amount, "f"),
+    Usage: _plain_fields,
+    datetime: datetime.isoformat,
+    float: lambda number: round(number, 6),
+    tuple: _plain_items,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -297,7 +297,7 @@ class Run(AbstractContextManager["Run"]):
         now = self.engine.clock.monotonic()
         decision = self.decision
         self.record = RouteRecord(
-            call_id=uuid.uuid4().hex,
+            call_id=secrets.token_hex(16),
             started_at=self._started_at,
             status=self._status(error, final),
             key=self.request.key,
