@@ -33,8 +33,8 @@ MOST_THREADS = 8
 """More wait for memory rather than compute."""
 
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
-"""Threads sleep while they wait for each other. Where they spin and something else wants a core, each of the hundreds of
-waits for a token takes a time slice: ten times slower with one other busy process on two cores."""
+"""Threads sleep while they wait for each other. Where they spin and something else wants a core, each of the hundreds
+of waits for a token takes a time slice: ten times slower with one other busy process on two cores."""
 
 STOPPED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, check ollama "

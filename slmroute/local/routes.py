@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import socket
 import time
 from contextlib import aclosing
 from typing import ClassVar, Protocol, cast
+from urllib.parse import urlsplit
 
 from slmroute.http_connection import Exchange
 from slmroute.local import ollama_answer, ollama_request, openai_wire
@@ -69,18 +72,23 @@ class Routes:
     Args:
         file: The model.
         engine: What runs it.
+        loopback: Whether only this machine is to be answered. Then requests must name it, too: a web page can make a
+            browser send requests here under the name of its own site, but not under ours.
     """
 
-    def __init__(self, file: ModelFile, engine: Engine) -> None:
+    def __init__(self, file: ModelFile, engine: Engine, *, loopback: bool) -> None:
         self._file = file
         self._engine = engine
+        self._loopback = loopback
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request."""
         request = exchange.request
         openai = request.path.startswith("/v1")
         try:
-            if request.path in POSTS:
+            if self._loopback and not names_this_machine(request.headers.get("host", "")):
+                exchange.send(403, b"", TEXT_TYPE)
+            elif request.path in POSTS:
                 await self._post(exchange)
             elif request.path in GETS or request.path.startswith("/v1/models/"):
                 self._get(exchange)
@@ -222,6 +230,18 @@ class Clock(Protocol):
     """Tells the times of a request until now."""
 
     def __call__(self) -> Times: ...
+
+
+def names_this_machine(host: str) -> bool:
+    """Tell whether a request's ``host`` is one that no name server of somebody else can give out."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if name in ("", "localhost", socket.gethostname().lower()) or name.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def joined(parts: list[Piece]) -> Piece:

@@ -220,7 +220,7 @@ class LocalServer:
         self._stop = asyncio.Event()
         self._connections: set[Connection] = set()
         self._engine = Engine(self._settings, self._keep_alive_s, self._queue, self._tally)
-        self._routes = Routes(self._file, self._engine)
+        self._routes = Routes(self._file, self._engine, loopback=is_loopback(self._host))
         listener: asyncio.Server | None = None
         try:
             bound = await self._bind()
