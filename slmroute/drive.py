@@ -183,7 +183,7 @@ async def _astream(
     run: Run, performer: Performer, call: Call, attempt: Attempt, box: list[Reply]
 ) -> AsyncGenerator[object]:
     gate = Gate(call, run.request, run.policy.escalation)
-    limit = asyncio.timeout(None)
+    limit, late = asyncio.timeout(None), False
     try:
         async with aclosing(performer.astream(call)) as chunks:
             while True:
@@ -193,7 +193,8 @@ async def _astream(
                     chunk = await anext(chunks, None)
                 if chunk is None:
                     break
-                to_show = _take(run, gate, attempt, chunk)
+                late = run.out_of_time
+                to_show = None if late else _take(run, gate, attempt, chunk)
                 if to_show is None:
                     break
                 for native in to_show:
@@ -201,7 +202,7 @@ async def _astream(
     except run.engine.availability_errors as error:
         box.append(run.cut(attempt) if limit.expired() else run.failed(attempt, error))
         return
-    box.append(_collected(run, performer, call, attempt))
+    box.append(run.cut(attempt) if late else _collected(run, performer, call, attempt))
 
 
 def _take(run: Run, gate: Gate, attempt: Attempt, chunk: Chunk) -> Sequence[object] | None:
