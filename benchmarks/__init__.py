@@ -1,0 +1,1 @@
+"""What slmroute adds to a call, and how well it routes; see ``__main__``."""
