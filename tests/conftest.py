@@ -6,13 +6,15 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from pytest_socket import socket_allow_hosts
 
@@ -34,6 +36,35 @@ def local_server() -> Iterator[LocalServer]:
 
     with LocalServer(keep_alive="1h") as server:
         yield server
+
+
+@pytest.fixture
+async def closed_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Close what the frameworks leave open, so that a socket that is left over is known to be the server's."""
+    made: list[httpx.Client | httpx.AsyncClient] = []
+
+    def noted(kind: type[httpx.Client | httpx.AsyncClient]) -> None:
+        init = kind.__init__
+
+        def note(self: httpx.Client | httpx.AsyncClient, *args: object, **kwargs: object) -> None:
+            init(self, *args, **kwargs)  # type: ignore[arg-type]
+            made.append(self)
+
+        monkeypatch.setattr(kind, "__init__", note)
+
+    noted(httpx.Client)
+    noted(httpx.AsyncClient)
+    yield
+    for client in made:
+        if isinstance(client, httpx.Client):
+            client.close()
+        else:
+            await client.aclose()
+    # ChatOpenAI shares clients by address, and a later server may get the port of this one.
+    shared = sys.modules.get("langchain_openai.chat_models._client_utils")
+    if shared is not None:
+        shared._cached_sync_httpx_client.cache_clear()
+        shared._cached_async_httpx_client.cache_clear()
 
 
 def program(name: str) -> str:

@@ -65,7 +65,7 @@ async def pieces(ask: Ask, lines: AsyncIterator[str]) -> AsyncIterator[Piece]:
         name, _, data = line.partition(":")
         if name not in ("data", "error") or data.strip() in ("", "[DONE]"):
             continue
-        event: object = json.loads(data)
+        event = read(data)
         if name == "error" or "error" in members(event):
             raise refusal(500, data.encode() if name == "data" else json.dumps({"error": event}).encode())
         piece = chat_piece(ask, members(event), calls) if ask.path == CHAT else completion_piece(ask, members(event))
@@ -75,6 +75,14 @@ async def pieces(ask: Ask, lines: AsyncIterator[str]) -> AsyncIterator[Piece]:
         if piece.end is not None:
             return
     raise Refused(500, "an error was encountered while running the model: unexpected EOF")
+
+
+def read(data: str) -> object:
+    """Read an event's data."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        raise Refused(500, "error unmarshalling llama-server response") from None
 
 
 def chat_piece(ask: Ask, event: Json, calls: dict[int, dict[str, str]]) -> Piece | None:
