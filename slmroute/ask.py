@@ -103,7 +103,7 @@ def _scored(run: Run, attempt: Attempt, found: object) -> Scored:
 
 def _not_scored(run: Run, attempt: Attempt, error: Exception) -> Scored:
     # What goes wrong with one request says nothing of the next: only a classifier that is not there is left alone.
-    gone = isinstance(error, ClassifierUnavailable | ModelMissing | run.engine.availability_errors)
+    gone = isinstance(error, (ClassifierUnavailable, ModelMissing, *run.engine.availability_errors))
     run.events.append("classifier_unavailable")
     _end(run, attempt, error, alive=False if gone and not isinstance(error, ClassifierUnsure) else None)
     return Scored(None)
