@@ -47,7 +47,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from slmroute.classify.protocol import ClassifierLike
-from slmroute.config_faults import Place, config_error, where
+from slmroute.config_faults import Place, config_error, refuse_keys, where
 from slmroute.config_tables import EmbeddedTable, FewShotTable, NoClassifierTable, RouterTable, TierTable
 from slmroute.errors import ConfigError
 from slmroute.policy import Confidence, Policy
@@ -153,6 +153,7 @@ def read_config(path: str | os.PathLike[str] = DEFAULT_FILE) -> RouterConfig:
         raise ConfigError(f"{file} is nested too deeply.") from None
     except ValueError:
         raise ConfigError(f"{file} holds a number of too many digits.") from None
+    refuse_keys(file, text, data)
     try:
         table = RouterTable.model_validate(data)
     except ValidationError as error:

@@ -18,6 +18,7 @@ from slmroute.config_tables import (
     RouterTable,
     Table,
     TierTable,
+    is_a_key,
     names_a_key,
 )
 from slmroute.errors import ConfigError
@@ -25,7 +26,7 @@ from slmroute.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-__all__ = ["Place", "config_error", "keys_of", "line_of", "written"]
+__all__ = ["Place", "config_error", "keys_of", "line_of", "refuse_keys", "where", "written"]
 
 Place = tuple[str | int, ...]
 """Where a setting stands: keys and indices from the top of the file, as in ``("tiers", 0, "model")``."""
@@ -49,6 +50,28 @@ _CLASSIFIERS: Final[Mapping[object, type[Table]]] = {
     "few-shot": FewShotTable,
     "none": NoClassifierTable,
 }
+
+
+def refuse_keys(file: str, text: str, data: object, place: Place = ()) -> None:
+    """Make sure that no value anywhere has the form of a key, before any value can stand in another message.
+
+    Args:
+        file: The file as its user named it.
+        text: What is in it.
+        data: The same, parsed, or a part of it.
+        place: Where that part stands.
+
+    Raises:
+        ConfigError: One has.
+    """
+    if isinstance(data, str) and is_a_key(data):
+        raise ConfigError(f"{where(file, text, place)}: {written(place)} {KEY_IN_FILE}.")
+    if isinstance(data, dict):
+        for key, inner in cast("dict[str, object]", data).items():
+            refuse_keys(file, text, inner, (*place, key))
+    elif isinstance(data, list):
+        for index, inner in enumerate(cast("list[object]", data)):
+            refuse_keys(file, text, inner, (*place, index))
 
 
 def config_error(file: str, text: str, data: Mapping[str, Any], error: ValidationError) -> ConfigError:

@@ -22,11 +22,12 @@ __all__ = [
     "PlattTable",
     "RouterTable",
     "TierTable",
+    "is_a_key",
     "names_a_key",
 ]
 
 KEY_NAME = re.compile(r"api_?key|access_?key|auth_?token|access_?token|bearer|secret|passw(or)?d|authorization", re.I)
-KEY_VALUE = re.compile(r"(sk|pk|rk|gsk|xai|hf|nvapi|r8)[-_][\w-]{12,}|AIza[\w-]{12,}|Bearer\s+\S+", re.I)
+KEY_VALUE = re.compile(r"(bearer\s+)?((sk|pk|rk|gsk|xai|hf|nvapi|r8)[-_][\w-]{12,}|AIza[\w-]{12,})|bearer\s+\S+", re.I)
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 CLASSIFIERS: Final = ("embedded", "few-shot", "none")
@@ -39,6 +40,11 @@ KEY_IN_FILE: Final = (
 def names_a_key(name: str) -> bool:
     """Tell whether a setting of that name would hold a key or password."""
     return bool(KEY_NAME.search(name.replace("-", "_"))) and not name.endswith("_env")
+
+
+def is_a_key(value: str) -> bool:
+    """Tell whether a value has the form of a provider's key."""
+    return KEY_VALUE.fullmatch(value.strip()) is not None
 
 
 def amount(value: Any) -> Any:
@@ -65,7 +71,7 @@ def pair(value: Any) -> Any:
 def without_keys(arguments: dict[str, Any]) -> dict[str, Any]:
     """Check that arguments for a model hold no key, at any depth."""
     for name, value in arguments.items():
-        if names_a_key(name) or (isinstance(value, str) and KEY_VALUE.search(value)):
+        if names_a_key(name):
             raise ValueError(f"{KEY_IN_FILE} (at {name!r})")
         for inner in cast("list[Any]", value) if isinstance(value, list) else [value]:
             if isinstance(inner, dict):
@@ -75,7 +81,7 @@ def without_keys(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def variable(value: str) -> str:
     """Check the name of an environment variable; what is none may be a key, and is not repeated."""
-    if KEY_VALUE.search(value) or not VARIABLE.fullmatch(value):
+    if not VARIABLE.fullmatch(value):
         raise ValueError("must be the name of an environment variable, in capitals, for example OPENAI_API_KEY")
     return value
 
