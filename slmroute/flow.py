@@ -18,6 +18,7 @@ from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.steps import (
     ABORTED,
     CONTENT_FILTER,
+    LOW_CONFIDENCE,
     Answer,
     Call,
     Classify,
@@ -157,9 +158,11 @@ class _Climb:
         self.order = {tier.name: position for position, tier in enumerate(policy.tiers)}
         self.untried = list(start.able)
         self.passed_over: list[Tier] = []
+        self.broken_off: list[Tier] = []
         self.weak: list[_Weak] = []
         self.errors: list[Exception] = []
         self.draft: str | None = None
+        self.escalated = False
         # Who names a tier wants its answer as it is.
         self.escalates = start.reason != "explicit"
 
@@ -182,18 +185,17 @@ class _Climb:
 
     def _call(self, tier: Tier) -> Call:
         forced = tier in self.passed_over or not self.policy.failover
-        if tier in self.passed_over:
-            self.passed_over.remove(tier)
-        else:
-            self.untried.remove(tier)
-        last = not self.escalates or self._above(tier) is None
+        for waiting in (self.passed_over, self.untried):
+            if tier in waiting:
+                waiting.remove(tier)
+        may_rise = self.escalates and self._above(tier) is not None
         return Call(
             tier,
             _mode(self.request),
             draft=self.draft if self._fits(tier) else None,
-            hold=self.policy.escalation is not None and not last,
+            hold=self.policy.escalation is not None and may_rise,
             forced=forced,
-            last=last,
+            last=not self.escalates or not (may_rise or self._has_sound()),
             reason=self.start.reason,
         )
 
@@ -205,14 +207,20 @@ class _Climb:
 
     def _judge(self, tier: Tier, answer: Answer) -> Generator[Step, Reply, tuple[float | None, bool]]:
         """Take an answer or keep it as a weak one; gives its confidence and whether it was taken."""
+        fault = ABORTED if answer.finish == ABORTED else fault_of(answer, self.request, self.policy.validate)
+        if fault is not None:
+            yield Reject(answer, fault)
         # What a content filter withheld is no reason to have another tier say it.
         if answer.shown or not self.escalates or answer.finish == CONTENT_FILTER:
             return None, True
-        last = self._above(tier) is None
-        fault = ABORTED if answer.finish == ABORTED else fault_of(answer, self.request, self.policy.validate)
         # A refusal by the best model there is stands: it is no reason to fall back on a weaker one's answer.
-        if last and (fault in (None, "refusal") or not self.weak):
+        if self._above(tier) is None and (fault in (None, "refusal") or not self._has_sound()):
             return None, True
+        if fault == ABORTED:
+            self.escalated = True
+            # Half an answer is none. Should those above fail, this tier is asked once more and heard to the end.
+            self.broken_off.append(tier)
+            return None, False
         confidence = None
         if fault is None:
             if self.policy.escalation is None:
@@ -224,10 +232,15 @@ class _Climb:
                 return confidence, True
             if self.policy.escalation.pass_draft and answer.text.strip():
                 self.draft = answer.text
+            yield Reject(answer, LOW_CONFIDENCE)
+        self.escalated = True
         rank = (fault is None, -1.0 if confidence is None else confidence, self.order[tier.name])
         self.weak.append(_Weak(answer, tier, rank, confidence))
-        yield Reject(answer, fault or "low_confidence")
         return confidence, False
+
+    def _has_sound(self) -> bool:
+        """Whether there is a weak answer with no fault but its confidence."""
+        return any(weak.rank[0] for weak in self.weak)
 
     def _after_failure(self, tier: Tier, failure: Failure) -> Tier | None:
         if failure.error is not None:
@@ -250,10 +263,15 @@ class _Climb:
         if not self.policy.failover:
             return None
         # A weak answer in hand is better than one from further down.
-        return self._above(tier) or (None if self.weak else self._below(tier) or self._passed_over())
+        return self._above(tier) or (
+            None if self.weak else self._once_more() or self._below(tier) or self._passed_over()
+        )
 
     def _above(self, tier: Tier) -> Tier | None:
         return next((other for other in self.untried if self.order[other.name] > self.order[tier.name]), None)
+
+    def _once_more(self) -> Tier | None:
+        return self.broken_off.pop() if self.broken_off else None
 
     def _below(self, tier: Tier) -> Tier | None:
         return next((t for t in reversed(self.untried) if self.order[t.name] < self.order[tier.name]), None)
@@ -269,7 +287,7 @@ class _Climb:
             reason=self.start.reason,
             score=self.start.score,
             confidence=confidence,
-            escalated=bool(self.weak),
+            escalated=self.escalated,
             degraded=degraded or self.order[tier.name] < self.order[self.start.tier.name],
         )
 

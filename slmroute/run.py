@@ -307,7 +307,7 @@ class Run(AbstractContextManager["Run"]):
             reason=self._reason,
             score=self.score,
             confidence=final.confidence if final else None,
-            escalated=decision.escalated if decision else any(attempt.fault for attempt in self.attempts),
+            escalated=decision.escalated if decision else any(a.fault and a is not final for a in self.attempts),
             degraded=decision.degraded if decision else False,
             classifier_version=self.engine.classifier_version,
             calibrator_version=self.engine.calibrator_version,

@@ -16,6 +16,7 @@ from slmroute.tier import Tier
 __all__ = [
     "ABORTED",
     "CONTENT_FILTER",
+    "LOW_CONFIDENCE",
     "Answer",
     "Call",
     "Classify",
@@ -41,6 +42,9 @@ its breaker is open and it was not called at all; the call's time ran out."""
 
 
 ABORTED: Final = "aborted"
+
+LOW_CONFIDENCE: Final = "low_confidence"
+"""The fault of an answer that nothing is wrong with but its confidence."""
 
 CONTENT_FILTER: Final = "content_filter"
 """How an answer ends that a provider's content filter withheld."""
@@ -146,7 +150,8 @@ class Call:
         draft: A weak answer to show the tier as context, or None.
         hold: Whether the answer may still be rejected for its confidence, so that a stream must not show it at once.
         forced: Whether this is the last tier left, which is called even when its breaker is open.
-        last: Whether no other tier is left above it: what it answers is taken, so a stream holds nothing.
+        last: Whether what it answers is taken, whatever it is, so that a stream holds nothing: no other tier is left
+            above it, and there is no sound weak answer.
         reason: Why the call started where it started; see ``Decision.reason``.
     """
 
@@ -198,10 +203,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Note that an answer is not good enough, so that the record can say so. Replied to with None.
+    """Note what is wrong with an answer, so that the record can say so. Replied to with None.
 
     Attributes:
-        answer: The answer, kept in case nothing better comes.
+        answer: The answer; it may be given all the same, where nothing better comes.
         fault: Why: ``low_confidence``, ``aborted``, or a name out of ``validate.FAULTS``.
     """
 

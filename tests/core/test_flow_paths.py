@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from functools import cache
+from typing import Any, cast
 
 import pytest
 
@@ -12,8 +14,23 @@ from slmroute.errors import DeadlineExceeded, NoTierAnswered
 from slmroute.flow import route
 from slmroute.policy import Confidence, Policy
 from slmroute.request import RouteRequest
-from slmroute.steps import Answer, Call, Classify, Decision, Failure, Judge, Reject, Reply, Scored, Step, Verdict
+from slmroute.steps import (
+    ABORTED,
+    Answer,
+    Call,
+    Classify,
+    Decision,
+    Failure,
+    Judge,
+    Reject,
+    Reply,
+    Scored,
+    Step,
+    Verdict,
+)
 from slmroute.tier import Tier
+
+LONGEST_PATH = 40
 
 
 class Down(Exception):
@@ -24,10 +41,28 @@ class Refused(Exception):
     """A tier whose credentials are wrong."""
 
 
+def tiers(count: int) -> list[Tier]:
+    return [Tier(name, f"ollama:{name}") for name in ("small", "mid", "frontier")[3 - count :]]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A router and a kind of call."""
+
+    policy: Policy
+    request: RouteRequest
+    streamed: bool
+
+    @property
+    def order(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.policy.names)}
+
+
 @dataclass
 class Path:
     """What was asked on one path, what was replied, and how it ended."""
 
+    setup: Setup
     steps: list[Step] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     decision: Decision | None = None
@@ -35,50 +70,57 @@ class Path:
 
     @property
     def calls(self) -> list[tuple[Call, Answer | Failure]]:
-        pairs = zip(self.steps, self.replies, strict=False)
+        pairs = zip(self.steps, self.replies, strict=True)
         return [(step, cast("Answer | Failure", reply)) for step, reply in pairs if isinstance(step, Call)]
 
-    def answered(self) -> list[tuple[Call, Answer]]:
-        return [(call, reply) for call, reply in self.calls if isinstance(reply, Answer)]
+    @property
+    def whole_answers(self) -> list[tuple[Call, Answer]]:
+        return [(call, reply) for call, reply in self.calls if isinstance(reply, Answer) and reply.finish != ABORTED]
+
+    def faults(self, answer: Answer) -> list[str]:
+        return [step.fault for step in self.steps if isinstance(step, Reject) and step.answer is answer]
 
 
-def choices(step: Step, *, streamed: bool) -> list[Reply]:
+def choices(step: Step, setup: Setup) -> list[Reply]:
     match step:
         case Classify():
-            return [Scored(None), Scored(0.1), Scored(0.5), Scored(0.9)]
+            return [Scored(None), Scored(0.1), Scored(0.9)]
         case Judge():
             return [Verdict(0.95), Verdict(0.2), Verdict(None), Verdict(None, broken=True)]
         case Reject():
             return [None]
         case Call():
-            shown: list[Reply] = [Answer(text="streamed", shown=True), Failure("unavailable", Down(), shown=True)]
-            held: list[Reply] = [
-                Answer(text=f"from {step.tier.name}"),
+            name = step.tier.name
+            replies: list[Reply] = [
+                Answer(text=f"from {name}"),
                 Answer(text=""),
                 Answer(text="I'm sorry, but I can't help with that."),
-                Failure("unavailable", Down(step.tier.name)),
-                Failure("misconfigured", Refused(step.tier.name)),
+                Failure("unavailable", Down(name)),
+                Failure("misconfigured", Refused(name)),
                 Failure("deadline"),
             ]
             if not step.forced:
-                held.append(Failure("not_admitted"))
-            return [*held, *shown] if streamed else held
+                replies.append(Failure("not_admitted"))
+            if setup.streamed:
+                replies += [Answer(text="streamed", shown=True), Failure("unavailable", Down(name), shown=True)]
+                replies += [Answer(text="from", finish=ABORTED)] if step.hold else []
+            return replies
 
 
-def walk(policy: Policy, request: RouteRequest, *, streamed: bool) -> Iterator[Path]:
+def walk(setup: Setup) -> Iterator[Path]:
     """Give every path, depth first; a generator cannot be copied, so each one is replayed from its start."""
     pending: list[list[Reply]] = [[]]
     while pending:
         script = pending.pop()
-        path = Path()
-        flow = route(policy, request)
+        path = Path(setup)
+        flow = route(setup.policy, setup.request)
         reply: Reply = None
         try:
-            for position in range(60):
+            for position in range(LONGEST_PATH):
                 step = flow.send(reply)
                 path.steps.append(step)
                 if position == len(script):
-                    pending += [[*script, choice] for choice in choices(step, streamed=streamed)]
+                    pending += [[*script, choice] for choice in choices(step, setup)]
                     break
                 reply = script[position]
                 path.replies.append(reply)
@@ -92,28 +134,42 @@ def walk(policy: Policy, request: RouteRequest, *, streamed: bool) -> Iterator[P
         yield path
 
 
-def tiers(count: int) -> list[Tier]:
-    return [Tier(name, f"ollama:{name}") for name in ("small", "mid", "frontier")[3 - count :]]
-
-
-CONFIGURATIONS = {
-    "classify": {},
+POLICIES: dict[str, dict[str, Any]] = {
+    "plain": {},
     "cascade": {"classify": False, "escalation": Confidence(0.85)},
     "both": {"escalation": Confidence(0.85)},
+    "no draft": {"classify": False, "escalation": Confidence(0.85, pass_draft=False)},
     "no failover": {"escalation": Confidence(0.85), "failover": False},
     "no validation": {"escalation": Confidence(0.85), "validate": False},
+    "default in the middle": {"default_tier": "mid", "escalation": Confidence(0.85)},
+    "a rule": {"rules": (lambda _request: "mid",), "escalation": Confidence(0.85)},
 }
+REQUESTS = {
+    "any": RouteRequest(text="hello"),
+    "explicit": RouteRequest(text="hello", tier="mid"),
+    "tool loop": RouteRequest(text="hello", pin="mid"),
+    "scope": RouteRequest(text="hello", scope_tier="mid"),
+}
+SETUPS = [
+    *((policy, "any", count, streamed) for policy in POLICIES for count in (2, 3) for streamed in (False, True)),
+    *(("both", request, 3, streamed) for request in ("explicit", "tool loop", "scope") for streamed in (False, True)),
+]
 
 
-@pytest.fixture(params=CONFIGURATIONS, ids=str)
-def policy(request: pytest.FixtureRequest) -> Policy:
-    return Policy.build(tiers(3), **CONFIGURATIONS[request.param])
+@cache
+def paths_of(policy: str, request: str, count: int, streamed: bool) -> list[Path]:
+    setup = Setup(Policy.build(tiers(count), **POLICIES[policy]), REQUESTS[request], streamed)
+    return list(walk(setup))
 
 
-@pytest.fixture(params=[False, True], ids=["whole", "streamed"])
-def paths(policy: Policy, request: pytest.FixtureRequest) -> list[Path]:
-    found = list(walk(policy, RouteRequest.from_text("hello"), streamed=request.param))
-    assert len(found) > 50
+@pytest.fixture(
+    params=[
+        pytest.param(each, id=f"{each[0]}-{each[1]}-{each[2]}-{'stream' if each[3] else 'whole'}") for each in SETUPS
+    ]
+)
+def paths(request: pytest.FixtureRequest) -> list[Path]:
+    found = paths_of(*request.param)
+    assert len(found) > 20
     return found
 
 
@@ -121,43 +177,67 @@ def test_every_path_ends_with_an_answer_or_an_error(paths: list[Path]) -> None:
     assert all((path.decision is None) != (path.error is None) for path in paths)
 
 
-def test_no_tier_is_called_twice_except_after_not_being_admitted(paths: list[Path]) -> None:
+def test_the_answer_given_is_one_that_a_tier_gave_whole(paths: list[Path]) -> None:
     for path in paths:
-        called = [call.tier.name for call, reply in path.calls if reply != Failure("not_admitted")]
-        assert len(called) == len(set(called))
-        skipped = [call.tier.name for call, reply in path.calls if reply == Failure("not_admitted")]
-        assert len(skipped) == len(set(skipped))
+        if path.decision is not None:
+            tier, answer = path.decision.tier, path.decision.answer
+            assert any(answer is given and call.tier is tier for call, given in path.whole_answers)
+
+
+def test_no_tier_is_called_twice_for_the_same_reason(paths: list[Path]) -> None:
+    for path in paths:
+        not_admitted = Counter(call.tier.name for call, reply in path.calls if reply == Failure("not_admitted"))
+        broken_off = Counter(
+            call.tier.name for call, reply in path.calls if isinstance(reply, Answer) and reply.finish == ABORTED
+        )
+        asked = Counter(call.tier.name for call, _ in path.calls)
+        asked.subtract(not_admitted)
+        asked.subtract(broken_off)
+        assert max(asked.values()) <= 1
+        assert max(not_admitted.values(), default=0) <= 1 + max(broken_off.values(), default=0)
+        assert max(broken_off.values(), default=0) <= 1
 
 
 def test_an_answer_is_never_thrown_away(paths: list[Path]) -> None:
     for path in paths:
-        if path.answered() and path.error is not None:
-            # Only what must not be hidden may win over an answer: refused credentials, an answer already begun,
-            # and, by the user's wish, any error without failover.
+        if path.whole_answers and path.error is not None:
+            # Only what must not be hidden wins over an answer: refused credentials, and an answer already begun.
             last = path.calls[-1][1]
             assert isinstance(last, Failure)
-            assert last.kind == "misconfigured" or last.shown or not policy_of(path).failover
-        if path.decision is not None:
-            assert any(path.decision.answer is answer for _, answer in path.answered())
+            assert last.kind == "misconfigured" or last.shown
 
 
-def policy_of(path: Path) -> Policy:
-    forced = [call.forced for call, _ in path.calls]
-    return Policy.build(tiers(3), failover=not all(forced))
+def test_the_best_answer_is_given(paths: list[Path]) -> None:
+    for path in paths:
+        if path.decision is None or not path.faults(path.decision.answer):
+            continue
+        sound = [answer for _, answer in path.whole_answers if path.faults(answer) in ([], ["low_confidence"])]
+        given = path.faults(path.decision.answer)
+        # A refusal by the best model there is stands, and what was shown cannot be taken back.
+        assert given == ["low_confidence"] or not sound or given == ["refusal"] or path.decision.answer.shown
 
 
 def test_every_eligible_tier_is_tried_before_giving_up(paths: list[Path]) -> None:
     for path in paths:
         last = path.calls[-1][1]
         final = isinstance(last, Failure) and (last.kind in ("misconfigured", "deadline") or last.shown)
-        if path.error is not None and not final and policy_of(path).failover:
+        if path.error is not None and not final and path.setup.policy.failover:
             tried = {call.tier.name for call, reply in path.calls if reply != Failure("not_admitted")}
-            assert tried == {"small", "mid", "frontier"}
+            assert tried == set(path.setup.policy.names)
             assert isinstance(path.error, NoTierAnswered)
-            assert len(path.error.exceptions) == 3
+            failures = [
+                reply.error for _, reply in path.calls if isinstance(reply, Failure) and reply.error is not None
+            ]
+            assert list(path.error.exceptions) == failures
 
 
-def test_nothing_is_called_after_time_ran_out(paths: list[Path]) -> None:
+def test_without_failover_no_other_tier_is_asked_after_a_failure(paths: list[Path]) -> None:
+    for path in paths:
+        if not path.setup.policy.failover:
+            assert all(isinstance(reply, Answer) for _, reply in path.calls[:-1])
+
+
+def test_nothing_is_asked_after_time_ran_out(paths: list[Path]) -> None:
     for path in paths:
         kinds = [reply.kind if isinstance(reply, Failure) else "answer" for _, reply in path.calls]
         assert "deadline" not in kinds[:-1]
@@ -174,85 +254,69 @@ def test_what_was_shown_is_final(paths: list[Path]) -> None:
             assert path.decision.answer.shown
 
 
-def test_escalation_goes_up_and_only_up(paths: list[Path]) -> None:
-    order = ["small", "mid", "frontier"]
+def test_what_a_stream_need_not_hold_is_always_taken(paths: list[Path]) -> None:
     for path in paths:
-        rejected = False
-        previous = -1
-        for call, reply in path.calls:
-            if rejected:
-                assert order.index(call.tier.name) > previous
+        for position, (call, reply) in enumerate(path.calls):
+            above = [t for t in path.setup.policy.names if path.setup.order[t] > path.setup.order[call.tier.name]]
+            assert not call.hold or (above and path.setup.policy.escalation is not None and not call.last)
+            if call.last and isinstance(reply, Answer):
+                assert position == len(path.calls) - 1
+                assert path.decision is not None
+                assert path.decision.answer is reply
+
+
+def test_a_rejected_answer_moves_the_call_up_and_only_up(paths: list[Path]) -> None:
+    for path in paths:
+        order = path.setup.order
+        for (call, reply), (after, _) in zip(path.calls, path.calls[1:], strict=False):
             if isinstance(reply, Answer):
-                rejected = True
-                previous = order.index(call.tier.name)
+                assert order[after.tier.name] > order[call.tier.name]
+            again = any(isinstance(r, Answer) and r.finish == ABORTED and c.tier is after.tier for c, r in path.calls)
+            if path.whole_answers and order[after.tier.name] < order[call.tier.name] and not again:
+                answered = [path.calls.index(pair) for pair in path.whole_answers]
+                assert min(answered) >= path.calls.index((call, reply))
 
 
 def test_a_draft_is_passed_on_only_when_it_was_not_confident(paths: list[Path]) -> None:
     for path in paths:
+        escalation = path.setup.policy.escalation
         drafts = [
             step.answer.text for step in path.steps if isinstance(step, Reject) and step.fault == "low_confidence"
         ]
-        for call, _ in path.calls:
-            assert call.draft is None or call.draft in drafts
+        passed = [call.draft for call, _ in path.calls if call.draft is not None]
+        assert set(passed) <= set(drafts)
+        if escalation is None or not escalation.pass_draft:
+            assert not passed
 
 
 def test_degraded_marks_exactly_the_answers_that_are_weaker_than_wanted(paths: list[Path]) -> None:
-    order = ["small", "mid", "frontier"]
     for path in paths:
         if path.decision is None:
             continue
-        answer = path.decision.answer
-        rejected = any(isinstance(step, Reject) and step.answer is answer for step in path.steps)
-        first = path.calls[0][0].tier.name
-        below = order.index(path.decision.tier.name) < order.index(first)
-        assert path.decision.degraded == (rejected or below)
-        assert path.decision.escalated == any(isinstance(step, Reject) for step in path.steps)
+        order = path.setup.order
+        answer, decision = path.decision.answer, path.decision
+        fallback = path.calls[-1][1] is not answer
+        below = order[decision.tier.name] < order[path.calls[0][0].tier.name]
+        assert decision.degraded == (fallback or below)
 
 
-def test_the_last_tier_left_is_called_even_when_its_breaker_is_open() -> None:
-    policy = Policy.build(tiers(2), classify=False)
-    flow = route(policy, RouteRequest.from_text("hello"))
-    first = flow.send(None)
-    assert isinstance(first, Call)
-    second = flow.send(Failure("not_admitted"))
-    assert isinstance(second, Call)
-    assert second.tier.name == "frontier"
-    third = flow.send(Failure("not_admitted"))
-    assert isinstance(third, Call)
-    assert third.forced
-    assert third.tier.name == "frontier"
+def test_escalated_marks_exactly_the_calls_that_an_answer_moved_up(paths: list[Path]) -> None:
+    for path in paths:
+        if path.decision is not None:
+            answers = [reply for _, reply in path.calls if isinstance(reply, Answer)]
+            moved = any(path.faults(answer) for answer in answers[:-1])
+            assert path.decision.escalated == (moved or path.calls[-1][1] is not path.decision.answer)
 
 
-def test_a_single_failure_is_raised_as_it_is() -> None:
-    policy = Policy.build(tiers(2), classify=False)
-    flow = route(
-        policy, RouteRequest(text="hello", local_only=True), [Tier("small", "ollama:s", local=True), tiers(2)[1]]
-    )
-    flow.send(None)
-    error = Down()
-    with pytest.raises(Down) as caught:
-        flow.send(Failure("unavailable", error))
-    assert caught.value is error
+def test_an_explicit_tier_is_asked_first_and_its_answer_never_judged() -> None:
+    for streamed in (False, True):
+        for path in paths_of("both", "explicit", 3, streamed):
+            assert path.calls[0][0].tier.name == "mid"
+            assert not any(isinstance(step, Classify | Judge) for step in path.steps)
 
 
-def test_a_judge_that_breaks_keeps_the_answer() -> None:
-    policy = Policy.build(tiers(2), classify=False, escalation=Confidence(0.85))
-    flow = route(policy, RouteRequest.from_text("hello"))
-    flow.send(None)
-    flow.send(Answer(text="Paris."))
-    with pytest.raises(StopIteration) as stop:
-        flow.send(Verdict(None, broken=True))
-    assert stop.value.value.answer.text == "Paris."
-
-
-def test_a_refusal_by_the_last_tier_stands_although_a_weaker_tier_answered() -> None:
-    policy = Policy.build(tiers(2), classify=False, escalation=Confidence(0.85))
-    flow = route(policy, RouteRequest.from_text("hello"))
-    flow.send(None)
-    flow.send(Answer(text="Sure, here is how."))
-    flow.send(Verdict(0.1))
-    flow.send(None)
-    with pytest.raises(StopIteration) as stop:
-        flow.send(Answer(text="I'm sorry, but I can't help with that."))
-    assert stop.value.value.tier.name == "frontier"
-    assert not stop.value.value.degraded
+@pytest.mark.parametrize("request_kind", ["tool loop", "scope"])
+def test_a_pinned_tier_is_asked_first_without_the_classifier(request_kind: str) -> None:
+    for path in paths_of("both", request_kind, 3, False):
+        assert path.calls[0][0].tier.name == "mid"
+        assert not any(isinstance(step, Classify) for step in path.steps)
