@@ -47,6 +47,14 @@ class SmallModel:
     stand_in: bool
     window: int = WINDOW
 
+    @property
+    def size(self) -> str:
+        """Its number of parameters as people write it, for example ``135M`` or ``3.8B``."""
+        billions = _billions(self.parameters)
+        if billions is None:
+            return "size not told"
+        return f"{billions * 1000:.0f}M" if billions < 1 else f"{billions:.3g}B"
+
 
 @contextmanager
 def small_model(wanted: str | None = None, host: str | None = None) -> Generator[SmallModel]:
@@ -79,7 +87,7 @@ def small_model(wanted: str | None = None, host: str | None = None) -> Generator
 
 def suitable(models: Sequence[ModelEntry]) -> ModelEntry | None:
     """Choose the smallest general model of 1 to 9 billion parameters; None where there is none."""
-    sized = [(_billions(model), model) for model in models if _GENERAL.match(model.name)]
+    sized = [(_billions(model.parameters), model) for model in models if _GENERAL.match(model.name)]
     fitting = [
         (size, model.name, model)
         for size, model in sized
@@ -102,13 +110,13 @@ def _from_ollama(server: OllamaServer, wanted: str | None) -> SmallModel | None:
     if chosen is None:
         return None
     shown = server.show(chosen.name)
-    size = _billions(ModelEntry(chosen.name, parameters=shown.parameters))
+    size = _billions(shown.parameters)
     stand_in = size is not None and size < _SMALLEST_B
     return SmallModel(chosen.name, server.url, f"Ollama {version}", shown.parameters, stand_in)
 
 
-def _billions(model: ModelEntry) -> float | None:
-    found = _PARAMETERS.match(model.parameters or "")
+def _billions(parameters: str | None) -> float | None:
+    found = _PARAMETERS.match(parameters or "")
     if found is None:
         return None
     return float(found[1]) / (1000 if found[2].upper() == "M" else 1)
