@@ -96,6 +96,7 @@ class Handler(BaseHTTPRequestHandler):
                 {
                     "id": str(uuid.UUID(int=100 + place)),
                     "run_id": str(uuid.UUID(int=number)),
+                    "trace_id": None,
                     "key": key,
                     "score": score,
                     "created_at": "2026-03-01T13:00:00Z",
