@@ -235,7 +235,8 @@ class RoutingChatModel(BaseChatModel):
         return self.threshold is None and self.thresholds is None and self.classifier is not None
 
     def _standard_arguments(self) -> dict[str, Any]:
-        names = ("temperature", "max_tokens", "timeout", "stop", "max_retries", "api_key", "output_version")
+        # ``stop`` goes with every call instead: ChatOllama refuses to be told twice.
+        names = ("temperature", "max_tokens", "timeout", "max_retries", "api_key", "output_version")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     @property

@@ -34,7 +34,7 @@ class Dialect:
     Attributes:
         provider: The provider's name, for prices and records.
         logprobs: Call arguments that ask for log-probabilities; empty where there are none to be had.
-        streaming: Call arguments that a stream needs to report its usage.
+        streaming: Settings that a stream needs to report its usage.
         binding: Which of the options of ``bind_tools`` the class understands.
         abilities: What the class can do where its profile does not say; None when nobody knows.
     """

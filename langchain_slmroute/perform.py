@@ -15,8 +15,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record
-from langchain_slmroute.models import TierModels, bound_kwargs, call_kwargs, chat_model
-from langchain_slmroute.relay import Relay, hold_back
+from langchain_slmroute.models import Dialect, TierModels, bound_kwargs, call_kwargs, chat_model
+from langchain_slmroute.relay import Relay, hold_back, is_streamed
 from langchain_slmroute.tools import sources
 from slmroute.gate import Chunk, Gate
 from slmroute.run import Run
@@ -63,8 +63,13 @@ class TierCalls:
         """Give the conversation as a tier is shown it."""
         return for_tier(self.asked.messages, call.draft, self.models.provider(call.tier))
 
-    def model(self, call: Call) -> tuple[Model, dict[str, Any]]:
-        """Give a tier's model with the tools bound, and the arguments of its call."""
+    def model(self, call: Call, *, streams: bool = False) -> tuple[Model, dict[str, Any]]:
+        """Give a tier's model with the tools bound, and the arguments of its call.
+
+        Args:
+            call: The step.
+            streams: Whether its tokens are streamed, to the caller or to handlers.
+        """
         model = self.models.model(call.tier)
         inner = chat_model(model)
         kwargs = dict(self.asked.kwargs)
@@ -74,8 +79,9 @@ class TierCalls:
         kwargs = call_kwargs(inner, kwargs)
         if call.hold and self.run.policy.judge is None:
             kwargs = {**dialect.logprobs, **kwargs}
-        if self.asked.cache is not None and inner.cache is None:
-            model = _with_cache(model, self.asked.cache)
+        settings = self._settings(inner, dialect, streams=streams or bool(kwargs.get("stream")))
+        if settings:
+            model = _with_settings(model, settings)
         if tools:
             own = bound_kwargs(model)
             given = {"tool_choice": choice, "strict": strict, "parallel_tool_calls": parallel}
@@ -87,6 +93,15 @@ class TierCalls:
     def provider(self, call: Call) -> str | None:
         """Give the provider of the tier that is called."""
         return self.models.provider(call.tier)
+
+    def _settings(self, inner: BaseChatModel, dialect: Dialect, *, streams: bool) -> dict[str, Any]:
+        """Give what must be set on a copy of a tier's model; what its user has set stands."""
+        settings: dict[str, Any] = {}
+        if streams or getattr(inner, "streaming", False):
+            settings = {name: value for name, value in dialect.streaming.items() if getattr(inner, name, None) is None}
+        if self.asked.cache is not None and inner.cache is None:
+            settings["cache"] = self.asked.cache
+        return settings
 
 
 class ChatPerformer(TierCalls):
@@ -111,27 +126,27 @@ class ChatPerformer(TierCalls):
 
     def call(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
-        model, kwargs = self.model(call)
-        message = model.invoke(self.history(call), self.config(call, watch=True), **kwargs)
+        config = self.config(call, watch=True)
+        model, kwargs = self.model(call, streams=is_streamed(config))
+        message = model.invoke(self.history(call), config, **kwargs)
         return answer_of(message, self.provider(call))
 
     async def acall(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
-        model, kwargs = self.model(call)
-        message = await model.ainvoke(self.history(call), self.config(call, watch=True), **kwargs)
+        config = self.config(call, watch=True)
+        model, kwargs = self.model(call, streams=is_streamed(config))
+        message = await model.ainvoke(self.history(call), config, **kwargs)
         return answer_of(message, self.provider(call))
 
     def stream(self, call: Call) -> Generator[Chunk]:
         """See ``drive.Performer``."""
-        model, kwargs = self.model(call)
-        kwargs = {**self.models.dialect(call.tier).streaming, **kwargs}
+        model, kwargs = self.model(call, streams=True)
         for message in model.stream(self.history(call), self.config(call, watch=False), **kwargs):
             yield chunk_of(message)
 
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """See ``drive.Performer``."""
-        model, kwargs = self.model(call)
-        kwargs = {**self.models.dialect(call.tier).streaming, **kwargs}
+        model, kwargs = self.model(call, streams=True)
         async for message in model.astream(self.history(call), self.config(call, watch=False), **kwargs):
             yield chunk_of(message)
 
@@ -195,21 +210,19 @@ class PrivatePerformer(TierCalls):
 
     def stream(self, call: Call) -> Generator[Chunk]:
         """See ``drive.Performer``."""
-        inner, kwargs = self._inner(call)
+        inner, kwargs = self._inner(call, streams=True)
         if not _can_stream(inner, "_stream"):
             yield chunk_of(cast("AIMessage", self.call(call).native))
             return
-        kwargs = {**self.models.dialect(call.tier).streaming, **kwargs}
         for chunk in inner._stream(self.history(call), **kwargs):  # noqa: SLF001
             yield chunk_of(_with_generation_info(chunk))
 
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """See ``drive.Performer``."""
-        inner, kwargs = self._inner(call)
+        inner, kwargs = self._inner(call, streams=True)
         if not _can_stream(inner, "_astream", "_stream"):
             yield chunk_of(cast("AIMessage", (await self.acall(call)).native))
             return
-        kwargs = {**self.models.dialect(call.tier).streaming, **kwargs}
         async for chunk in inner._astream(self.history(call), **kwargs):  # noqa: SLF001
             yield chunk_of(_with_generation_info(chunk))
 
@@ -245,8 +258,8 @@ class PrivatePerformer(TierCalls):
         assert self.run.record is not None  # noqa: S101  the driver has settled it
         return self.run.record.to_json()
 
-    def _inner(self, call: Call) -> tuple[BaseChatModel, dict[str, Any]]:
-        model, kwargs = self.model(call)
+    def _inner(self, call: Call, *, streams: bool = False) -> tuple[BaseChatModel, dict[str, Any]]:
+        model, kwargs = self.model(call, streams=streams)
         bound = cast("Any", model)
         return chat_model(bound), {**bound_kwargs(bound), **kwargs}
 
@@ -277,7 +290,7 @@ def _with_generation_info(chunk: Any) -> AIMessageChunk:
     return message
 
 
-def _with_cache(model: Any, cache: Any) -> Any:
+def _with_settings(model: Any, settings: Mapping[str, Any]) -> Any:
     if isinstance(model, BaseChatModel):
-        return model.model_copy(update={"cache": cache})
-    return model.model_copy(update={"bound": _with_cache(model.bound, cache)})
+        return model.model_copy(update=settings)
+    return model.model_copy(update={"bound": _with_settings(model.bound, settings)})

@@ -14,6 +14,7 @@ from langchain_core.callbacks import (
 )
 from langchain_core.callbacks.manager import ahandle_event, handle_event
 from langchain_core.messages import AIMessageChunk
+from langchain_core.runnables import RunnableConfig
 
 # Private, but LangGraph builds on them too: nothing public tells which handlers show tokens.
 # pyright: reportPrivateUsage=false
@@ -23,7 +24,7 @@ from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 from langchain_slmroute.messages import chunk_logprobs
 from slmroute.gate import Chunk, Gate
 
-__all__ = ["Relay", "hold_back"]
+__all__ = ["Relay", "hold_back", "is_streamed"]
 
 _Event = tuple[str, tuple[Any, ...], dict[str, Any]]
 _News = tuple[list[BaseCallbackHandler], _Event]
@@ -173,6 +174,12 @@ def hold_back(
         manager.remove_handler(handler)
     manager.add_handler(relay, inherit=True)
     return relay
+
+
+def is_streamed(config: RunnableConfig) -> bool:
+    """Whether LangChain streams a run for one of the handlers in its config, even where it was invoked."""
+    manager = cast("CallbackManager", config.get("callbacks"))
+    return any(_shows_runs(handler) for handler in manager.handlers)
 
 
 def _shows_runs(handler: BaseCallbackHandler) -> bool:

@@ -11,7 +11,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, LLMResult
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableParallel, RunnableSequence
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from langchain_slmroute.messages import answer_of, last_chunk, with_record
 from langchain_slmroute.models import bound_kwargs, chat_model
 from langchain_slmroute.perform import Asked, ChatPerformer, Child
+from langchain_slmroute.relay import is_streamed
 from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
 from slmroute.gate import Chunk
@@ -159,22 +160,22 @@ class StructuredPerformer(ChatPerformer):
 
     def call(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
-        chain, kwargs = self._chain(call, include_raw=True)
-        result = chain.invoke(self.history(call), self.config(call, watch=True), **kwargs)
+        chain = self._chain(call, include_raw=True)
+        result = chain.invoke(self.history(call), self.config(call, watch=True))
         return self._answer(call, result)
 
     async def acall(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
-        chain, kwargs = self._chain(call, include_raw=True)
-        result = await chain.ainvoke(self.history(call), self.config(call, watch=True), **kwargs)
+        chain = self._chain(call, include_raw=True)
+        result = await chain.ainvoke(self.history(call), self.config(call, watch=True))
         return self._answer(call, result)
 
     def stream(self, call: Call) -> Generator[Chunk]:
         """See ``drive.Performer``."""
-        chain, kwargs = self._chain(call, include_raw=self.outline.include_raw)
+        chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
         config, catcher = self._watched(call)
         try:
-            for part in chain.stream(self.history(call), config, **kwargs):
+            for part in chain.stream(self.history(call), config):
                 yield _part(part)
         except _NOT_PARSED as error:
             yield Chunk(_End(catcher.message, error))
@@ -183,10 +184,10 @@ class StructuredPerformer(ChatPerformer):
 
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """See ``drive.Performer``."""
-        chain, kwargs = self._chain(call, include_raw=self.outline.include_raw)
+        chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
         config, catcher = self._watched(call)
         try:
-            async for part in chain.astream(self.history(call), config, **kwargs):
+            async for part in chain.astream(self.history(call), config):
                 yield _part(part)
         except _NOT_PARSED as error:
             yield Chunk(_End(catcher.message, error))
@@ -207,7 +208,7 @@ class StructuredPerformer(ChatPerformer):
         raw = end.message or AIMessage(content="")
         return self._answer(call, {"raw": raw, "parsed": parsed, "parsing_error": error})
 
-    def _chain(self, call: Call, *, include_raw: bool) -> tuple[Runnable[Any, Any], dict[str, Any]]:
+    def _chain(self, call: Call, *, include_raw: bool) -> Runnable[Any, Any]:
         model, kwargs = self.model(call)
         inner = chat_model(cast("Any", model))
         outline, dialect = self.outline, self.models.dialect(call.tier)
@@ -216,7 +217,7 @@ class StructuredPerformer(ChatPerformer):
             given["strict"] = outline.strict
         options = {key: value for key, value in given.items() if value is not None}
         chain = inner.with_structured_output(outline.schema, include_raw=include_raw, **options, **outline.kwargs)
-        return cast("Runnable[Any, Any]", chain), {**bound_kwargs(cast("Any", model)), **kwargs}
+        return _with_kwargs(cast("Runnable[Any, Any]", chain), {**bound_kwargs(cast("Any", model)), **kwargs})
 
     def _watched(self, call: Call) -> tuple[RunnableConfig, _Catcher]:
         config, catcher = self.config(call, watch=False), _Catcher()
@@ -230,6 +231,18 @@ class StructuredPerformer(ChatPerformer):
         return replace(
             answer, tool_calls=(), parsed=parsed is not None and error is None, native=Parsed(raw, parsed, error)
         )
+
+
+def _with_kwargs(chain: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnable[Any, Any]:
+    """Bind arguments to the model in a structured chain; given to the whole of it, a chain with raw would drop them."""
+    if not kwargs or not isinstance(chain, RunnableSequence):
+        return chain
+    first, *rest = chain.steps
+    if isinstance(first, RunnableParallel):
+        first = RunnableParallel({name: step.bind(**kwargs) for name, step in first.steps__.items()})
+    else:
+        first = first.bind(**kwargs)
+    return RunnableSequence(first, *rest)
 
 
 @dataclass(frozen=True, slots=True)
