@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         SlmrouteError,
         UnknownTier,
     )
+    from slmroute.ledger.ledger import Ledger as Ledger
+    from slmroute.ledger.reader import LedgerReader as LedgerReader
     from slmroute.policy import Confidence, Policy, Rule
     from slmroute.record import AttemptRecord, Hook, RouteRecord
     from slmroute.request import RouteRequest, ToolSpec
@@ -123,16 +125,20 @@ _HOMES = {
 }
 """Where each name lives; those that are not here are errors."""
 
+_WITH_EXTRAS = {"Ledger": "ledger", "LedgerReader": "ledger"}
+"""Names that need an extra: they can be imported like the others, and stand in no list that may be gone through."""
+
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version
 
         value: object = version("slmroute")
-    elif name in __all__:
+    elif name in __all__ or name in _WITH_EXTRAS:
         from importlib import import_module
 
-        value = getattr(import_module(f"slmroute.{_HOMES.get(name, 'errors')}"), name)
+        home = _WITH_EXTRAS.get(name) or _HOMES.get(name, "errors")
+        value = getattr(import_module(f"slmroute.{home}"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,26 +43,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def clients(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The HTTP clients that a command made: a process that ends closes them, which these tests' process does not."""
-    made: list[Any] = []
-
-    def watch(kind: Any) -> None:
-        begin = kind.__init__
-
-        def noting(self: Any, *arguments: Any, **settings: Any) -> None:
-            begin(self, *arguments, **settings)
-            made.append(self)
-
-        monkeypatch.setattr(kind, "__init__", noting)
-
-    for name in ("httpx", "httpx2"):
-        watch(import_module(name).Client)
-    return made
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], clients: list[Any]) -> Run:
+def run(capsys: pytest.CaptureFixture[str], closed_clients: None) -> Run:
     """Run a command; no key may ever be in what it prints."""
 
     def run(*arguments: str) -> Outcome:
@@ -71,8 +51,6 @@ def run(capsys: pytest.CaptureFixture[str], clients: list[Any]) -> Run:
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         printed = capsys.readouterr()
-        while clients:
-            clients.pop().close()
         assert "canary" not in printed.out + printed.err
         code = ended.value.code
         return Outcome(code if isinstance(code, int) else 0, printed.out, printed.err)

@@ -226,7 +226,7 @@ def test_a_key_is_a_string_that_does_not_show() -> None:
     assert "canary" not in repr({"api_key": key})
 
 
-def test_langchain_clients_get_the_key(write, monkeypatch) -> None:
+def test_langchain_clients_get_the_key(write, monkeypatch, closed_clients) -> None:
     from langchain_slmroute import RoutingChatModel
     from slmroute.testing import FakeServer, Reply
 
@@ -237,3 +237,12 @@ def test_langchain_clients_get_the_key(write, monkeypatch) -> None:
         assert model.invoke("Is it so?", tier="big").text == "Yes."
         assert server.requests[0].authorized
         assert "canary" not in repr(model)
+
+
+def test_a_file_that_changes_does_not_change_the_router_read_from_it(write) -> None:
+    from langchain_slmroute import RoutingChatModel
+
+    text = TIERS.replace("ollama:", "dry-run:openai:").replace("openai:gpt-4.1", "dry-run:openai:gpt-4.1")
+    model = RoutingChatModel.from_config(write("threshold = 0.0\n" + text))
+    write("threshold = 1.0\n" + text)
+    assert model.invoke("Hello").response_metadata["slmroute"]["tier"] == "big"
