@@ -61,11 +61,13 @@ def amount(value: Any) -> Any:
 def pair(value: Any) -> Any:
     """Check the prices of one model."""
     if isinstance(value, dict):
-        value = [cast("dict[str, Any]", value).get(name) for name in ("input", "output")]
+        named = cast("dict[str, Any]", value)
+        value = [named.get(name) for name in ("input", "output")]
+        value += [named.get(name, value[0]) for name in ("cached", "cache_write")] if len(named) > 2 else []
     items = cast("list[Any]", value) if isinstance(value, list) else []
-    if len(items) != 2:
+    if not 2 <= len(items) <= 4:
         raise ValueError('must be two amounts, dollars for a million input and output tokens, for example ["2", "8"]')
-    return (amount(items[0]), amount(items[1]))
+    return tuple(amount(item) for item in items)
 
 
 def without_keys(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from slmroute.confidence import Calibrator, GeometricMean
 from slmroute.errors import ConfigError
 from slmroute.health import Breaker
 from slmroute.hooks import HookRunner
+from slmroute.machine import Machine
 from slmroute.policy import Policy
-from slmroute.price import PriceBook
+from slmroute.price import PriceBook, Prices
 from slmroute.record import Hook, RouteRecord
 from slmroute.steps import Failure
-from slmroute.tier import Money, Tier
+from slmroute.tier import Tier
 
 __all__ = ["Clock", "Engine", "LedgerLike", "SystemClock"]
 
@@ -83,7 +84,7 @@ class Engine:
         *,
         ledger: LedgerLike | str | None = None,
         hooks: Sequence[Hook] = (),
-        prices: Mapping[str, tuple[Money, Money]] | None = None,
+        prices: Prices | None = None,
         named: Mapping[str, str] | None = None,
         extra_errors: Sequence[type[Exception]] = (),
         clock: Clock | None = None,
@@ -104,6 +105,7 @@ class Engine:
         self.clock: Clock = clock or SystemClock()
         self.breakers = {tier.name: Breaker() for tier in policy.tiers}
         self.classifier_breaker = Breaker()
+        self.machines = {tier.name: Machine() for tier in policy.tiers if tier.hour_price is not None}
         self._extra_errors = tuple(extra_errors)
         for kind in cast("tuple[object, ...]", self._extra_errors):
             if not (isinstance(kind, type) and issubclass(kind, Exception)):
@@ -123,6 +125,8 @@ class Engine:
         other.classifier = classifier
         other.classifier_version = _version(classifier)
         other.calibrator = (policy.escalation and policy.escalation.calibrator) or GeometricMean()
+        hourly = [tier.name for tier in policy.tiers if tier.hour_price is not None]
+        other.machines = {name: self.machines.get(name) or Machine() for name in hourly}
         other.breakers = {tier.name: self.breakers.get(tier.name) or Breaker() for tier in policy.tiers}
         return other
 

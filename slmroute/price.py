@@ -19,7 +19,10 @@ from slmroute.tier import Money, Tier, money
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
 
-__all__ = ["FREE", "UNPRICED", "PriceBook", "Priced", "token_price"]
+__all__ = ["FREE", "UNPRICED", "PriceBook", "Priced", "Prices", "token_price"]
+
+Prices = Mapping[str, tuple[Money, ...]]
+"""A user's prices by ``"provider:model"`` or tier name: two to four amounts, see ``PriceBook``."""
 
 MILLION: Final = Decimal(1_000_000)
 SECONDS_PER_HOUR: Final = Decimal(3600)
@@ -52,10 +55,12 @@ class Priced:
     Attributes:
         cost: Dollars, or None when no price is known.
         price_id: ``tier:NAME``, ``prices:KEY``, ``genai-prices:PROVIDER/MODEL``, ``free`` or ``unpriced``.
+        hour_price: Dollars for an hour of the machine, where its time is a part of the cost; else None.
     """
 
     cost: Decimal | None
     price_id: str
+    hour_price: Decimal | None = None
 
 
 UNPRICED: Final = Priced(None, "unpriced")
@@ -84,7 +89,8 @@ class PriceBook:
         tiers: The router's tiers. Public price lists are read at once when one of them needs one (0.2 s, the first
             time in a process), so that no call has to wait for them.
         prices: The user's prices beside those on the tiers: ``{"openai:gpt-4.1": ("2", "8")}``, dollars for a million
-            input and output tokens, by ``"provider:model"`` or by a tier's name.
+            input and output tokens, by ``"provider:model"`` or by a tier's name. A third and a fourth amount are for
+            input tokens that are read from a provider's cache and written to it, which else cost as much as others.
         named: The ``"provider:model"`` of tiers whose model is an object, by the tier's name, as far as the adapter
             knows them; without it what such a tier would have cost is only known once it has answered.
 
@@ -95,10 +101,15 @@ class PriceBook:
     def __init__(
         self,
         tiers: Sequence[Tier],
-        prices: Mapping[str, tuple[Money, Money]] | None = None,
+        prices: Prices | None = None,
         named: Mapping[str, str] | None = None,
     ) -> None:
-        self._own = {key: _pair(key, pair) for key, pair in (prices or {}).items()}
+        self._own = {key: _own_prices(key, amounts) for key, amounts in (prices or {}).items()}
+        self._declared = [
+            (tier.name, tier.input_price, tier.output_price, tier.hour_price)
+            for tier in tiers
+            if tier.input_price is not None or tier.hour_price is not None
+        ]
         self._named = dict(named or {})
         self._flat: dict[str, _Flat] = {}
         self._check_order(tiers)
@@ -108,7 +119,8 @@ class PriceBook:
         """The list of prices that the records refer to: the public list's version and a hash of the user's prices."""
         from importlib.metadata import version
 
-        own = hashlib.sha256(repr(sorted(self._own.items())).encode()).hexdigest()[:8] if self._own else "none"
+        prices = (sorted(self._own.items()), self._declared)
+        own = hashlib.sha256(repr(prices).encode()).hexdigest()[:8] if any(prices) else "none"
         return f"genai-prices {version('genai-prices')}, own {own}"
 
     def price(
@@ -126,12 +138,12 @@ class PriceBook:
         if usage is None or usage.source == "cached":
             return FREE
         if tier.input_price is not None or tier.hour_price is not None:
-            return Priced(_declared(tier, usage, seconds), f"tier:{tier.name}")
+            return Priced(_declared(tier, usage, seconds), f"tier:{tier.name}", cast("Decimal | None", tier.hour_price))
         named_provider, _, named_model = (tier.spec or self._named.get(tier.name) or ":").partition(":")
         provider, model = provider or named_provider, model or named_model
         for key in (tier.name, f"{provider}:{model}", f"{named_provider}:{named_model}") if self._own else ():
             if key in self._own:
-                return Priced(token_price(usage, *self._own[key]), f"prices:{key}")
+                return self._own[key].price(usage)
         return UNPRICED if tier.local else self.price_of(usage, provider, model)
 
     def price_of(self, usage: Usage, provider: str, model: str) -> Priced:
@@ -144,7 +156,7 @@ class PriceBook:
         """
         key = f"{provider}:{model}"
         if key in self._own:
-            return Priced(token_price(usage, *self._own[key]), f"prices:{key}")
+            return self._own[key].price(usage)
         if not provider or provider in _SELF_HOSTED:
             return UNPRICED
         flat = self._flat.get(key)
@@ -171,14 +183,16 @@ class PriceBook:
                 )
 
 
-def _pair(key: str, pair: tuple[Money, Money]) -> tuple[Decimal, Decimal]:
-    try:
-        input_price, output_price = pair
-    except (TypeError, ValueError):
+def _own_prices(key: str, amounts: tuple[Money, ...]) -> _Flat:
+    if not isinstance(amounts, Sequence) or isinstance(amounts, str) or not 2 <= len(amounts) <= 4:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(
-            f'prices[{key!r}]={pair!r} must be two amounts, dollars for a million input and output tokens: ("2", "8").'
-        ) from None
-    return money(input_price, f"prices[{key!r}][0]"), money(output_price, f"prices[{key!r}][1]")
+            f'prices[{key!r}]={amounts!r} must be two amounts, dollars for a million input and output tokens: ("2", '
+            '"8"); a third is for cached input, a fourth for what is written to the cache.'
+        )
+    read = [money(amount, f"prices[{key!r}][{place}]") for place, amount in enumerate(amounts)]
+    cached = read[2] if len(read) > 2 else read[0]
+    written = read[3] if len(read) > 3 else read[0]
+    return _Flat(read[0], cached, written, read[1], f"prices:{key}", math.inf)
 
 
 def _declared(tier: Tier, usage: Usage, seconds: float) -> Decimal:
@@ -190,10 +204,10 @@ def _declared(tier: Tier, usage: Usage, seconds: float) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class _Flat:
-    """The prices of a listed model that asks the same for every token of a kind, in dollars for a million.
+    """The prices of a model that asks the same for every token of a kind, in dollars for a million.
 
-    The list's own calculation takes longer than all the rest of a routed call; for prices as plain as these, sums do.
-    Where prompts over a length cost more, ``up_to_tokens`` is that length.
+    The public list's own calculation takes longer than all the rest of a routed call; for prices as plain as these,
+    sums do. Where prompts over a length cost more, ``up_to_tokens`` is that length.
     """
 
     uncached: Decimal

@@ -47,6 +47,8 @@ class Attempt:
     fault: str | None = None
     first_token: float | None = None
     ended: float | None = None
+    machine_mark: float | None = None
+    busy_s: float | None = None
     error: str | None = None
     answer: Answer | None = field(default=None, repr=False)
     shown: bool = False
@@ -65,6 +67,7 @@ class Attempt:
             model=self.model,
             usage=self.usage,
             price_id=self.priced.price_id,
+            hour_price=self.priced.hour_price,
             cost=self.priced.cost,
             dry_run=self.tier is not None and self.tier.dry_run,
             confidence=self.confidence,
@@ -166,6 +169,8 @@ class Run(AbstractContextManager["Run"]):
             model=model or None,
             draft_tokens=estimate_tokens(with_draft("", call.draft)) if call.draft else 0,
         )
+        if (machine := self.engine.machines.get(attempt.name)) is not None:
+            attempt.machine_mark = machine.begin(now)
         self.attempts.append(attempt)
         self._open = attempt
         return attempt
@@ -244,6 +249,8 @@ class Run(AbstractContextManager["Run"]):
 
     def _close(self, attempt: Attempt) -> None:
         attempt.ended = self.engine.clock.monotonic()
+        if attempt.machine_mark is not None:
+            attempt.busy_s = self.engine.machines[attempt.name].end(attempt.machine_mark, attempt.ended)
         self._open = None
 
     def _fail(self, attempt: Attempt, error: str, *, sent: bool = False) -> None:
@@ -341,9 +348,8 @@ class Run(AbstractContextManager["Run"]):
         return "cancelled"
 
     def _price(self, tier: Tier, attempt: Attempt) -> Priced:
-        seconds = 0.0 if attempt.ended is None else attempt.ended - attempt.started
         return self.engine.prices.price(
-            tier, attempt.usage, provider=attempt.provider, model=attempt.model, seconds=seconds
+            tier, attempt.usage, provider=attempt.provider, model=attempt.model, seconds=attempt.busy_s or 0.0
         )
 
     def _baseline(self, final: Attempt) -> Decimal | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -11,7 +12,9 @@ from slmroute.errors import ConfigError
 __all__ = ["ABILITIES", "DRY_RUN", "Money", "Tier"]
 
 Money = str | int | float | Decimal
-"""An amount of dollars as users write it; a string such as ``"0.05"`` is exact."""
+"""An amount of dollars as users write it; a string such as ``"0.05"`` is exact. See ``money`` for other currencies."""
+
+FOREIGN = re.compile(r"\s*(?P<amount>\S+)\s+[A-Z]{3}\s*@\s*(?P<rate>\S+)\s*")
 
 ABILITIES = frozenset({"images", "schema", "tool_choice", "tools"})
 """What a call can need of a tier beside plain text."""
@@ -21,7 +24,7 @@ DRY_RUN = "dry-run:"
 
 
 def money(value: Money, setting: str) -> Decimal:
-    """Read an amount of dollars.
+    """Read an amount of dollars, or of another currency with its rate: ``"0.60 EUR @ 1.08"`` at 1.08 dollars for one.
 
     Args:
         value: What the user wrote.
@@ -33,10 +36,17 @@ def money(value: Money, setting: str) -> Decimal:
     Raises:
         ConfigError: It is not a number, not finite, or negative.
     """
+    foreign = FOREIGN.fullmatch(value) if isinstance(value, str) else None
     try:
-        amount = value if isinstance(value, Decimal) else Decimal(str(value))
+        if foreign is not None:
+            amount = Decimal(foreign["amount"]) * Decimal(foreign["rate"])
+        else:
+            amount = value if isinstance(value, Decimal) else Decimal(str(value))
     except InvalidOperation:
-        raise ConfigError(f'{setting}={value!r} is not an amount of dollars: write for example "0.05".') from None
+        raise ConfigError(
+            f'{setting}={value!r} is not an amount of dollars: write for example "0.05", or in another currency '
+            'with its rate "0.05 EUR @ 1.08".'
+        ) from None
     if not amount.is_finite() or amount < 0:
         raise ConfigError(f"{setting}={value!r} must be a finite number of dollars, zero or more.")
     return amount
