@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, ToolCallBlock
 
-from llama_index_slmroute.messages import tool_calls_of
+from llama_index_slmroute.messages import extras, tool_calls_of
 from slmroute.gate import Chunk
 from slmroute.steps import Answer, ToolCall, Usage
 
@@ -73,7 +73,7 @@ def usage_of(responses: Sequence[Response]) -> Usage | None:
 
 def _usage(response: Response) -> Usage | None:
     raw = cast("Any", response.raw)
-    for holder in (_item(raw, "usage"), _item(raw, "usage_metadata"), raw, response.additional_kwargs):
+    for holder in (_item(raw, "usage"), _item(raw, "usage_metadata"), raw, extras(response)):
         inputs, outputs = _count(holder, *_INPUT), _count(holder, *_OUTPUT)
         if inputs or outputs:
             # Anthropic counts what its cache served beside the prompt's other tokens.

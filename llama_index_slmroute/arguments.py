@@ -64,7 +64,8 @@ def schema_of(kwargs: Mapping[str, Any]) -> Mapping[str, object] | None:
         return None
     found = cast("Mapping[str, Any]", described)
     if found.get("type") == "json_schema":
-        return cast("Mapping[str, object]", (found.get("json_schema") or {}).get("schema") or {})
+        inner = cast("Mapping[str, Any]", found.get("json_schema") or {})
+        return cast("Mapping[str, object]", inner.get("schema") or {})
     return {"type": "object"} if found.get("type") == "json_object" else None
 
 

@@ -94,7 +94,9 @@ def build(tier: Tier, standard: Mapping[str, Any]) -> LLM:
     provider, _, name = spec.partition(":")
     given = {**{key: value for key, value in standard.items() if value is not None}, **(tier.model_args or {})}
     if tier.dry_run:
-        own = {key: value for key, value in (tier.model_args or {}).items() if key in DryRunLLM.model_fields}
+        own: dict[str, Any] = {
+            key: value for key, value in (tier.model_args or {}).items() if key in DryRunLLM.model_fields
+        }
         return DryRunLLM(**own, model=spec)
     match provider:
         case "ollama":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
@@ -96,7 +96,7 @@ class RouteCallbackHandler(BaseCallbackHandler):
         """See ``BaseCallbackHandler``."""
         with self._lock:
             routes = self._routes.pop(event_id, None)
-            response = (payload or {}).get(EventPayload.RESPONSE)
+            response = cast("Any", (payload or {}).get(EventPayload.RESPONSE))
             if routes is None or not hasattr(response, "metadata"):
                 return
             if isinstance(response, StreamingResponse | AsyncStreamingResponse):

@@ -17,7 +17,6 @@ from llama_index.core.base.llms.types import (
     MessageRole,
 )
 from llama_index.core.bridge.pydantic import Field
-from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from slmroute.request import estimate_tokens
@@ -30,6 +29,8 @@ WINDOW: Final = 128_000
 
 class DryRunLLM(FunctionCallingLLM):
     """Answers with a note that it did not answer, and counts the tokens the real model would about have taken.
+
+    It tells callbacks of no LLM events, for there are none.
 
     Args:
         model: The model it stands in for, as ``"provider:model"``: its price is used.
@@ -55,17 +56,14 @@ class DryRunLLM(FunctionCallingLLM):
             model_name=self.model.partition(":")[2],
         )
 
-    @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """See ``LLM``."""
         return self._response(messages)
 
-    @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """See ``LLM``."""
         return self._response(messages)
 
-    @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """See ``LLM``."""
 
@@ -74,7 +72,6 @@ class DryRunLLM(FunctionCallingLLM):
 
         return chunks()
 
-    @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """See ``LLM``."""
 
@@ -83,17 +80,14 @@ class DryRunLLM(FunctionCallingLLM):
 
         return chunks()
 
-    @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """See ``LLM``."""
         return self._completion(prompt)
 
-    @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """See ``LLM``."""
         return self._completion(prompt)
 
-    @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """See ``LLM``."""
 
@@ -102,7 +96,6 @@ class DryRunLLM(FunctionCallingLLM):
 
         return chunks()
 
-    @llm_completion_callback()
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """See ``LLM``."""
 

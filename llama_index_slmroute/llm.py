@@ -16,12 +16,12 @@ from llama_index.core.base.llms.types import (
     MessageRole,
 )
 from llama_index.core.bridge.pydantic import BaseModel
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.prompts import BasePromptTemplate
+from llama_index_instrumentation import get_dispatcher
 
 from llama_index_slmroute.arguments import is_forced, schema_of, tool_spec
-from llama_index_slmroute.messages import CallOptions, request_of
+from llama_index_slmroute.messages import CallOptions, extras, request_of
 from llama_index_slmroute.perform import TIER_KEY, Asked, ChatPerformer, CompletionPerformer, ToolPerformer
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
@@ -48,9 +48,9 @@ class _Posed(list[ChatMessage]):
 class RoutingLLM(Router):
     """An LLM that has each call answered by the cheapest tier able to.
 
-    A classifier scores how complex the call is; the tier that the thresholds give for it answers. Answers that are wrong
-    on their face, or whose confidence is under ``escalation``'s threshold, escalate to the next tier, draft included. A
-    tier that is down is replaced by another. Every answer carries its record in
+    A classifier scores how complex the call is; the tier that the thresholds give for it answers. Answers that are
+    wrong on their face, or whose confidence is under ``escalation``'s threshold, escalate to the next tier, draft
+    included. A tier that is down is replaced by another. Every answer carries its record in
     ``message.additional_kwargs["slmroute"]``, a stream's on its last chunk, a completion's in ``additional_kwargs``.
 
     The calls that a query engine makes for one query stay on one tier, unless it escalates, and are judged by the
@@ -115,12 +115,12 @@ class RoutingLLM(Router):
         rest = dict(kwargs)
         tier = rest.pop("tier", None)
         local_only = bool(rest.pop("local_only", self.local_only))
-        tools = tools if tools is not None else rest.get("tools") or ()
+        at_hand: Sequence[Any] = (rest.get("tools") if tools is None else tools) or ()
         options = CallOptions(
             tier=tier,
             local_only=local_only,
-            tools=tuple(tool_spec(tool) for tool in tools),
-            forced_tool=bool(tools) and is_forced(rest),
+            tools=tuple(tool_spec(tool) for tool in at_hand),
+            forced_tool=bool(at_hand) and is_forced(rest),
             schema=schema_of(rest) if schema is None else schema,
             question=question,
         )
@@ -328,7 +328,7 @@ class RoutingLLM(Router):
         Raises:
             ValueError: It calls none, and ``error_on_no_tool_call``.
         """
-        name = response.additional_kwargs.get(TIER_KEY)
+        name = str(extras(response).get(TIER_KEY))
         tiers = {tier.name: tier for tier in self.tiers}
         llm = cast("Any", self.models.model(tiers.get(name, self.tiers[-1])))
         return llm.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)

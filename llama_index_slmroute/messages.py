@@ -24,9 +24,9 @@ from slmroute.context import RouteContext
 from slmroute.draft import with_draft
 from slmroute.request import RouteRequest, ToolSpec, estimate_tokens, judged_text
 
-__all__ = ["RECORD_KEY", "CallOptions", "for_tier", "request_of", "tool_calls_of", "with_record"]
+__all__ = ["RECORD_KEY", "CallOptions", "extras", "for_tier", "request_of", "tool_calls_of", "with_record"]
 
-ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
+ResponseT = TypeVar("ResponseT", bound="ChatResponse | CompletionResponse")
 
 RECORD_KEY: Final = "slmroute"
 """Where a message's ``additional_kwargs`` carry its record."""
@@ -34,7 +34,12 @@ RECORD_KEY: Final = "slmroute"
 TOKENS_PER_IMAGE: Final = 800
 """A middling estimate: providers charge from 85 to some 1,600 tokens for an image."""
 
-_MEDIA: Final = {ImageBlock: "image", AudioBlock: "audio", VideoBlock: "video", DocumentBlock: "file"}
+_MEDIA: Final[Mapping[type, str]] = {
+    ImageBlock: "image",
+    AudioBlock: "audio",
+    VideoBlock: "video",
+    DocumentBlock: "file",
+}
 _TOOL_ROLES: Final = (MessageRole.TOOL, MessageRole.FUNCTION)
 _OBSERVATION: Final = "Observation:"
 _ACTION: Final = "Action:"
@@ -226,10 +231,15 @@ def _with_draft(messages: list[ChatMessage], draft: str) -> list[ChatMessage]:
     return messages
 
 
+def extras(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
+    """Give a response's ``additional_kwargs``, which LlamaIndex does not type."""
+    return cast("dict[str, Any]", response.additional_kwargs)  # pyright: ignore[reportUnknownMemberType]
+
+
 def with_record(response: ResponseT, record: Mapping[str, object]) -> ResponseT:
     """Copy a response with the record of its call; the response itself may be shared with event handlers."""
     if isinstance(response, CompletionResponse):
-        return response.model_copy(update={"additional_kwargs": {**response.additional_kwargs, RECORD_KEY: record}})
+        return response.model_copy(update={"additional_kwargs": {**extras(response), RECORD_KEY: record}})
     message = response.message
     message = message.model_copy(update={"additional_kwargs": {**message.additional_kwargs, RECORD_KEY: record}})
     return response.model_copy(update={"message": message})

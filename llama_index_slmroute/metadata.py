@@ -22,8 +22,8 @@ UNKNOWN: Final = -1
 """How LlamaIndex writes a number that is not known."""
 
 WindowPolicy = Literal["smallest", "largest"] | int
-"""The window to pack prompts for: the smallest of the tiers', so that each can answer; the largest, so that as much goes
-into one prompt as before, and long ones go to the tiers that can take them; or a number of tokens."""
+"""The window to pack prompts for: the smallest of the tiers', so that each can answer; the largest, so that as much
+goes into one prompt as before, and long ones go to the tiers that can take them; or a number of tokens."""
 
 
 def metadata_of(

@@ -100,7 +100,7 @@ class TierModels:
         """
         carrier = self._carrier(tier)
         copy = carrier.model_copy(update={} if callbacks is None else {"callback_manager": callbacks})
-        private = cast("dict[str, Any] | None", carrier.__pydantic_private__)
+        private = carrier.__pydantic_private__
         if self.dialect(tier).is_ollama:
             llm, asked = cast("Any", carrier), Asked(logprobs, options or {}, self._sends_num_ctx(tier))
             client, async_client = (
@@ -228,6 +228,6 @@ def _checked(tier: Tier) -> LLM:
     if isinstance(tier.model, LLM):
         return tier.model
     raise ConfigError(
-        f"Tier({tier.name!r}): model= is a {type(tier.model).__name__}, which is no LLM of LlamaIndex. Give an LLM, for "
-        "example Ollama(model='phi3:mini'), or a string such as 'ollama:phi3:mini'."
+        f"Tier({tier.name!r}): model= is a {type(tier.model).__name__}, which is no LLM of LlamaIndex. Give an LLM, "
+        "for example Ollama(model='phi3:mini'), or a string such as 'ollama:phi3:mini'."
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-__all__ = ["AskingAsyncClient", "AskingClient", "Asked"]
+__all__ = ["Asked", "AskingAsyncClient", "AskingClient"]
 
 
 @dataclass(frozen=True, slots=True)

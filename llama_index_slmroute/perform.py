@@ -13,12 +13,12 @@ from llama_index.core.base.llms.generic_utils import (
     chat_to_completion_decorator,
     stream_chat_to_completion_decorator,
 )
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager
 
 from llama_index_slmroute.answers import Response, answer_of, chunk_of
 from llama_index_slmroute.arguments import for_ollama, for_others
-from llama_index_slmroute.messages import for_tier
+from llama_index_slmroute.messages import extras, for_tier
 from llama_index_slmroute.models import TierModels
 from slmroute.draft import with_draft
 from slmroute.gate import Chunk
@@ -27,7 +27,7 @@ from slmroute.steps import Answer, Call
 
 __all__ = ["SILENT_KEY", "TIER_KEY", "Asked", "ChatPerformer", "CompletionPerformer", "ToolPerformer"]
 
-ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
+ResponseT = TypeVar("ResponseT", bound=Response)
 
 TIER_KEY: Final = "slmroute_tier"
 """Where a response's ``additional_kwargs`` say which tier gave it, in every chunk of a stream."""
@@ -233,4 +233,4 @@ def _marked(response: ResponseT, call: Call, *, asks_usage: bool) -> ResponseT:
     marks: dict[str, Any] = {TIER_KEY: call.tier.name}
     if asks_usage and getattr(response.raw, "choices", None) == []:
         marks[SILENT_KEY] = True
-    return response.model_copy(update={"additional_kwargs": {**response.additional_kwargs, **marks}})
+    return response.model_copy(update={"additional_kwargs": {**extras(response), **marks}})

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
-from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 from llama_index.core.callbacks import CallbackManager
-from llama_index.core.instrumentation import get_dispatcher
 
 # What LlamaIndex itself goes by to say in which span an event was; events of a stream come after it was left.
-from llama_index.core.instrumentation.span import active_span_id
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.span import active_span_id
 
+from llama_index_slmroute.answers import Response
 from llama_index_slmroute.callbacks import RouteCallbackHandler, RouteDecisionEvent
-from llama_index_slmroute.messages import with_record
+from llama_index_slmroute.messages import extras, with_record
 from llama_index_slmroute.perform import SILENT_KEY, ChatPerformer
 from llama_index_slmroute.structured import Parsed
 from slmroute.drive import adrive_stream, drive_stream
@@ -25,7 +25,6 @@ from slmroute.steps import Decision
 
 __all__ = ["RoutedCall"]
 
-Response = ChatResponse | CompletionResponse
 PerformerT = TypeVar("PerformerT", bound=ChatPerformer)
 
 _dispatcher: Final = get_dispatcher(__name__)
@@ -43,11 +42,11 @@ class _Tail:
 
     def show(self, chunk: Response) -> Sequence[Response]:
         """Take a chunk; gives the chunks to show now."""
-        if chunk.additional_kwargs.get(SILENT_KEY):
+        if extras(chunk).get(SILENT_KEY):
             return ()
         before, self.waiting = ([self.waiting] if self.waiting is not None else []), None
         self.last = chunk
-        if chunk.delta or chunk.additional_kwargs.get("thinking_delta"):
+        if chunk.delta or extras(chunk).get("thinking_delta"):
             return [*before, chunk]
         self.waiting = chunk
         return before

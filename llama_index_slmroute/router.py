@@ -216,7 +216,7 @@ class Router(FunctionCallingLLM):
         """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed."""
         copied = super().model_copy(update=update, deep=deep)
         if update:
-            copied._prepare()
+            copied._prepare()  # noqa: SLF001
         return copied
 
     def __getstate__(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from slmroute.plain import confidence_data, tier_data
 from slmroute.policy import Confidence
 
 if TYPE_CHECKING:
-    from llama_index_slmroute.llm import RoutingLLM
+    from llama_index_slmroute.router import Router
 
 __all__ = ["read_settings", "router_data"]
 
@@ -30,7 +30,7 @@ _PLAIN: Final = (
 """The settings that are plain data already."""
 
 
-def router_data(router: RoutingLLM) -> dict[str, Any]:
+def router_data(router: Router) -> dict[str, Any]:
     """Write a router as JSON.
 
     Keys, headers and the like are left out, of ``model_args`` too: a router that is read back takes them from the

@@ -100,7 +100,7 @@ class StructuredPerformer(ChatPerformer):
         return self._answer(call, Parsed(value))
 
     def stream(self, call: Call) -> Generator[Chunk]:
-        """See ``drive.Performer``. Where the answer is judged by its log-probabilities it comes whole, as it is held."""
+        """See ``drive.Performer``. An answer that is judged by its log-probabilities is held, and so may come whole."""
         if call.hold:
             yield _whole(self.call(call))
             return

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from llama_index.core import Settings
+from llama_index.core.base.embeddings.base import BaseEmbedding
+
+from slmroute.testing import FakeServer
+
+WORD = re.compile(r"[a-z0-9]+")
+
+
+class HashEmbedding(BaseEmbedding):
+    """Embeds a text by its words, each hashed to a place: enough to retrieve by, and nothing to download."""
+
+    size: int = 512
+
+    def _embed(self, text: str) -> list[float]:
+        vector = np.zeros(self.size)
+        for word in WORD.findall(text.lower()):
+            vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % self.size] += 1
+        return (vector / (np.linalg.norm(vector) or 1)).tolist()
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._embed(text)
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return self._embed(query)
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return self._embed(query)
+
+
+@pytest.fixture
+def embedding() -> HashEmbedding:
+    return HashEmbedding(embed_batch_size=50)
+
+
+@pytest.fixture(autouse=True)
+def default_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give back the global settings of LlamaIndex as they were found."""
+    for name in ("_llm", "_embed_model", "_callback_manager", "_prompt_helper", "_node_parser", "_transformations"):
+        monkeypatch.setattr(Settings, name, None)
+    Settings.embed_model = HashEmbedding()
+    return
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+async def closed_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Close what LlamaIndex leaves open."""
+    made: list[Any] = []
+
+    def noted(kind: type[Any]) -> None:
+        init = kind.__init__
+
+        def note(self: Any, *args: object, **kwargs: object) -> None:
+            init(self, *args, **kwargs)
+            made.append(self)
+
+        monkeypatch.setattr(kind, "__init__", note)
+
+    noted(httpx.Client)
+    noted(httpx.AsyncClient)
+    yield
+    for client in made:
+        if isinstance(client, httpx.Client):
+            client.close()
+        else:
+            await client.aclose()
