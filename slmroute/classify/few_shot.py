@@ -133,6 +133,11 @@ class FewShotClassifier:
         return self._model.address.url
 
     @property
+    def num_ctx(self) -> int:
+        """The context in tokens that every request asks for."""
+        return self._model.num_ctx
+
+    @property
     def version(self) -> str:
         """What the ledger notes: the model, a digest of the prompt, and the calibration."""
         return f"few-shot:{self.model}:{self._prompt.digest}:{self.calibrator.version}"

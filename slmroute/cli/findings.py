@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from slmroute.errors import ClassifierUnavailable, ModelMissing, ServerUnreachable, SlmrouteError
 
 if TYPE_CHECKING:
+    from slmroute.classify.few_shot import FewShotClassifier
     from slmroute.config import RouterConfig
     from slmroute.tier import Tier
 
@@ -173,7 +174,33 @@ def check_ollama(settings: RouterConfig) -> Iterator[Finding]:
         url, model = settings.classifier.host, settings.classifier.model
         wanted.setdefault(url, {}).setdefault(model, []).append("the classifier")
     for url, models in wanted.items():
-        yield from server_findings(OllamaServer(url), models)
+        found = list(server_findings(OllamaServer(url), models))
+        yield from found
+        if isinstance(settings.classifier, FewShotClassifier) and url == settings.classifier.host and reloads(found[0]):
+            yield from context_findings(settings, settings.classifier)
+
+
+def reloads(server: Finding) -> bool:
+    """Tell whether a server is there and reloads a model for another context, as `slmroute serve` does not."""
+    return server.state == "ok" and not server.detail.endswith("slmroute")
+
+
+def context_findings(settings: RouterConfig, classifier: FewShotClassifier) -> Iterator[Finding]:
+    """Look whether a tier asks for the classifier's model with another context: they would reload it in turn."""
+    from slmroute.ollama import OllamaServer, same_model
+
+    for tier in called(settings.policy.tiers):
+        if provider_of(tier) != "ollama" or not same_model(model_of(tier), classifier.model):
+            continue
+        num_ctx: object = (tier.model_args or {}).get("num_ctx", tier.window)
+        if OllamaServer(ollama_host(tier)).url == classifier.host and num_ctx != classifier.num_ctx:
+            yield Finding(
+                f"context of {classifier.model}",
+                "problem",
+                f"the classifier asks for {classifier.num_ctx} tokens and tier {tier.name} for "
+                f"{num_ctx or 'the default'}, so that Ollama loads the model anew at every turn",
+                f"give tier {tier.name} window = {num_ctx or 8192}, and [classifier] num_ctx = {num_ctx or 8192}",
+            )
 
 
 def server_findings(server: Any, models: Mapping[str, list[str]]) -> Iterator[Finding]:

@@ -171,6 +171,18 @@ def test_the_classifier_on_a_server_is_left_alone_offline(run, few_shot) -> None
     assert by_name(run("doctor", "--json", "--offline"))["classifier"]["state"] == "skipped"
 
 
+def test_a_tier_and_the_classifier_take_turns_in_reloading_one_model(run, few_shot, server) -> None:
+    text = few_shot.read_text().replace('"judge"', '"phi3:mini"')
+    few_shot.write_text(text)
+    found = by_name(shown := run("doctor", "--json", "--offline"))
+    assert shown.code == 1
+    assert "2048 tokens and tier small for the default" in found["context of phi3:mini"]["detail"]
+    few_shot.write_text(text.replace("local = true", "local = true\nwindow = 2048"))
+    assert "context of phi3:mini" not in by_name(run("doctor", "--json", "--offline"))
+    few_shot.write_text(text.replace("model_args = { ", "model_args = { num_ctx = 2048, ", 1))
+    assert "context of phi3:mini" not in by_name(run("doctor", "--json", "--offline"))
+
+
 def test_no_classifier_is_no_problem(run, config) -> None:
     config.write_text('classifier = "none"\n' + config.read_text())
     assert by_name(run("doctor", "--json"))["classifier"]["detail"].startswith("none")
