@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -10,7 +11,11 @@ import numpy as np
 import pytest
 from llama_index.core import Settings
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.llms.ollama import Ollama
+from llama_index.llms.openai import OpenAI
 
+from llama_index_slmroute import RoutingLLM
+from slmroute import RouteRecord, Tier
 from slmroute.testing import FakeServer
 
 WORD = re.compile(r"[a-z0-9]+")
@@ -79,3 +84,64 @@ async def closed_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]
             client.close()
         else:
             await client.aclose()
+
+
+SMALL, FRONTIER = "llama3.1:8b", "gpt-4.1"
+KEY = "canary-of-a-key"
+
+
+class Records(list[RouteRecord]):
+    """A ledger that keeps records in memory, at once."""
+
+    def write(self, record: RouteRecord) -> None:
+        self.append(record)
+
+
+@dataclass
+class Bench:
+    """A router with a small tier on Ollama and a frontier on OpenAI, both of them the server."""
+
+    server: FakeServer
+    llm: RoutingLLM
+    records: Records
+
+    @property
+    def tiers(self) -> list[str | None]:
+        return [record.tier for record in self.records]
+
+    def bodies(self, model: str) -> list[Any]:
+        return [call.body for call in self.server.calls(model)]
+
+
+def object_tiers(server: FakeServer) -> list[Tier]:
+    return [
+        Tier("small", Ollama(model=SMALL, base_url=server.url, context_window=8192), local=True),
+        Tier("frontier", OpenAI(model=FRONTIER, api_base=server.openai_url, api_key=KEY, max_retries=0)),
+    ]
+
+
+def string_tiers(server: FakeServer) -> list[Tier]:
+    return [
+        Tier("small", f"ollama:{SMALL}", local=True, model_args={"base_url": server.url}),
+        Tier("frontier", f"openai:{FRONTIER}", model_args={"base_url": server.openai_url, "api_key": KEY}),
+    ]
+
+
+MakeBench = Callable[..., Bench]
+
+
+@pytest.fixture
+def bench(server: FakeServer) -> MakeBench:
+    """Make a router that starts where it is told: at the small tier, unless the text says "hard"."""
+
+    def make(*, strings: bool = False, **settings: Any) -> Bench:
+        records = Records()
+        given = {
+            "tiers": string_tiers(server) if strings else object_tiers(server),
+            "classifier": lambda request: float("hard" in request.text),
+            "ledger": records,
+            **settings,
+        }
+        return Bench(server, RoutingLLM(**given), records)
+
+    return make
