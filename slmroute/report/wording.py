@@ -32,11 +32,11 @@ def dollars(amount: Decimal | None) -> str:
 
 
 def percent(share: float | Decimal | None) -> str:
-    """Write a share in [0, 1] as a percentage with about three digits; ``-`` where there is none."""
+    """Write a share in [0, 1] as a percentage with two digits, or three from 10% on; ``-`` where there is none."""
     if share is None:
         return "-"
     value = float(share) * 100
-    if abs(value) < 1 and value != 0:
+    if abs(value) < 10 and value != 0:
         return f"{value:.2g}%"
     return f"{value:.3g}%" if abs(value) < 99.5 else f"{value:.0f}%"
 

@@ -1,0 +1,255 @@
+"""A report as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from slmroute.failures import LINE, FailureRate
+from slmroute.report import charts, sentences
+from slmroute.report.advice import advice_of
+from slmroute.report.facts import Report
+from slmroute.report.page import Mood, Page, Section, Table, Tile, picture, render
+from slmroute.report.wording import count, dollars, duration, percent
+
+if TYPE_CHECKING:
+    from slmroute.ledger.summary import CallSummary
+
+__all__ = ["html_of", "report_sections", "report_tiles"]
+
+MOST_GROUPS = 10
+NOBODY = "(none)"
+
+
+def html_of(report: Report) -> str:
+    """Write a report as one self-contained HTML page.
+
+    Args:
+        report: The report.
+
+    Raises:
+        MissingExtra: The extra ``report`` is not installed.
+    """
+    before = sentences.before(report)
+    sure = report.certainty
+    asides = [f"How sure: between {dollars(sure.low)} and {dollars(sure.high)}; see the end of the page."]
+    page = Page(
+        title=f"slmroute: {sentences.headline(report)}, {report.period}",
+        kicker=f"What routing did, {report.period}",
+        headline=sentences.headline(report),
+        mood=_mood(report.gain >= 0 if report.total.compared else None),
+        lead=sentences.summary(report),
+        asides=(*(asides if report.total.compared else ()), *([before] if before else ())),
+        warning=_warning(report),
+        tiles=report_tiles(report),
+        sections=report_sections(report),
+        footer=footer(report),
+    )
+    return render(page)
+
+
+def report_tiles(report: Report) -> tuple[Tile, ...]:
+    """Give the figures that stand out."""
+    total, (local, answered) = report.total, report.local
+    tiles = [
+        Tile("Cost, all counted", dollars(total.cost), f"{count(total.calls)} calls"),
+        Tile("Answered below the last tier", percent(local / answered) if answered else "-",
+             f"{count(local)} of {count(answered)} answered calls"),
+    ]  # fmt: skip
+    small = [rate for rate in report.failures if rate.tier not in report.last_tiers and rate.answers]
+    for rate in small[:2]:
+        low, high = rate.interval
+        words = {"under": "under", "over": "over", "open": "may be over"}[rate.verdict]
+        note = f"{words} the {percent(LINE)} line; {percent(low)} to {percent(high)}"
+        tiles.append(Tile(f"Failed answers of {rate.tier}", percent(rate.rate), note, _verdict(rate)))
+    if report.speed_up is not None:
+        faster = report.speed_up
+        word = "faster than the last tier" if faster >= 1 else "slower than the last tier"
+        tiles.append(Tile("Speed of small answers", f"{max(faster, 1 / faster):.1f}x", word, _mood(faster >= 1)))
+    return tuple(tiles)
+
+
+def report_sections(report: Report) -> tuple[Section, ...]:
+    """Give the parts of the page."""
+    sections = [
+        Section(title="What to do next", steps=advice_of(report)),
+        _days(report),
+        _money(report),
+        _shares(report),
+        _latency(report),
+        _failures(report),
+        _dearest(report),
+    ]
+    if report.machines:
+        sections.append(_machines(report))
+    sections.append(Section(title="How sure this is", points=tuple(sentences.certainty(report))))
+    return tuple(sections)
+
+
+def footer(report: Report) -> tuple[str, ...]:
+    """Say where the figures come from and what words mean."""
+    return (
+        f"From the ledger {report.ledger}, read {report.made_at:%-d %B %Y %H:%M} UTC. Days are days in UTC.",
+        "The last tier is the one that calls go to when nothing smaller will do. The baseline is what the same calls "
+        "would have cost there: the same tokens at its price, without a classifier. Saved is the baseline minus "
+        "everything that was spent, classifier, drafts and judges included.",
+        "A failed answer is one that someone said was bad, that was wrong on its face, or that was judged more likely "
+        "wrong than right. Intervals are Wilson's, at 95%.",
+    )
+
+
+def _days(report: Report) -> Section:
+    rows = [
+        (day, *(_saving_cells(found) if found else ("0", "$0", "$0", "$0", "-"))) for day, found in report.every_day
+    ]
+    text = (
+        f"Bars for each day of {report.period}: what its calls would have cost at the last tier, "
+        f"{dollars(report.total.baseline)} in all, and what they cost, {dollars(report.total.compared_cost)}."
+    )
+    return Section(
+        title="Day by day",
+        lines=("What each day's calls would have cost at the last tier, and in front of it what they cost.",),
+        picture=picture("days", text, lambda width: charts.cost_by_day(report, width)),
+        tables=(Table("Calls and cost by day", ("day", "calls", "at the last tier", "cost", "saved", "share"),
+                      tuple(rows)),),
+    )  # fmt: skip
+
+
+def _money(report: Report) -> Section:
+    spent = report.total.cost
+    rows = tuple((part.name, dollars(part.cost), percent(part.cost / spent) if spent else "-") for part in report.money)
+    parts = ", ".join(f"{part.name} {dollars(part.cost)}" for part in report.money if part.cost)
+    text = f"All at the last tier {dollars(report.total.baseline)}; spent: {parts or 'nothing'}."
+    return Section(
+        title="Where the money went",
+        lines=(f"{dollars(spent)} was spent. Answers of the last tier count as frontier answers.",),
+        picture=picture("money", text, lambda width: charts.money(report, width)),
+        tables=(Table("Cost by what it was spent on", ("spent on", "cost", "share"), rows),),
+    )
+
+
+def _shares(report: Report) -> Section:
+    total, all_calls = report.total.cost, sum(calls for _, calls, _ in charts.answering(report))
+    rows = tuple(
+        (name, count(calls), percent(calls / all_calls), dollars(cost), percent(cost / total) if total else "-")
+        for name, calls, cost in charts.answering(report)
+    )
+    shares = "; ".join(f"{name}: {of_calls} of calls, {of_cost} of cost" for name, _, of_calls, _, of_cost in rows)
+    return Section(
+        title="Who answered",
+        lines=("Each tier's share of the calls, and of all that these calls cost.",),
+        picture=picture("shares", f"Shares by tier. {shares}.", lambda width: charts.shares(report, width)),
+        tables=(Table("Calls and cost by the tier that answered", ("tier", "calls", "share", "cost", "share"), rows),),
+    )
+
+
+def _latency(report: Report) -> Section:
+    timed = [tier for tier in report.tiers if tier.group is not None]
+    dry = sorted(report.dry_tiers & {str(tier.group) for tier in timed})
+    rows = tuple(
+        (str(tier.group), count(tier.calls),
+         *(("-",) * 3 if tier.group in dry else
+           (duration(ms) for ms in (tier.total_ms.p50, tier.total_ms.p90, tier.total_ms.p99))))
+        for tier in timed
+    )  # fmt: skip
+    lines = [
+        "The dot is the middle answer; the thick line reaches to where nine in ten had come, the thin one to 99 in "
+        "100. The whole call counts, classifier and drafts included. Each step of the scale is a multiple."
+    ]
+    said = sentences.speed(report)
+    if said:
+        lines.insert(0, said)
+    if dry:
+        lines.append(f"{', '.join(dry)} was a dry run, whose times say nothing.")
+    times = "; ".join(f"{row[0]}: median {row[2]}, nine in ten within {row[3]}" for row in rows if row[2] != "-")
+    return Section(
+        title="How fast",
+        lines=tuple(lines),
+        picture=picture("latency", f"Times by tier. {times}.", lambda width: charts.latency(report, width)),
+        tables=(Table("Time of a call by the tier that answered", ("tier", "calls", "median", "90%", "99%"), rows),),
+    )
+
+
+def _failures(report: Report) -> Section:
+    rates = [(rate.tier, rate) for rate in report.failures]
+    rates += [(f"{rate.tier}, {rate.category}", rate) for rate in report.failures_by_category if rate.category]
+    moved, calls, (low, high) = report.escalation
+    rows = [(name, *_rate_cells(rate)) for name, rate in rates if rate.answers]
+    escalated = (
+        "escalated calls",
+        count(calls),
+        count(moved),
+        percent(moved / calls),
+        f"{percent(low)} to {percent(high)}",
+    )
+    lines = [sentences.failure(rate) for rate in report.failures if rate.answers]
+    if not lines:
+        lines = ["No tier gave an answer that can have failed: all were dry runs, or nothing was answered."]
+    text = " ".join((*lines, sentences.escalation(report)))
+    columns = ("", "answers", "failed", "rate", "95% interval")
+    return Section(
+        title="How good: failures and escalations against the 5% line",
+        lines=(*lines, sentences.escalation(report)),
+        picture=picture("failures", text, lambda width: charts.failures(report, width)),
+        tables=(Table("Failure and escalation rates", columns, (*rows, escalated)),),
+    )
+
+
+def _dearest(report: Report) -> Section:
+    columns = ("calls", "at the last tier", "cost", "saved", "share")
+    tables = tuple(
+        Table(caption, (name, *columns), _group_rows(groups))
+        for caption, name, groups in (
+            ("The dearest keys", "key", report.keys),
+            ("The dearest tags; a call counts in each of its tags", "tag", report.tags),
+        )
+    )
+    return Section(title="The dearest keys and tags", tables=tables)
+
+
+def _machines(report: Report) -> Section:
+    rows = tuple(
+        (machine.tier, count(machine.calls), dollars(machine.rent), dollars(machine.charged), dollars(machine.idle))
+        for machine in report.machines
+    )
+    return Section(
+        title="Machines paid by the hour",
+        lines=("Calls are charged for the time they keep a machine busy; idle time is paid all the same.",),
+        tables=(Table("Cost of machines", ("tier", "calls", "all hours", "charged to calls", "idle"), rows),),
+    )
+
+
+def _group_rows(groups: Sequence[CallSummary]) -> tuple[tuple[str, ...], ...]:
+    rows = [(NOBODY if group.group is None else group.group, *_saving_cells(group)) for group in groups[:MOST_GROUPS]]
+    if len(groups) > MOST_GROUPS:
+        rest = groups[MOST_GROUPS:]
+        rows.append((f"and {count(len(rest))} more", count(sum(group.calls for group in rest)), "", "", "", ""))
+    return tuple(rows)
+
+
+def _saving_cells(group: CallSummary) -> tuple[str, ...]:
+    gain = group.baseline - group.compared_cost
+    share = percent(gain / group.baseline) if group.baseline else "-"
+    return count(group.calls), dollars(group.baseline), dollars(group.cost), dollars(gain), share
+
+
+def _rate_cells(rate: FailureRate) -> tuple[str, ...]:
+    low, high = rate.interval
+    return count(rate.answers), count(rate.failures), percent(rate.rate), f"{percent(low)} to {percent(high)}"
+
+
+def _warning(report: Report) -> str | None:
+    if report.total.projected:
+        return (
+            f"{dollars(report.total.projected)} of this is projected: the last tier was a dry run that generated "
+            "nothing and was priced by estimated tokens. Nothing was really saved there."
+        )
+    return None
+
+
+def _verdict(rate: FailureRate) -> Mood:
+    return {"under": "good", "over": "bad", "open": ""}[rate.verdict]  # type: ignore[return-value]
+
+
+def _mood(good: bool | None) -> Mood:
+    return "" if good is None else "good" if good else "bad"
