@@ -133,14 +133,14 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take the client's hanging up for what it is."""
-        self._hang_up()
+        self._cancel()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio gives it by position
         """Let go."""
         self._writable.set()
         self._connections.discard(self)
-        self._hang_up()
+        self._cancel()
 
     def pause_writing(self) -> None:
         """Wait for a client that reads slowly."""
@@ -179,13 +179,14 @@ class Connection(asyncio.Protocol):
         """Stop at once, because the server closes; gives the task that is to be waited for."""
         self._closing = True
         task = self._task
-        if task is not None:
-            task.cancel()
+        self._cancel()
         self._transport.abort()
         return task
 
-    def _hang_up(self) -> None:
-        if self._task is not None:
+    def _cancel(self) -> None:
+        # Once: the end of the stream and the loss of the connection both come, and the second would break into what the
+        # task does to clean up.
+        if self._task is not None and not self._task.cancelling():
             self._task.cancel()
 
     def _next(self) -> None:
