@@ -160,14 +160,16 @@ class StructuredPerformer(ChatPerformer):
 
     def call(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
-        chain = self._chain(call, include_raw=True)
-        result = chain.invoke(self.history(call), self.config(call, watch=True))
+        config = self.config(call, watch=True)
+        chain = self._chain(call, include_raw=True, streams=is_streamed(config))
+        result = chain.invoke(self.history(call), config)
         return self._answer(call, result)
 
     async def acall(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
-        chain = self._chain(call, include_raw=True)
-        result = await chain.ainvoke(self.history(call), self.config(call, watch=True))
+        config = self.config(call, watch=True)
+        chain = self._chain(call, include_raw=True, streams=is_streamed(config))
+        result = await chain.ainvoke(self.history(call), config)
         return self._answer(call, result)
 
     def stream(self, call: Call) -> Generator[Chunk]:
@@ -208,8 +210,8 @@ class StructuredPerformer(ChatPerformer):
         raw = end.message or AIMessage(content="")
         return self._answer(call, {"raw": raw, "parsed": parsed, "parsing_error": error})
 
-    def _chain(self, call: Call, *, include_raw: bool) -> Runnable[Any, Any]:
-        model, kwargs = self.model(call)
+    def _chain(self, call: Call, *, include_raw: bool, streams: bool) -> Runnable[Any, Any]:
+        model, kwargs = self.model(call, streams=streams)
         inner = chat_model(cast("Any", model))
         outline, dialect = self.outline, self.models.dialect(call.tier)
         given: dict[str, Any] = {"method": outline.method}
