@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
@@ -42,6 +43,14 @@ class RouteDecisionEvent(BaseEvent):
         return "RouteDecisionEvent"
 
 
+@dataclass(slots=True)
+class _Routes:
+    """The records of the calls made for a query so far."""
+
+    question: str
+    records: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+
+
 class RouteCallbackHandler(BaseCallbackHandler):
     """Adds up what routed calls cost, and has a query's answer say how it was routed.
 
@@ -56,25 +65,27 @@ class RouteCallbackHandler(BaseCallbackHandler):
     def __init__(self) -> None:
         super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
         self.costs = RouteCosts()
-        self._routes: dict[str, list[dict[str, object]]] = {}
-        self._streamed: OrderedDict[str, list[dict[str, object]]] = OrderedDict()
+        self._open: dict[str, _Routes] = {}
+        self._streamed: OrderedDict[str, _Routes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def add(self, record: RouteRecord, events: Sequence[str]) -> None:
+    def add(self, record: RouteRecord, events: Sequence[str], text: str) -> None:
         """Add a call.
 
         Args:
             record: The call's record.
             events: The ids of the callback events that it was made in.
+            text: The text that it was judged by.
         """
         self.costs.add(record)
         with self._lock:
-            for event in events:
-                routes = self._routes.get(event)
-                if routes is None:
-                    routes = self._streamed.get(event)
-                if routes is not None:
-                    routes.append(record.to_json())
+            queries = [routes for event in events if (routes := self._open.get(event)) is not None]
+            if not queries:
+                # What is streamed is asked for when it is read, after the events of its query have ended.
+                late = [event for event, routes in self._streamed.items() if routes.question == text]
+                queries = [self._streamed.pop(late[-1])] if late else []
+            for routes in queries:
+                routes.records.append(record.to_json())
 
     def on_event_start(
         self,
@@ -87,7 +98,7 @@ class RouteCallbackHandler(BaseCallbackHandler):
         """See ``BaseCallbackHandler``."""
         if event_type in _QUERIES:
             with self._lock:
-                self._routes[event_id] = []
+                self._open[event_id] = _Routes(str((payload or {}).get(EventPayload.QUERY_STR)))
         return event_id
 
     def on_event_end(
@@ -95,17 +106,20 @@ class RouteCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """See ``BaseCallbackHandler``."""
         with self._lock:
-            routes = self._routes.pop(event_id, None)
+            routes = self._open.pop(event_id, None)
             response = cast("Any", (payload or {}).get(EventPayload.RESPONSE))
             if routes is None or not hasattr(response, "metadata"):
                 return
+            metadata = dict(response.metadata or {})
             if isinstance(response, StreamingResponse | AsyncStreamingResponse):
+                if RECORD_KEY in metadata:  # the synthesizer's event has ended before the query's
+                    return
                 self._streamed[event_id] = routes
                 if len(self._streamed) > MOST_STREAMS:
                     self._streamed.popitem(last=False)
-            elif not routes:
+            elif not routes.records:
                 return
-            response.metadata = {**(response.metadata or {}), RECORD_KEY: routes}
+            response.metadata = {**metadata, RECORD_KEY: routes.records}
 
     def start_trace(self, trace_id: str | None = None) -> None:
         """See ``BaseCallbackHandler``; there is nothing to do."""

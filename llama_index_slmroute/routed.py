@@ -88,7 +88,7 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
             return
         for handler in self._callbacks.handlers:
             if isinstance(handler, RouteCallbackHandler):
-                handler.add(record, self._events)
+                handler.add(record, self._events, self.run.request.text)
         plain = cast("dict[str, Any]", record.to_json())
         _dispatcher.event(RouteDecisionEvent(span_id=self._span, tier=record.tier, reason=record.reason, record=plain))
 

@@ -1,0 +1,179 @@
+"""Tool loops stay on one tier; a history that changes tiers all the same is made fit for the other provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from llama_index.core.agent.workflow import FunctionAgent, ReActAgent
+from llama_index.core.llms import ChatMessage, TextBlock
+from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.tools import FunctionTool
+
+from llama_index_slmroute.messages import for_tier
+from slmroute import Confidence
+from slmroute.testing import FakeServer, Fault, Reply
+
+SMALL, FRONTIER = "llama3.1:8b", "gpt-4.1"
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:is_running called from within a step"),
+]
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+TOOL = FunctionTool.from_defaults(add)
+BOTH = Reply(tool_calls=[("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})])
+
+
+def calls_then_answers(body: Mapping[str, object]) -> Reply:
+    messages: Any = body["messages"]
+    if messages[-1]["role"] == "tool":
+        return Reply("It is 3.", logprobs=[-0.01] * 3)
+    return Reply(tool_calls=[("add", {"a": 1, "b": 2})])
+
+
+class Once:
+    """A classifier that finds its first request hard, and all others easy."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def score(self, request: Any) -> float:
+        self.seen.append(request.text)
+        return float(len(self.seen) == 1)
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["streaming", "whole"])
+async def test_a_function_agents_loop_stays_on_its_tier(bench: Any, server: FakeServer, streaming: bool) -> None:
+    server.script(FRONTIER, calls_then_answers)
+    once = Once()
+    made = bench(classifier=once)
+    result = await FunctionAgent(tools=[add], llm=made.llm, streaming=streaming).run("What is 1+2?")
+    assert str(result) == "It is 3."
+    assert made.tiers == ["frontier", "frontier"]
+    assert [record.reason for record in made.records] == ["classified", "tool_loop"]
+    assert len(once.seen) == 1
+
+
+async def test_an_escalated_loop_stays_up(bench: Any, server: FakeServer) -> None:
+    server.script(SMALL, Reply(tool_calls=[("no_such_tool", {})]))
+    server.script(FRONTIER, calls_then_answers)
+    made = bench()
+    await FunctionAgent(tools=[add], llm=made.llm).run("What is 1+2?")
+    assert [(record.tier, record.escalated) for record in made.records] == [("frontier", True), ("frontier", False)]
+
+
+async def test_the_next_question_of_a_conversation_is_decided_anew(bench: Any, server: FakeServer) -> None:
+    server.script(SMALL, calls_then_answers)
+    server.script(FRONTIER, calls_then_answers)
+    made = bench(classifier=Once())
+    memory = ChatMemoryBuffer.from_defaults(token_limit=10_000)
+    agent = FunctionAgent(tools=[add], llm=made.llm)
+    await agent.run("What is 1+2?", memory=memory)
+    await agent.run("And again?", memory=memory)
+    assert made.tiers == ["frontier", "frontier", "small", "small"]
+    assert len(server.calls(SMALL)[-1].body["messages"]) == 7  # type: ignore[arg-type]
+
+
+async def test_a_react_agents_loop_is_judged_by_the_users_question(bench: Any, server: FakeServer) -> None:
+    server.script(
+        FRONTIER,
+        Reply('Thought: I need a tool.\nAction: add\nAction Input: {"a": 1, "b": 2}'),
+        Reply("Thought: I can answer now.\nAnswer: It is 3."),
+    )
+    made = bench()
+    await ReActAgent(tools=[add], llm=made.llm).run("A hard sum: 1+2?")
+    assert made.tiers == ["frontier", "frontier"]
+
+
+def loop(made: Any, tier: str) -> list[ChatMessage]:
+    """A history in which a tier has called a tool twice at once, and both results are there."""
+    asked = ChatMessage(content="What are 1+2 and 3+4?")
+    called = made.llm.chat_with_tools([TOOL], chat_history=[asked], tier=tier, allow_parallel_tool_calls=True)
+    calls = made.llm.get_tool_calls_from_response(called)
+    results = [
+        ChatMessage(role="tool", content=str(add(**call.tool_kwargs)), additional_kwargs={"tool_call_id": call.tool_id})
+        for call in calls
+    ]
+    return [asked, called.message, *results]
+
+
+@pytest.mark.parametrize(("before", "after"), [("small", "frontier"), ("frontier", "small")])
+def test_a_loop_can_change_its_tier(bench: Any, server: FakeServer, before: str, after: str) -> None:
+    server.script(SMALL, BOTH)
+    server.script(FRONTIER, BOTH)
+    made = bench()
+    history = loop(made, before)
+    for model in (SMALL, FRONTIER):
+        server.script(model, Reply("3 and 7."))
+    dumped = [message.model_dump() for message in history]
+    assert made.llm.chat_with_tools([TOOL], chat_history=history, tier=after).message.content == "3 and 7."
+    assert [message.model_dump() for message in history] == dumped
+    sent = server.requests[-1].body["messages"]
+    check = openai_history if after == "frontier" else ollama_history
+    check(sent)
+
+
+def openai_history(sent: Any) -> None:
+    calls = sent[1]["tool_calls"]
+    ids = [call["id"] for call in calls]
+    assert len(set(ids)) == 2
+    assert all(ids)
+    assert [message["tool_call_id"] for message in sent[2:]] == ids
+    assert [call["function"]["arguments"] for call in calls] == ['{"a": 1, "b": 2}', '{"a": 3, "b": 4}']
+
+
+def ollama_history(sent: Any) -> None:
+    assert [call["function"]["arguments"] for call in sent[1]["tool_calls"]] == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
+    assert [message["content"] for message in sent[2:]] == ["3", "7"]
+
+
+async def test_an_agents_loop_survives_its_tier_going_down(bench: Any, server: FakeServer) -> None:
+    server.script(SMALL, Reply(tool_calls=[("add", {"a": 1, "b": 2})]), Fault(503))
+    server.script(FRONTIER, calls_then_answers)
+    made = bench()
+    assert str(await FunctionAgent(tools=[add], llm=made.llm).run("What is 1+2?")) == "It is 3."
+    assert made.tiers == ["small", "frontier"]
+
+
+async def test_an_agents_loop_survives_its_frontier_going_down(bench: Any, server: FakeServer) -> None:
+    server.script(FRONTIER, Reply(tool_calls=[("add", {"a": 1, "b": 2})]), Fault(503))
+    server.script(SMALL, calls_then_answers)
+    made = bench()
+    assert str(await FunctionAgent(tools=[add], llm=made.llm).run("A hard sum: 1+2?")) == "It is 3."
+    assert made.tiers == ["frontier", "small"]
+    assert made.records[-1].degraded is True
+
+
+def test_older_histories_with_calls_beside_the_blocks_are_understood() -> None:
+    beside = [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}]
+    message = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": beside})
+    (for_ollama,) = for_tier([message], tool_ids=False)
+    assert [block.tool_kwargs for block in for_ollama.blocks if not isinstance(block, TextBlock)] == [{"a": 1}]
+    assert "tool_calls" not in for_ollama.additional_kwargs
+    (for_openai,) = for_tier([message], tool_ids=True)
+    assert for_openai.additional_kwargs == {"tool_calls": beside}
+
+
+def test_text_of_the_user_that_looks_like_an_observation_is_judged(bench: Any, server: FakeServer) -> None:
+    server.script(FRONTIER, Reply("Noted."))
+    made = bench()
+    history = [ChatMessage(role="assistant", content="Yes?"), ChatMessage(content="Observation: it is hard.")]
+    made.llm.chat(history)
+    assert made.tiers == ["frontier"]
+
+
+def test_a_tool_call_whose_arguments_do_not_fit_escalates(bench: Any, server: FakeServer) -> None:
+    server.script(SMALL, Reply(tool_calls=[("add", {"a": "one"})]))
+    server.script(FRONTIER, Reply(tool_calls=[("add", {"a": 1, "b": 2})]))
+    made = bench(escalation=Confidence(0.85))
+    response = made.llm.chat_with_tools([TOOL], user_msg="1+2?")
+    assert made.llm.get_tool_calls_from_response(response)[0].tool_kwargs == {"a": 1, "b": 2}
+    assert made.records[0].attempts[1].fault == "tool_arguments"
