@@ -28,6 +28,10 @@
     model = "openai:gpt-4.1"
     api_key_env = "OPENAI_API_KEY"       # the variable's name; a key itself is refused
 
+    [budget]                             # dollars; on_limit = "raise" refuses calls where others stay local
+    day = "20"
+    per_key."*" = { day = "1" }          # for each route_context(key=...)
+
     [prices]                             # dollars for a million input and output tokens
     "openai:gpt-4.1" = ["2", "8"]
 
@@ -48,7 +52,14 @@ from typing import Any, Final, cast
 
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.config_faults import Place, config_error, refuse_keys, where
-from slmroute.config_tables import EmbeddedTable, FewShotTable, NoClassifierTable, RouterTable, TierTable
+from slmroute.config_tables import (
+    BudgetTable,
+    EmbeddedTable,
+    FewShotTable,
+    NoClassifierTable,
+    RouterTable,
+    TierTable,
+)
 from slmroute.errors import ConfigError
 from slmroute.policy import Confidence, Policy
 from slmroute.tier import Tier
@@ -184,10 +195,13 @@ def built(table: RouterTable, file: str, text: str) -> RouterConfig:
             tiers.append(Tier(**row.given("api_key_env")))
     with located(file, text, ("classifier",)):
         classifier = classifier_of(table, Path(file).parent)
-    settings = table.given("tiers", "classifier", "escalation", "checks", "ledger_env", "api_key_env")
+    settings = table.given("tiers", "classifier", "escalation", "budget", "checks", "ledger_env", "api_key_env")
     with located(file, text, ("escalation",)):
         if table.escalation is not None:
             settings["escalation"] = Confidence(**table.escalation.given())
+    with located(file, text, ("budget",)):
+        if table.budget is not None:
+            settings["budget"] = budget_of(table.budget)
     if "checks" in table.model_fields_set:
         settings["validate"] = table.checks if isinstance(table.checks, bool) else frozenset(table.checks)
     with located(file, text, ()):
@@ -222,6 +236,16 @@ def classifier_of(table: RouterTable, folder: Path) -> ClassifierLike | None:
             from slmroute.classify.embedded import EmbeddedClassifier
 
             return EmbeddedClassifier()
+
+
+def budget_of(table: BudgetTable) -> object:
+    """Make the budget."""
+    from slmroute.budget import Budget
+
+    given = table.given()
+    if table.per_key is not None:
+        given["per_key"] = {key: limits.given() for key, limits in table.per_key.items()}
+    return Budget(**given)
 
 
 def policy_of(tiers: list[Tier], classifier: ClassifierLike | None, settings: Mapping[str, Any]) -> Policy:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from slmroute.config_tables import (
     KEY_IN_FILE,
+    BudgetTable,
     EmbeddedTable,
     EscalationTable,
     ExampleTable,
     FewShotTable,
+    LimitsTable,
     NoClassifierTable,
     PlattTable,
     RouterTable,
@@ -141,6 +143,10 @@ def keys_of(data: Mapping[str, Any], table: Place) -> list[str]:
             given: object = data.get("classifier")
             named = cast("Mapping[str, Any]", given).get("kind") if isinstance(given, dict) else None
             kind = _CLASSIFIERS.get(named, FewShotTable)
+        case ("budget",):
+            kind = BudgetTable
+        case ("budget", "per_key", str()):
+            kind = LimitsTable
         case ("classifier", "examples", int()):
             kind = ExampleTable
         case ("classifier", "calibrator"):

@@ -13,11 +13,13 @@ from slmroute.errors import ConfigError
 from slmroute.tier import money
 
 __all__ = [
+    "BudgetTable",
     "ClassifierTable",
     "EmbeddedTable",
     "EscalationTable",
     "ExampleTable",
     "FewShotTable",
+    "LimitsTable",
     "NoClassifierTable",
     "PlattTable",
     "RouterTable",
@@ -203,6 +205,25 @@ class EscalationTable(Table):
     abort_below: float = 0.3
 
 
+class LimitsTable(Table):
+    """``[budget.per_key.NAME]``: see ``slmroute.budget.Limits``; the name ``"*"`` is every other key."""
+
+    hour: Amount = None
+    day: Amount = None
+    month: Amount = None
+    escalations_per_minute: int | None = None
+
+
+class BudgetTable(LimitsTable):
+    """``[budget]``: see ``slmroute.budget.Budget``."""
+
+    per_key: dict[str, LimitsTable] | None = None
+    on_limit: Literal["local", "raise"] = "local"
+    store: str | None = None
+    name: str = "default"
+    answer_tokens: int = 1_000
+
+
 class RouterTable(Table):
     """The file itself: the arguments of a router, and the standard arguments of its models."""
 
@@ -215,6 +236,7 @@ class RouterTable(Table):
     checks: bool | list[str] = Field(default=True, alias="validate")
     failover: bool = True
     deadline_s: float | None = None
+    budget: BudgetTable | None = None
     ledger: str | None = None
     ledger_env: Variable | None = None
     prices: dict[str, Annotated[Any, AfterValidator(pair)]] | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import slmroute.config
+from slmroute.budget import Budget, Limits
 from slmroute.classify import EmbeddedClassifier, FewShotClassifier
 from slmroute.config import DECIDING, STANDARD, Key, read_config, router_arguments
 from slmroute.config_faults import keys_of
@@ -107,6 +108,22 @@ def test_a_table_of_tiers_has_every_field_of_a_tier() -> None:
 def test_a_table_of_the_few_shot_classifier_has_every_argument_of_it() -> None:
     arguments = set(inspect.signature(FewShotClassifier).parameters)
     assert set(keys_of({"classifier": {"kind": "few-shot"}}, ("classifier",))) == arguments | {"kind"}
+
+
+def test_a_table_of_the_budget_has_every_argument_of_it() -> None:
+    assert set(keys_of({}, ("budget",))) == set(inspect.signature(Budget).parameters)
+    assert set(keys_of({}, ("budget", "per_key", "a"))) == set(inspect.signature(Limits).parameters)
+
+
+def test_a_budget_has_limits_for_all_and_for_keys(write) -> None:
+    text = (
+        '[budget]\nday = "20"\nescalations_per_minute = 30\non_limit = "raise"\n'
+        '[budget.per_key]\nteam-a = { day = 5 }\n"*" = { month = "1.5" }\n'
+    )
+    budget = router_arguments(write(text + TIERS))["budget"]
+    assert budget.limits == Limits(day="20", escalations_per_minute=30)
+    assert budget.per_key == {"team-a": Limits(day=5), "*": Limits(month="1.5")}
+    assert budget.on_limit == "raise"
 
 
 def test_a_table_of_escalation_has_every_setting_that_is_no_code() -> None:
