@@ -63,8 +63,8 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture(autouse=True)
-async def closed_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Close what LlamaIndex leaves open."""
+async def closed_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Any]]:
+    """Close what LlamaIndex leaves open; gives the clients made so far."""
     made: list[Any] = []
 
     def noted(kind: type[Any]) -> None:
@@ -78,7 +78,7 @@ async def closed_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]
 
     noted(httpx.Client)
     noted(httpx.AsyncClient)
-    yield
+    yield made
     for client in made:
         if isinstance(client, httpx.Client):
             client.close()
