@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from slmroute.budget import Budget, Limits
     from slmroute.classify.embedded import EmbeddedClassifier
     from slmroute.classify.few_shot import FewShotClassifier
     from slmroute.classify.few_shot_prompt import Example
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from slmroute.context import RouteContext, current_context, route_context
     from slmroute.costs import RouteCosts, TierCosts, route_costs
     from slmroute.errors import (
+        BudgetExceeded,
         ClassifierUnavailable,
         ClassifierUnsure,
         ConfigError,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "AttemptRecord",
+    "Budget",
+    "BudgetExceeded",
     "Calibrator",
     "Classification",
     "Classifier",
@@ -68,6 +72,7 @@ __all__ = [
     "GeometricMean",
     "Hook",
     "LedgerError",
+    "Limits",
     "Misconfigured",
     "MissingExtra",
     "ModelMissing",
@@ -98,6 +103,7 @@ __all__ = [
 _HOMES = {
     "Answer": "steps",
     "AttemptRecord": "record",
+    "Budget": "budget",
     "Calibrator": "confidence",
     "Classification": "classify.protocol",
     "Classifier": "classify.protocol",
@@ -107,6 +113,7 @@ _HOMES = {
     "FewShotClassifier": "classify.few_shot",
     "GeometricMean": "confidence",
     "Hook": "record",
+    "Limits": "budget",
     "Platt": "classify.platt",
     "Policy": "policy",
     "RouteContext": "context",
