@@ -105,7 +105,7 @@ class Reader:
         if dimensions > MOST_DIMENSIONS:
             raise ValueError("too many dimensions")
         size = prod(self._count() for _ in range(dimensions))
-        self._at += U32.size + U64.size
+        self._skip(U32.size + U64.size)
         return size
 
     def _value(self, kind: int) -> object:

@@ -222,6 +222,7 @@ class LocalServer:
         self._engine = Engine(self._settings, self._keep_alive_s, self._queue, self._tally)
         self._routes = Routes(self._file, self._engine, loopback=is_loopback(self._host))
         listener: asyncio.Server | None = None
+        bound: socket.socket | None = None
         try:
             bound = await self._bind()
             if self._preload:
@@ -239,6 +240,8 @@ class LocalServer:
         finally:
             if listener is not None:
                 listener.close()
+            elif bound is not None:
+                bound.close()
             await self._break_off()
             await self._engine.close()
 
