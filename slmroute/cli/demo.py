@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,8 +38,9 @@ def demo(
     from slmroute.cli.console import err, out, print_json
     from slmroute.demo.requests import load_requests
 
+    began = datetime.now(UTC)
     found = _run(load_requests(limit, short=short), model, ledger, dry_run=dry_run)
-    page = str(report) if report.exists() else None
+    page = _write_page(found, ledger, began, report)
     if as_json:
         print_json({**found.to_json(), "ledger": ledger, "report": page})
         return
@@ -71,3 +73,23 @@ def _run(requests: list[Request], model: str | None, ledger: str, *, dry_run: bo
         with progress(err, len(requests)) as show:
             outcomes = run_requests(requests, *tiers, ledger=book, done=show)
         return summarise(outcomes, small=small, tiers=tiers, seconds=time.monotonic() - began)
+
+
+def _write_page(found: DemoSummary, ledger: str, began: datetime, path: Path) -> Path | None:
+    """Write the page from what the ledger has; None, and a word why, where the extra for it is not installed."""
+    from slmroute.cli.console import err
+    from slmroute.demo.page import demo_page
+    from slmroute.errors import ConfigError, MissingExtra
+    from slmroute.report.facts import read_report
+    from slmroute.report.period import Period
+
+    try:
+        page = demo_page(found, read_report(ledger, Period(began, datetime.now(UTC))))
+    except MissingExtra as error:
+        err.print(f"No page was written: {error}", soft_wrap=True)
+        return None
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--report {path} cannot be written: {error.strerror}.") from None
+    return path

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from slmroute.demo import words as say
 from slmroute.report.wording import count, dollars, duration, percent
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def progress(console: Console, total: int) -> Generator[Done]:
     """
     seen: Counter[str] = Counter()
 
-    def words() -> str:
+    def so_far() -> str:
         graded = seen["right"] + seen["wrong"]
         return f"{seen['small']} small, {seen['frontier']} frontier, {seen['right']} of {graded} graded right"
 
@@ -62,7 +63,7 @@ def progress(console: Console, total: int) -> Generator[Done]:
 
             def show(outcome: Outcome) -> None:
                 add(outcome)
-                bar.update(task, advance=1, words=words())
+                bar.update(task, advance=1, words=so_far())
 
             yield show
         return
@@ -76,7 +77,7 @@ def progress(console: Console, total: int) -> Generator[Done]:
         now = time.monotonic()
         if now - told >= LINE_EVERY_S or places == total:
             told = now
-            console.print(f"  {places} of {total} after {now - began:.0f} s: {words()}", highlight=False)
+            console.print(f"  {places} of {total} after {now - began:.0f} s: {so_far()}", highlight=False)
 
     yield say
 
@@ -91,31 +92,13 @@ def opening(requests: int, small: str, frontier: str, *, dry_run: bool) -> Text:
 
 def results(found: DemoSummary) -> RenderableType:
     """Give all that the demo found."""
-    parts: list[RenderableType] = [
-        _tiers(found),
-        Text(_tier_words(found)),
-        Text(),
-        _money(found),
-        _months(found),
-        Text(_month_words()),
-    ]
+    tiers = f"\n{say.agreement(found)}\n{say.latencies(found)}\n"
+    parts: list[RenderableType] = [_tiers(found), Text(tiers), _money(found), _months(found)]
+    parts.append(Text(f"\n{say.textbook()}\n"))
     if found.sweep:
-        parts += [_sweep(found), Text(_sweep_words(found))]
-    parts.append(Text(stand_in_words(found), style="yellow" if found.small.stand_in else ""))
+        parts += [_sweep(found), Text(f"\n{say.confidence(found)}\n")]
+    parts.append(Text(say.stand_in(found), style="yellow" if found.small.stand_in else ""))
     return Group(*parts)
-
-
-def stand_in_words(found: DemoSummary) -> str:
-    """Say what kind of model answered, and what that does to the figures."""
-    small = found.small
-    if not small.stand_in:
-        return f"{small.name} ({small.size}) on {small.server} answered what stayed local."
-    return (
-        f"{small.name} ({small.size}) stands in for the model of 2 to 8 billion parameters that one would use, "
-        "so that the demo runs anywhere. It is real, and it is often wrong: it repeats the question, mixes up labels, "
-        "and knows little but English. Take its share of right answers as a floor and its speed as a ceiling. Where "
-        "calls went, and tokens and costs at an 8B model's price, do not depend on it."
-    )
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -137,29 +120,15 @@ def _tiers(found: DemoSummary) -> Table:
     return table
 
 
-def _tier_words(found: DemoSummary) -> str:
-    parts = [f"{line.agrees} of the {line.calls} that {line.tier} answered" for line in found.tiers]
-    return (
-        f"\nA person would have sent {percent(found.agreement)} of the requests to the same tier: {', '.join(parts)}.\n"
-        "Latencies are of answers with two requests under way at a time"
-        + ("; a dry run has none.\n" if found.dry_run else ".\n")
-    )
-
-
 def _money(found: DemoSummary) -> Text:
-    gain = found.gain
-    if gain is None or found.baseline is None:
-        return Text("Some calls have no known price, so that nothing can be said about the saving.")
-    share = float(gain / found.baseline) if found.baseline else None
-    word = "projected saving" if found.dry_run else "saved"
-    line = Text(f"All at {found.frontier}: {dollars(found.baseline)}. Routed: {dollars(found.cost)}. ")
-    line.append(f"{word}: {dollars(gain)} ({percent(share)})", style="bold green" if gain >= 0 else "bold red")
+    line = Text(say.money(found))
+    if found.gain is not None and found.baseline:
+        word = "Projected saving" if found.dry_run else "Saved"
+        style = "bold green" if found.gain >= 0 else "bold red"
+        line.append(f" {word}: {dollars(found.gain)} ({percent(found.gain / found.baseline)}).", style=style)
     if found.dry_run:
-        line.append(
-            "\nProjected, because the frontier was not called: its list price times the prompt's tokens and those of "
-            "an answer of 400 tokens, or as long as the small model's where that answered."
-        )
-    return line.append("\nSmall tier: priced at $0.05 and $0.08 a million tokens, what a hosted 8B model lists at.\n")
+        line.append(f"\n{say.projected()}")
+    return line.append(f"\n{say.price_of_small()}\n")
 
 
 def _months(found: DemoSummary) -> Table:
@@ -181,13 +150,6 @@ def _months(found: DemoSummary) -> Table:
     return table
 
 
-def _month_words() -> str:
-    return (
-        "\nTextbook: $0.0002 a classification, $0.001 a small answer, $0.03 a frontier answer (slmroute estimate). The "
-        "classifier used here runs in process and costs nothing.\n"
-    )
-
-
 def _sweep(found: DemoSummary) -> Table:
     table = _table(
         "Had weak local answers moved up by their confidence",
@@ -201,12 +163,3 @@ def _sweep(found: DemoSummary) -> Table:
             percent(line.served_right),
         )
     return table
-
-
-def _sweep_words(found: DemoSummary) -> str:
-    if found.auc is None:
-        return "\nAll graded local answers were right, or all were wrong: confidence had nothing to tell apart.\n"
-    return (
-        f"\nConfidence ranks a right answer above a wrong one {percent(found.auc)} of the time (50% is chance). It is "
-        "the plain mean of the tokens' log-probabilities: fit it to your own answers with `slmroute calibrate`.\n"
-    )

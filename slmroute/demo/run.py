@@ -34,7 +34,7 @@ FRONTIERS: Final = {"OPENAI_API_KEY": "openai:gpt-4.1", "ANTHROPIC_API_KEY": "an
 IN_FLIGHT: Final = 2
 """Requests under way at a time. Latencies are measured with that many."""
 
-LONGEST_SMALL_ANSWER: Final = 48
+LONGEST_SMALL_ANSWER: Final = 40
 LONGEST_FRONTIER_ANSWER: Final = 1024
 
 SYSTEM: Final = "You work for Tarnfell, a shop for outdoor gear. Do what is asked, as briefly as it can be done."

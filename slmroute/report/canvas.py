@@ -110,7 +110,7 @@ def literally(text: object) -> str:
 
 def as_dollars(value: float, _place: object = None) -> str:
     """Write a mark on an axis of money."""
-    return literally(dollars(Decimal(f"{value:.10g}")))
+    return literally(f"${value:.3g}" if 0 < abs(value) < 1 else dollars(Decimal(f"{value:.10g}")))
 
 
 def as_duration(value: float, _place: object = None) -> str:

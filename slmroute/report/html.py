@@ -111,7 +111,7 @@ def _days(report: Report) -> Section:
         lines=("What each day's calls would have cost at the last tier, and in front of it what they cost.",),
         picture=picture("days", text, lambda width: charts.cost_by_day(report, width)),
         tables=(Table("Calls and cost by day", ("day", "calls", "at the last tier", "cost", "saved", "share"),
-                      tuple(rows)),),
+                      tuple(rows), frozenset({"calls"})),),
     )  # fmt: skip
 
 
@@ -198,7 +198,7 @@ def _failures(report: Report) -> Section:
 def _dearest(report: Report) -> Section:
     columns = ("calls", "at the last tier", "cost", "saved", "share")
     tables = tuple(
-        Table(caption, (name, *columns), _group_rows(groups))
+        Table(caption, (name, *columns), _group_rows(groups), frozenset({"at the last tier"}))
         for caption, name, groups in (
             ("The dearest keys", "key", report.keys),
             ("The dearest tags; a call counts in each of its tags", "tag", report.tags),
@@ -229,7 +229,7 @@ def _group_rows(groups: Sequence[CallSummary]) -> tuple[tuple[str, ...], ...]:
 
 def _saving_cells(group: CallSummary) -> tuple[str, ...]:
     gain = group.baseline - group.compared_cost
-    share = percent(gain / group.baseline) if group.baseline else "-"
+    share = f"{gain / group.baseline:.1%}" if group.baseline else "-"
     return count(group.calls), dollars(group.baseline), dollars(group.cost), dollars(gain), share
 
 

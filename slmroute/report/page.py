@@ -29,11 +29,13 @@ class Table:
         caption: What it holds.
         columns: The columns' names.
         rows: The cells, as they are read.
+        wide_only: Columns that a phone has no room for; the others say enough.
     """
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    wide_only: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
