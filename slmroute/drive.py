@@ -95,7 +95,7 @@ async def adrive_stream(run: Run, performer: Performer) -> AsyncGenerator[object
         step = run.advance()
         while step is not None:
             if isinstance(step, Call):
-                attempt = run.begin(step)
+                attempt = await run.abegin(step)
                 if isinstance(attempt, Failure):
                     step = run.advance(attempt)
                     continue
@@ -148,7 +148,7 @@ def _call(run: Run, performer: Performer, call: Call) -> Reply:
 
 
 async def _acall(run: Run, performer: Performer, call: Call) -> Reply:
-    attempt = run.begin(call)
+    attempt = await run.abegin(call)
     if isinstance(attempt, Failure):
         return attempt
     limit = asyncio.timeout(run.remaining_s)

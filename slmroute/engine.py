@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from slmroute.availability import availability_errors, failure_of
 from slmroute.classify.protocol import ClassifierLike
@@ -19,8 +19,13 @@ from slmroute.machine import Machine
 from slmroute.policy import Policy
 from slmroute.price import PriceBook, Prices
 from slmroute.record import Hook, RouteRecord
+from slmroute.request import RouteRequest
 from slmroute.steps import Failure
 from slmroute.tier import Tier
+
+if TYPE_CHECKING:
+    from slmroute.budget import Budget
+    from slmroute.budget.guard import Guard
 
 __all__ = ["Clock", "Engine", "LedgerLike", "SystemClock"]
 
@@ -70,6 +75,7 @@ class Engine:
         prices: The user's prices, see ``PriceBook``.
         named: The ``"provider:model"`` of tiers whose model is an object, see ``PriceBook``.
         extra_errors: Further error classes that mean a tier is not available.
+        budget: What may be spent, or None for no limit.
         clock: Where times come from.
 
     Raises:
@@ -87,6 +93,7 @@ class Engine:
         prices: Prices | None = None,
         named: Mapping[str, str] | None = None,
         extra_errors: Sequence[type[Exception]] = (),
+        budget: Budget | None = None,
         clock: Clock | None = None,
     ) -> None:
         if classifier is not None and not (callable(classifier) or hasattr(classifier, "score")):
@@ -102,6 +109,7 @@ class Engine:
         self.ledger = _open_ledger(ledger)
         self.hooks = HookRunner(hooks)
         self.prices = PriceBook(policy.tiers, prices, named)
+        self.budget = _checked(budget)
         self.clock: Clock = clock or SystemClock()
         self.breakers = {tier.name: Breaker() for tier in policy.tiers}
         self.classifier_breaker = Breaker()
@@ -129,6 +137,14 @@ class Engine:
         other.machines = {name: self.machines.get(name) or Machine() for name in hourly}
         other.breakers = {tier.name: self.breakers.get(tier.name) or Breaker() for tier in policy.tiers}
         return other
+
+    def guard(self, request: RouteRequest, started_at: datetime) -> Guard | None:
+        """Give the budget's say in one call, or None where there is no budget."""
+        if self.budget is None:
+            return None
+        from slmroute.budget.guard import Guard
+
+        return Guard(self.budget, self.policy, self.prices, request, started_at)
 
     @property
     def calibrator_version(self) -> str | None:
@@ -183,6 +199,16 @@ def _name(asked: object) -> str:
     if isinstance(version, str):
         return version
     return str(getattr(asked, "__qualname__", type(asked).__qualname__))
+
+
+def _checked(budget: object) -> Budget | None:
+    if budget is None:
+        return None
+    from slmroute.budget import Budget
+
+    if not isinstance(budget, Budget):
+        raise ConfigError(f"budget={budget!r} must be a Budget: for example Budget(day=20).")
+    return budget
 
 
 def _open_ledger(ledger: LedgerLike | str | None) -> LedgerLike | None:

@@ -13,6 +13,7 @@
     |   `-- ClassifierUnsure                            ... because what they found cannot be trusted
     |-- NoEligibleTier                                  no tier can do what the call needs
     |   `-- PromptTooLong                               ... because its prompt fits in no tier's window
+    |-- BudgetExceeded                                  a limit of the budget is reached, and no local tier can answer
     |-- DeadlineExceeded        (also TimeoutError)     ``deadline_s`` ran out before any tier answered
     |-- NoTierAnswered          (also ExceptionGroup)   several tiers were tried and all failed
     `-- LedgerError                                     the ledger file cannot be used as it is
@@ -27,6 +28,7 @@ from difflib import get_close_matches
 from typing import Self
 
 __all__ = [
+    "BudgetExceeded",
     "ClassifierUnavailable",
     "ClassifierUnsure",
     "ConfigError",
@@ -118,6 +120,10 @@ class PromptTooLong(NoEligibleTier):
 
 class DeadlineExceeded(SlmrouteError, TimeoutError):
     """``deadline_s`` ran out before any tier answered."""
+
+
+class BudgetExceeded(SlmrouteError):
+    """A limit of the budget is reached; the message names it, and when its window ends."""
 
 
 class NoTierAnswered(SlmrouteError, ExceptionGroup[Exception]):

@@ -59,6 +59,7 @@ def route(policy: Policy, request: RouteRequest, tiers: Sequence[Tier] | None = 
         UnknownTier: The caller or a rule named a tier that the policy does not have.
         NoEligibleTier: No tier can do what the call needs.
         DeadlineExceeded: Time ran out and there was no answer.
+        BudgetExceeded: The budget forbids the tiers that are left, and no answer is in hand.
         NoTierAnswered: Several tiers were tried and all failed. When only one was tried, its error as it is.
     """
     tiers = tuple(tiers or policy.tiers)
@@ -250,6 +251,8 @@ class _Climb:
         elif failure.shown:
             raise self._out_of_time()
         match failure.kind:
+            case "over_budget":
+                return self._within_budget(tier, failure)
             case "not_admitted":
                 self.passed_over.append(tier)
             case "deadline":
@@ -266,6 +269,16 @@ class _Climb:
         return self._above(tier) or (
             None if self.weak else self._once_more() or self._below(tier) or self._passed_over()
         )
+
+    def _within_budget(self, tier: Tier, failure: Failure) -> Tier | None:
+        self.untried = [other for other in self.untried if other.name not in failure.barred]
+        self.passed_over = [other for other in self.passed_over if other.name not in failure.barred]
+        if self.weak:
+            return self._above(tier)
+        if (other := self._above(tier) or self._below(tier) or self._passed_over()) is None:
+            assert failure.error is not None  # noqa: S101  the driver's promise
+            raise failure.error from (self.errors[-2] if len(self.errors) > 1 else None)
+        return other
 
     def _above(self, tier: Tier) -> Tier | None:
         return next((other for other in self.untried if self.order[other.name] > self.order[tier.name]), None)

@@ -105,6 +105,7 @@ class Run(AbstractContextManager["Run"]):
         self._started_at = engine.clock.now()
         self._started = engine.clock.monotonic()
         self._first_shown: float | None = None
+        self._guard = engine.guard(request, self._started_at)
 
     def __enter__(self) -> Self:
         return self
@@ -149,10 +150,19 @@ class Run(AbstractContextManager["Run"]):
 
     def begin(self, call: Call) -> Attempt | Failure:
         """Open an attempt at a tier, or say why it is not to be called now."""
+        return self._begin(call, None if self._guard is None else self._guard.hold(call))
+
+    async def abegin(self, call: Call) -> Attempt | Failure:
+        """Open an attempt at a tier, without holding up the event loop where a budget is counted elsewhere."""
+        return self._begin(call, None if self._guard is None else await self._guard.ahold(call))
+
+    def _begin(self, call: Call, refused: Failure | None) -> Attempt | Failure:
         self._reason = call.reason or self._reason
         if self.out_of_time:
             self.events.append(f"deadline:{call.tier.name}")
             return Failure("deadline")
+        if refused is not None:
+            return refused
         now = self.engine.clock.monotonic()
         breaker = self.engine.breakers[call.tier.name]
         permit = breaker.force() if call.forced else breaker.admit(now)
@@ -296,6 +306,8 @@ class Run(AbstractContextManager["Run"]):
         final = self._final()
         if final is not None:
             final.role = "final"
+        if self._guard is not None:
+            self.events += self._guard.events
         costs = [attempt.priced.cost for attempt in self.attempts]
         cost = None if None in costs else sum((c for c in costs if c is not None), Decimal(0))
         baseline = Decimal(0) if final is None else self._baseline(final)
@@ -329,6 +341,8 @@ class Run(AbstractContextManager["Run"]):
             total_ms=(now - self._started) * 1000,
             error=type(error).__name__ if error is not None and not isinstance(error, GeneratorExit) else None,
         )
+        if self._guard is not None:
+            self._guard.settle(self.record.attempts)
         self._remember_scope()
         for collector in self._collectors:
             collector.add(self.record)

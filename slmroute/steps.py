@@ -36,9 +36,11 @@ __all__ = [
 
 Mode = Literal["text", "tools", "structured"]
 
-FailureKind = Literal["unavailable", "overloaded", "too_long", "misconfigured", "not_admitted", "deadline"]
+FailureKind = Literal[
+    "unavailable", "overloaded", "too_long", "misconfigured", "not_admitted", "deadline", "over_budget"
+]
 """Why a tier gave no answer: it is down; it asks to wait; the prompt is over its window; it refused our credentials;
-its breaker is open and it was not called at all; the call's time ran out."""
+its breaker is open and it was not called at all; the call's time ran out; the budget forbids it."""
 
 
 ABORTED: Final = "aborted"
@@ -170,13 +172,15 @@ class Failure:
 
     Attributes:
         kind: Why.
-        error: The provider's error, unchanged; None when the tier was not called.
+        error: The provider's error, unchanged; None when the tier was not called. Of the budget, its own.
         shown: Whether the caller has already seen a part of the answer, which makes it final.
+        barred: The tiers that the budget forbids for the rest of the call, this one included.
     """
 
     kind: FailureKind
     error: Exception | None = None
     shown: bool = False
+    barred: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,159 @@
+"""Counting for one process: in memory at once, and on a shared server in the background where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitedInVain
+from typing import Final
+
+from slmroute.background import Background
+from slmroute.budget.limits import Charge
+from slmroute.budget.stores import MemoryStore, Store, Taken
+
+__all__ = ["Counting"]
+
+ANSWER_S: Final = 3.0
+"""How long a call waits for the server before it goes by what this process knows."""
+AWAY_S: Final = 5.0
+"""How long a server that could not be asked is left alone."""
+MOST_UNSETTLED: Final = 10_000
+
+logger = logging.getLogger("slmroute.budget")
+
+Work = Callable[[], object]
+
+
+class Counting:
+    """Counts for one process.
+
+    What is asked of a shared server is asked by one thread, in order, so that a hold is always made before it is
+    dropped, whatever happens to the call meanwhile. While the server cannot be asked, what this process has counted
+    itself decides, and what was spent is told to the server later.
+
+    Args:
+        shared: The store on the server; None to count in memory alone.
+    """
+
+    def __init__(self, shared: Store | None) -> None:
+        self.memory = MemoryStore()
+        self._shared = shared
+        self._worker = Background[Work]("slmroute-budget", self._work, self._end, self._late)
+        self._unsettled: list[tuple[Sequence[str], Sequence[Charge]]] = []
+        self._away_until = 0.0
+        self._complained = False
+
+    def hold(self, hold_id: str, charges: Sequence[Charge]) -> tuple[Taken, bool]:
+        """Hold all charges or none; gives what came of it, and whether the server had its say."""
+        own = self.memory.hold(hold_id, charges)
+        if self._shared is None:
+            return own, True
+        try:
+            told = self._ask(hold_id, charges).result(ANSWER_S)
+        except WaitedInVain:
+            told = None
+        return (own, False) if told is None else (told, True)
+
+    async def ahold(self, hold_id: str, charges: Sequence[Charge]) -> tuple[Taken, bool]:
+        """Hold all charges or none, without holding up the event loop."""
+        own = self.memory.hold(hold_id, charges)
+        if self._shared is None:
+            return own, True
+        try:
+            told = await asyncio.wait_for(asyncio.wrap_future(self._ask(hold_id, charges)), ANSWER_S)
+        except TimeoutError:
+            told = None
+        return (own, False) if told is None else (told, True)
+
+    def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
+        """Drop holds and count what was taken, without waiting for anything."""
+        self.memory.settle(hold_ids, charges)
+        if self._shared is not None:
+            self._worker.put(lambda: self._settle(hold_ids, charges))
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until the server knows all that was settled; False when time ran out first."""
+        return self._worker.flush(timeout_s) and not self._unsettled
+
+    def stop(self) -> None:
+        """End the thread, without waiting for it."""
+        self._worker.stop()
+
+    def _ask(self, hold_id: str, charges: Sequence[Charge]) -> Future[Taken | None]:
+        future = Future[Taken | None]()
+
+        def ask() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(self._hold(hold_id, charges))
+            except BaseException as error:  # noqa: BLE001  handed to the call that waits
+                future.set_exception(error)
+
+        self._worker.put(ask)
+        return future
+
+    def _hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken | None:
+        store = self._shared
+        if store is None or time.monotonic() < self._away_until:
+            return None
+        try:
+            self._settle_late(store)
+            taken = store.hold(hold_id, charges)
+        except store.outages as error:
+            self._away(store, error)
+            return None
+        self._back()
+        return taken
+
+    def _settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
+        store = self._shared
+        if len(self._unsettled) < MOST_UNSETTLED:
+            self._unsettled.append((hold_ids, charges))
+        if store is None or (time.monotonic() < self._away_until and not self._worker.stopping.is_set()):
+            return
+        try:
+            self._settle_late(store)
+        except store.outages as error:
+            self._away(store, error)
+        else:
+            self._back()
+
+    def _settle_late(self, store: Store) -> None:
+        while self._unsettled:
+            store.settle(*self._unsettled[0])
+            self._unsettled.pop(0)
+
+    def _away(self, store: Store, error: Exception) -> None:
+        store.close()
+        self._away_until = time.monotonic() + AWAY_S
+        if not self._complained:
+            self._complained = True
+            logger.warning(
+                "the budget's store cannot be asked (%s): until it can, this process goes by what it has spent itself",
+                type(error).__name__,
+            )
+
+    def _back(self) -> None:
+        self._away_until = 0.0
+        if self._complained:
+            self._complained = False
+            logger.warning("the budget's store can be asked again")
+
+    def _end(self) -> None:
+        if self._shared is not None:
+            self._shared.close()
+        if self._unsettled:
+            self._late(len(self._unsettled))
+
+    @staticmethod
+    def _work(batch: Sequence[Work]) -> None:
+        for work in batch:
+            work()
+
+    @staticmethod
+    def _late(count: int) -> None:
+        logger.warning("the budget's store did not learn in time what %d calls have spent", count)

@@ -1,0 +1,94 @@
+"""Puts a budget between one call and the tiers: what may be called, what it may cost, what it did cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from slmroute.budget.budget import Budget
+from slmroute.draft import with_draft
+from slmroute.errors import BudgetExceeded
+from slmroute.request import RouteRequest, estimate_tokens
+from slmroute.steps import Call, Failure, Usage
+from slmroute.tier import Tier
+
+if TYPE_CHECKING:
+    from slmroute.policy import Policy
+    from slmroute.price import PriceBook
+    from slmroute.record import AttemptRecord
+
+__all__ = ["Guard"]
+
+
+class Guard:
+    """A budget's say in one call. Tiers that are local, or generate nothing, it lets pass.
+
+    Args:
+        budget: The budget.
+        policy: The router's policy.
+        prices: The prices by which costs are held.
+        request: The call.
+        started_at: When it began.
+    """
+
+    def __init__(
+        self, budget: Budget, policy: Policy, prices: PriceBook, request: RouteRequest, started_at: datetime
+    ) -> None:
+        self._policy = policy
+        self._prices = prices
+        self._request = request
+        self._answer_tokens = budget.answer_tokens
+        self._raises = budget.on_limit == "raise"
+        self._spending = budget.open(request.key, started_at)
+
+    @property
+    def events(self) -> list[str]:
+        """What is to be noted in the call's record."""
+        return self._spending.events
+
+    def hold(self, call: Call) -> Failure | None:
+        """Hold what an attempt may cost; gives why it may not be made, or None. May wait for a server."""
+        if _free(call.tier):
+            return None
+        return self._refusal(call, self._spending.hold(self._may_cost(call), escalates=self._escalates(call)))
+
+    async def ahold(self, call: Call) -> Failure | None:
+        """Hold what an attempt may cost, without holding up the event loop."""
+        if _free(call.tier):
+            return None
+        return self._refusal(call, await self._spending.ahold(self._may_cost(call), escalates=self._escalates(call)))
+
+    def settle(self, attempts: Sequence[AttemptRecord]) -> None:
+        """Count what the call did cost, and drop what it held. Never waits."""
+        paid = (attempt.cost for attempt in attempts if attempt.cost is not None and not attempt.dry_run)
+        self._spending.settle(sum(paid, Decimal(0)))
+
+    def _may_cost(self, call: Call) -> Decimal:
+        drafted = estimate_tokens(with_draft("", call.draft)) if call.draft else 0
+        usage = Usage(self._request.tokens + drafted, self._answer_tokens, source="estimated")
+        cost = self._prices.price(call.tier, usage, provider=None, model=None).cost
+        if cost is None:  # it is counted once it is known, if it ever is
+            self.events.append(f"budget_blind:{call.tier.name}")
+        return cost or Decimal(0)
+
+    def _escalates(self, call: Call) -> bool:
+        return call.tier.name != self._policy.tiers[0].name and call.reason != "explicit"
+
+    def _refusal(self, call: Call, exceeded: BudgetExceeded | None) -> Failure | None:
+        if exceeded is None:
+            return None
+        self.events.append(f"over_budget:{call.tier.name}")
+        return Failure("over_budget", exceeded, barred=self._barred())
+
+    def _barred(self) -> frozenset[str]:
+        tiers = self._policy.tiers
+        if self._raises:
+            return frozenset(tier.name for tier in tiers)
+        allowed = {tiers[0].name} if self._spending.escalates_over else set[str]()
+        return frozenset(tier.name for tier in tiers if not tier.local and tier.name not in allowed)
+
+
+def _free(tier: Tier) -> bool:
+    return tier.local or tier.dry_run

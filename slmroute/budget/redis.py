@@ -1,0 +1,94 @@
+"""Budgets counted in Redis, by all processes that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from slmroute.budget.limits import Charge
+from slmroute.budget.stores import Taken
+from slmroute.errors import MissingExtra
+
+__all__ = ["RedisStore"]
+
+TIMEOUT_S: Final = 1.0
+KEPT_S: Final = 86_400
+"""How long counts stay after their window has ended, for calls that began in it."""
+
+HOLD: Final = """
+local refused = -1
+local used = {}
+for place = 0, #KEYS / 2 - 1 do
+  local total = tonumber(redis.call('GET', KEYS[2 * place + 1]) or '0')
+  for _, held in ipairs(redis.call('HVALS', KEYS[2 * place + 2])) do total = total + tonumber(held) end
+  used[place + 1] = string.format('%.0f', total)
+  if refused < 0 and total + tonumber(ARGV[3 * place + 2]) > tonumber(ARGV[3 * place + 3]) then refused = place end
+end
+if refused < 0 then
+  for place = 0, #KEYS / 2 - 1 do
+    redis.call('HSET', KEYS[2 * place + 2], ARGV[1], ARGV[3 * place + 2])
+    redis.call('EXPIREAT', KEYS[2 * place + 2], ARGV[3 * place + 4])
+  end
+end
+return {refused, used}
+"""
+"""Adds up what is counted and held for each charge, and holds all of them or none. Keys: count and holds of each
+charge. Arguments: the hold, then amount, limit and expiry of each charge."""
+
+SETTLE: Final = """
+local holds = tonumber(ARGV[1])
+for place = 0, #KEYS / 2 - 1 do
+  redis.call('INCRBY', KEYS[2 * place + 1], ARGV[holds + 2 + 2 * place])
+  redis.call('EXPIREAT', KEYS[2 * place + 1], ARGV[holds + 3 + 2 * place])
+  for hold = 1, holds do redis.call('HDEL', KEYS[2 * place + 2], ARGV[1 + hold]) end
+end
+"""
+"""Counts charges and drops holds. Keys as above. Arguments: the number of holds, the holds, then amount and expiry of
+each charge."""
+
+
+class RedisStore:
+    """Counts in Redis, over one connection, for one thread.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``.
+
+    Raises:
+        MissingExtra: The extra ``redis`` is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            import redis
+        except ImportError:
+            raise MissingExtra("redis", "A budget shared through Redis") from None
+        self.outages: tuple[type[Exception], ...] = (redis.RedisError, OSError)
+        connect: Any = redis.Redis.from_url  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        self._client: Any = connect(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+        self._hold = self._client.register_script(HOLD)
+        self._settle = self._client.register_script(SETTLE)
+
+    def hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken:
+        """See ``Store``."""
+        arguments: list[str | int] = [hold_id]
+        for charge in charges:
+            arguments += [charge.amount, charge.limit, charge.end + KEPT_S]
+        refused, used = self._hold(keys=_keys(charges), args=arguments)
+        return Taken(None if refused < 0 else int(refused), tuple(int(each) for each in used))
+
+    def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
+        """See ``Store``."""
+        arguments: list[str | int] = [len(hold_ids), *hold_ids]
+        for charge in charges:
+            arguments += [charge.amount, charge.end + KEPT_S]
+        self._settle(keys=_keys(charges), args=arguments)
+
+    def close(self) -> None:
+        """See ``Store``."""
+        self._client.close()
+
+
+def _keys(charges: Sequence[Charge]) -> list[str]:
+    """The names of a charge's count and holds; the part in braces keeps them on one node of a cluster."""
+    names = [f"{{slmroute-budget}}|{charge.meter}|{charge.start}" for charge in charges]
+    return [key for name in names for key in (name, f"{name}|holds")]

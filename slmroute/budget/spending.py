@@ -1,0 +1,156 @@
+"""What one call has to do with a budget: it holds before it spends, and settles when it is over."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from slmroute.budget.counting import Counting
+from slmroute.budget.limits import NANO, Charge, Limits, to_nano, window_of
+from slmroute.budget.stores import Taken
+from slmroute.errors import BudgetExceeded
+
+if TYPE_CHECKING:
+    from slmroute.budget.budget import Budget
+
+__all__ = ["Spending"]
+
+WARN_AT: Final = 0.8
+MOST_WARNED: Final = 10_000
+
+logger = logging.getLogger("slmroute.budget")
+
+
+class Spending:
+    """One call's dealings with a budget.
+
+    Args:
+        budget: The budget.
+        counting: Where it counts.
+        limits: The call's limits: what they are counted under, what their names begin with, and they themselves.
+        at: When the call began.
+
+    Attributes:
+        events: What is to be noted in the call's record.
+        escalates_over: Whether the last refusal was for the number of escalations, and not for money.
+    """
+
+    def __init__(
+        self, budget: Budget, counting: Counting, limits: Sequence[tuple[str, str, Limits]], at: datetime
+    ) -> None:
+        self.budget = budget
+        self.events: list[str] = []
+        self.escalates_over = False
+        self._counting = counting
+        self._limits = limits
+        self._at = at
+        self._hold_ids: list[str] = []
+        self._escalated = False
+
+    def charges(self, nanos: int, *, escalates: bool) -> tuple[Charge, ...]:
+        """Give what the call counts towards: every limit it has, with an amount for each.
+
+        Args:
+            nanos: Nano-dollars.
+            escalates: Whether it counts as an escalation.
+        """
+        found: list[Charge] = []
+        for under, named, limits in self._limits:
+            for window, limit in limits.spending.items():
+                found.append(self._charge("dollars", window, under, f"{named}{window}", limit, nanos))
+            rate = limits.escalations_per_minute
+            if rate is not None:
+                setting = f"{named}escalations_per_minute"
+                found.append(self._charge("escalations", "minute", under, setting, rate, int(escalates)))
+        return tuple(found)
+
+    def hold(self, cost: Decimal, *, escalates: bool) -> BudgetExceeded | None:
+        """Hold what an attempt may cost; may wait for a server.
+
+        Args:
+            cost: Dollars.
+            escalates: Whether it takes the call above the cheapest tier; a call counts once.
+
+        Returns:
+            Why it may not be made, or None.
+        """
+        asked = self._asked(cost, escalates=escalates)
+        return None if asked is None else self._told(asked, *self._counting.hold(*asked))
+
+    async def ahold(self, cost: Decimal, *, escalates: bool) -> BudgetExceeded | None:
+        """Hold what an attempt may cost, without holding up the event loop; see ``hold``."""
+        asked = self._asked(cost, escalates=escalates)
+        return None if asked is None else self._told(asked, *await self._counting.ahold(*asked))
+
+    def settle(self, spent: Decimal) -> None:
+        """End the call: count what it did cost, and drop what it held. Never waits.
+
+        Args:
+            spent: Dollars.
+        """
+        nanos = to_nano(spent)
+        if nanos or self._hold_ids:
+            self._counting.settle(self._hold_ids, self.charges(nanos, escalates=self._escalated))
+
+    def _charge(self, unit: str, window: str, under: str, setting: str, limit: int, amount: int) -> Charge:
+        start, end = window_of(window, self._at)
+        return Charge(f"{self.budget.name}|{unit}|{under}|{window}", start, end, limit, amount, setting)
+
+    def _asked(self, cost: Decimal, *, escalates: bool) -> tuple[str, tuple[Charge, ...]] | None:
+        charges = self.charges(to_nano(cost), escalates=escalates and not self._escalated)
+        charges = tuple(charge for charge in charges if charge.amount)
+        if not charges:
+            return None
+        hold_id = uuid.uuid4().hex
+        self._hold_ids.append(hold_id)
+        return hold_id, charges
+
+    def _told(self, asked: tuple[str, tuple[Charge, ...]], taken: Taken, told: bool) -> BudgetExceeded | None:
+        _, charges = asked
+        if not told:
+            self.events.append("budget_store_unavailable")
+        if taken.refused is not None:
+            charge = charges[taken.refused]
+            self.escalates_over = not charge.of_money
+            return _exceeded(charge, taken.used[taken.refused])
+        self._escalated = self._escalated or any(not charge.of_money for charge in charges)
+        for charge, used in zip(charges, taken.used, strict=True):
+            self._warn(charge, used + charge.amount)
+        return None
+
+    def _warn(self, charge: Charge, used: int) -> None:
+        """Tell once in each window that a limit is nearly reached."""
+        window = (charge.meter, charge.start)
+        warned = self.budget.warned
+        if used < WARN_AT * charge.limit or window in warned:
+            return
+        if len(warned) >= MOST_WARNED:
+            warned.clear()
+        warned.add(window)
+        self.events.append(f"budget_warning:{charge.setting}")
+        logger.warning(
+            "%.0f%% of the budget's limit %s=%s are used", 100 * used / charge.limit, charge.setting, _shown(charge)
+        )
+
+
+def _shown(charge: Charge) -> str:
+    return f"${Decimal(charge.limit) / NANO:f}" if charge.of_money else str(charge.limit)
+
+
+def _exceeded(charge: Charge, used: int) -> BudgetExceeded:
+    end = datetime.fromtimestamp(charge.end, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if charge.of_money:
+        state = (
+            f"${Decimal(used) / NANO:.6f} are spent, or held for calls that run, and this call may cost "
+            f"${Decimal(charge.amount) / NANO:.6f}"
+        )
+    else:
+        state = f"{used} calls have moved up"
+    return BudgetExceeded(
+        f"The budget's limit {charge.setting}={_shown(charge)} is reached: {state}. Raise the limit, wait until {end}, "
+        'or have calls stay on local tiers with on_limit="local".'
+    )

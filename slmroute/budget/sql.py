@@ -1,0 +1,106 @@
+"""Budgets counted in the ledger's database, by all processes that use it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, and_, delete, func, insert, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from slmroute.budget.limits import Charge
+from slmroute.budget.stores import Taken
+from slmroute.ledger.address import Address
+from slmroute.ledger.opening import OUTAGES, prepare
+from slmroute.ledger.schema import budget_holds, budget_meters
+
+__all__ = ["SqlStore"]
+
+LOCK = 0x62_75_64_67
+"""The advisory lock under which PostgreSQL counts; SQLite has one writer at a time anyhow."""
+
+
+class SqlStore:
+    """Counts in SQLite or PostgreSQL, over one connection, for one thread.
+
+    Args:
+        url_or_path: As ``Ledger`` takes it.
+
+    Raises:
+        LedgerError: What is there is no ledger that can be used.
+    """
+
+    outages: tuple[type[Exception], ...] = OUTAGES
+
+    def __init__(self, url_or_path: str | os.PathLike[str]) -> None:
+        self._address = Address(url_or_path)
+        self._connection: Connection | None = None
+        self._new = postgresql.insert if self._address.path is None else sqlite.insert
+
+    def hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken:
+        """See ``Store``."""
+        connection = self._connected()
+        with connection.begin():
+            self._lock(connection)
+            used = tuple(self._used(connection, charge) for charge in charges)
+            for place, (charge, already) in enumerate(zip(charges, used, strict=True)):
+                if already + charge.amount > charge.limit:
+                    return Taken(place, used)
+            rows = [
+                {
+                    "hold_id": hold_id,
+                    "meter": charge.meter,
+                    "window_start": charge.start,
+                    "amount": charge.amount,
+                    "expires_at": charge.end,
+                }
+                for charge in charges
+            ]
+            connection.execute(insert(budget_holds), rows)
+        return Taken(None, used)
+
+    def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
+        """See ``Store``."""
+        connection = self._connected()
+        with connection.begin():
+            self._lock(connection)
+            if hold_ids:
+                connection.execute(delete(budget_holds).where(budget_holds.c.hold_id.in_(hold_ids)))
+            rows = [
+                {"meter": charge.meter, "window_start": charge.start, "amount": charge.amount}
+                for charge in charges
+                if charge.amount
+            ]
+            if rows:
+                new = self._new(budget_meters)
+                added = {"amount": budget_meters.c.amount + new.excluded.amount}
+                connection.execute(
+                    new.on_conflict_do_update(index_elements=["meter", "window_start"], set_=added), rows
+                )
+
+    def close(self) -> None:
+        """See ``Store``."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            prepare(self._address)
+            self._connection = self._address.engine(write=True).connect()
+        return self._connection
+
+    def _lock(self, connection: Connection) -> None:
+        if self._address.path is None:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+
+    @staticmethod
+    def _used(connection: Connection, charge: Charge) -> int:
+        total = 0
+        for table in (budget_meters, budget_holds):
+            here = and_(table.c.meter == charge.meter, table.c.window_start == charge.start)
+            total += int(
+                connection.execute(select(func.coalesce(func.sum(table.c.amount), 0)).where(here)).scalar_one()
+            )
+        return total
