@@ -202,7 +202,7 @@ class EscalationTable(Table):
     pass_draft: bool = True
     stream: Literal["first_tokens", "whole"] = "first_tokens"
     first_tokens: int = 16
-    abort_below: float = 0.3
+    abort_below: float | None = None
 
 
 class LimitsTable(Table):

@@ -87,7 +87,7 @@ class Gate:
         self._whole = True
         if confidence is None:
             return "hold"
-        if confidence < escalation.abort_below:
+        if confidence < escalation.abort_under:
             return "abort"
         opening = Answer(text="".join(self._text))
         if confidence >= escalation.threshold and fault_of(opening, self._request, {"refusal"}) is None:

@@ -57,7 +57,7 @@ class Confidence:
             With a judge it is always the whole.
         first_tokens: How many tokens the stream is judged by.
         abort_below: A stream whose first tokens are less confident than this is broken off, so that the rest of a
-            hopeless draft is not paid for.
+            hopeless draft is not paid for; by default 0.3, or the threshold where that is lower.
 
     Raises:
         ConfigError: A number is out of its range.
@@ -69,12 +69,13 @@ class Confidence:
     pass_draft: bool = field(default=True, kw_only=True)
     stream: Literal["first_tokens", "whole"] = field(default="first_tokens", kw_only=True)
     first_tokens: int = field(default=16, kw_only=True)
-    abort_below: float = field(default=0.3, kw_only=True)
+    abort_below: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         probability(self.threshold, "Confidence: threshold")
-        probability(self.abort_below, "Confidence: abort_below")
-        if self.abort_below > self.threshold:
+        if self.abort_below is not None:
+            probability(self.abort_below, "Confidence: abort_below")
+        if self.abort_under > self.threshold:
             raise ConfigError(
                 f"Confidence(abort_below={self.abort_below}) must not be over threshold={self.threshold}: "
                 "an answer cannot be good enough to show and too weak to finish."
@@ -89,6 +90,11 @@ class Confidence:
             raise ConfigError(f"Confidence(first_tokens={self.first_tokens}) must be 1 or more.")
         if self.stream not in ("first_tokens", "whole"):
             raise ConfigError(f"Confidence(stream={self.stream!r}) must be 'first_tokens' or 'whole'.")
+
+    @property
+    def abort_under(self) -> float:
+        """``abort_below`` with its default filled in."""
+        return min(0.3, self.threshold) if self.abort_below is None else self.abort_below
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,17 @@ from __future__ import annotations
 import functools
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from slmroute.testing import FakeServer
+from tests.langchain.canonical import same_body
 from tests.langchain.stage import Stage
+
+
+def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
+    vcr.register_matcher("canonical_body", same_body)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from slmroute.testing import FakeServer
 from tests.langchain.answering import answer
 
 NOT_IN_THE_MAP = (
-    "load(allowed_objects='all') takes only classes that langchain-core lists itself; ChatOllama is not serialisable at "
-    "all. Routers load with allowed_objects=[RoutingChatModel]: see test_serialisation."
+    "load(allowed_objects='all') takes only classes that langchain-core lists itself; ChatOllama is not serialisable "
+    "at all. Routers load with allowed_objects=[RoutingChatModel]: see test_serialisation."
 )
 
 

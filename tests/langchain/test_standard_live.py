@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -15,9 +14,8 @@ from slmroute.local import LocalServer
 
 
 @pytest.fixture(scope="class", autouse=True)
-def _local(request: pytest.FixtureRequest, local_server: LocalServer) -> Iterator[None]:
+def _local(request: pytest.FixtureRequest, local_server: LocalServer) -> None:
     request.cls.local = local_server
-    yield
 
 
 class Simple:
