@@ -273,9 +273,11 @@ class _Climb:
     def _within_budget(self, tier: Tier, failure: Failure) -> Tier | None:
         self.untried = [other for other in self.untried if other.name not in failure.barred]
         self.passed_over = [other for other in self.passed_over if other.name not in failure.barred]
+        self.broken_off = [other for other in self.broken_off if other.name not in failure.barred]
         if self.weak:
             return self._above(tier)
-        if (other := self._above(tier) or self._below(tier) or self._passed_over()) is None:
+        other = self._above(tier) or self._once_more() or self._below(tier) or self._passed_over()
+        if other is None:
             assert failure.error is not None  # noqa: S101  the driver's promise
             raise failure.error from (self.errors[-2] if len(self.errors) > 1 else None)
         return other

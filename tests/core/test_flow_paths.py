@@ -41,6 +41,10 @@ class Refused(Exception):
     """A tier whose credentials are wrong."""
 
 
+class Spent(Exception):
+    """A budget that is used up."""
+
+
 def tiers(count: int) -> list[Tier]:
     return [Tier(name, f"ollama:{name}") for name in ("small", "mid", "frontier")[3 - count :]]
 
@@ -99,6 +103,9 @@ def choices(step: Step, setup: Setup) -> list[Reply]:
                 Failure("misconfigured", Refused(name)),
                 Failure("deadline"),
             ]
+            if setup.request.key == "limited":
+                above = frozenset(setup.policy.names[1:])
+                replies += [Failure("over_budget", Spent(name), barred=frozenset({name}) | b) for b in (set(), above)]
             if not step.forced:
                 replies.append(Failure("not_admitted"))
             if setup.streamed:
@@ -149,10 +156,15 @@ REQUESTS = {
     "explicit": RouteRequest(text="hello", tier="mid"),
     "tool loop": RouteRequest(text="hello", pin="mid"),
     "scope": RouteRequest(text="hello", scope_tier="mid"),
+    "limited": RouteRequest(text="hello", key="limited"),
 }
 SETUPS = [
     *((policy, "any", count, streamed) for policy in POLICIES for count in (2, 3) for streamed in (False, True)),
-    *(("both", request, 3, streamed) for request in ("explicit", "tool loop", "scope") for streamed in (False, True)),
+    *(
+        ("both", request, 3, streamed)
+        for request in ("explicit", "tool loop", "scope", "limited")
+        for streamed in (False, True)
+    ),
 ]
 
 
@@ -220,15 +232,34 @@ def test_the_best_answer_is_given(paths: list[Path]) -> None:
 def test_every_eligible_tier_is_tried_before_giving_up(paths: list[Path]) -> None:
     for path in paths:
         last = path.calls[-1][1]
-        final = isinstance(last, Failure) and (last.kind in ("misconfigured", "deadline") or last.shown)
+        final = isinstance(last, Failure) and (last.kind in ("misconfigured", "deadline", "over_budget") or last.shown)
         if path.error is not None and not final and path.setup.policy.failover:
             tried = {call.tier.name for call, reply in path.calls if reply != Failure("not_admitted")}
-            assert tried == set(path.setup.policy.names)
+            assert tried | barred_in(path) == set(path.setup.policy.names)
             assert isinstance(path.error, NoTierAnswered)
             failures = [
                 reply.error for _, reply in path.calls if isinstance(reply, Failure) and reply.error is not None
             ]
             assert list(path.error.exceptions) == failures
+
+
+def barred_in(path: Path) -> set[str]:
+    return {name for _, reply in path.calls if isinstance(reply, Failure) for name in reply.barred}
+
+
+def test_a_tier_that_the_budget_forbids_is_not_asked_again() -> None:
+    for streamed in (False, True):
+        for path in paths_of("both", "limited", 3, streamed):
+            barred: set[str] = set()
+            for call, reply in path.calls:
+                assert call.tier.name not in barred
+                if isinstance(reply, Failure):
+                    barred |= reply.barred
+            if isinstance(path.error, Spent):
+                # The budget's own error is raised only where it left nothing to be tried.
+                tried = {call.tier.name for call, reply in path.calls if reply != Failure("not_admitted")}
+                assert tried | barred == set(path.setup.policy.names)
+                assert not path.whole_answers
 
 
 def test_without_failover_no_other_tier_is_asked_after_a_failure(paths: list[Path]) -> None:
