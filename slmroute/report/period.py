@@ -82,7 +82,9 @@ class Period:
             return f"{self.since:%-d} to {last:%-d %B %Y}"
         if whole:
             return f"{self.since:%-d %B} to {last:%-d %B %Y}"
-        return f"{self.since:%-d %B %H:%M} to {self.until:%-d %B %Y %H:%M} UTC"
+        if self.since.date() == last.date():
+            return f"{self.since:%-d %B %Y, %H:%M} to {self.until:%H:%M} UTC"
+        return f"{self.since:%-d %B, %H:%M} to {self.until:%-d %B %Y, %H:%M} UTC"
 
 
 def moment_of(text: str, setting: str, now: datetime) -> datetime:
@@ -96,7 +98,7 @@ def moment_of(text: str, setting: str, now: datetime) -> datetime:
     Raises:
         ConfigError: It cannot be read.
     """
-    if ago := _AGO.fullmatch(text.strip()):
+    if ago := _AGO.fullmatch(text.strip().removesuffix("ago").strip()):
         return now - int(ago[1]) * _UNITS[ago[2].lower()]
     try:
         moment = datetime.fromisoformat(text.strip())

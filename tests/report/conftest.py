@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slmroute.ledger import Ledger
 from slmroute.record import AttemptRecord, RouteRecord
+from slmroute.report.period import Period
 from slmroute.steps import Usage
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
@@ -30,7 +34,9 @@ def price(usage: Usage, prices: tuple[Decimal, Decimal]) -> Decimal:
 def one_call(chance: random.Random, began: datetime, *, dry_run: bool = False) -> RouteRecord:
     """Make up one call: classified, answered small or large, sometimes escalated, failed over or unpriced."""
     kind = chance.choice(KINDS)
-    usage = Usage(chance.randint(80, 900), chance.randint(4, 300), source=chance.choice(("reported",) * 9 + ("estimated",)))
+    usage = Usage(
+        chance.randint(80, 900), chance.randint(4, 300), source=chance.choice(("reported",) * 9 + ("estimated",))
+    )
     hard = kind in ("planning", "debugging")
     small_ms, large_ms = chance.lognormvariate(5.9, 0.5), chance.lognormvariate(7.4, 0.5)
     classifier = AttemptRecord(role="classifier", tier="embedded-1", price_id="free", cost=Decimal(0), total_ms=0.9)
@@ -81,32 +87,98 @@ def one_call(chance: random.Random, began: datetime, *, dry_run: bool = False) -
 
 def made_up(number: int = 600, *, seed: int = 7, begin: datetime = MONDAY, dry_run: bool = False) -> list[RouteRecord]:
     """Make up a week's calls, fewer at the week's end."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311  not a secret
     days = chance.choices(range(7), weights=(9, 10, 10, 9, 8, 2, 1), k=number)
     moments = sorted(begin + timedelta(days=day, seconds=chance.uniform(6 * 3600, 22 * 3600)) for day in days)
     return [one_call(chance, moment, dry_run=dry_run) for moment in moments]
 
 
+def odd_ones() -> list[RouteRecord]:
+    """Give calls that are out of the ordinary: unpriced, judged for money, failed, degraded, by default, dearer."""
+    chance = random.Random(11)  # noqa: S311  not a secret
+    began = MONDAY + timedelta(days=2, hours=12)
+    plain = one_call(chance, began)
+    odd: list[RouteRecord] = []
+    for number in range(12):
+        base = replace(plain, call_id=f"odd-{number:02}", started_at=began + timedelta(minutes=number))
+        final = replace(base.attempts[-1], role="final")
+        match number % 6:
+            case 0:
+                unpriced = replace(final, cost=None, price_id="unpriced")
+                odd.append(replace(base, attempts=(unpriced,), cost=None, saved=None, projected=None))
+            case 1:
+                judge = replace(final, role="judge", tier="judge", usage=Usage(40, 1), cost=Decimal("0.0004"))
+                cost = (final.cost or 0) + Decimal("0.0004")
+                saved = None if base.baseline is None else base.baseline - cost
+                odd.append(replace(base, attempts=(final, judge), cost=cost, saved=saved))
+            case 2:
+                failed = replace(final, role="failed", usage=None, cost=Decimal(0), error="ConnectError")
+                odd.append(
+                    replace(base, attempts=(failed,), tier=None, model=None, status="error", error="ConnectError",
+                            cost=Decimal(0), baseline=Decimal(0), saved=Decimal(0))
+                )  # fmt: skip
+            case 3:
+                odd.append(replace(base, degraded=True, reason="default", score=None))
+            case 4:
+                odd.append(replace(base, key="=1+1", tags=("<b>bold</b>", "$x$ \u8acb\u6c42")))
+            case _:
+                loss = replace(final, cost=Decimal("0.05"))
+                odd.append(replace(base, attempts=(loss,), cost=Decimal("0.05"), baseline=Decimal("0.01"),
+                                   saved=Decimal("-0.04")))  # fmt: skip
+    return odd
+
+
+def write_all(path: Path, records: Iterable[RouteRecord]) -> list[RouteRecord]:
+    written = list(records)
+    chance = random.Random(1)  # noqa: S311  not a secret
+    with Ledger(path) as ledger:
+        for record in written:
+            ledger.write(record)
+        for record in written:
+            if chance.random() < 0.5:
+                ledger.feedback(record.call_id, chance.random() > 0.03)
+        assert ledger.flush()
+    return written
+
+
 @pytest.fixture
 def write() -> Write:
-    def write_all(path: Path, records: Iterable[RouteRecord]) -> list[RouteRecord]:
-        written = list(records)
-        chance = random.Random(1)
-        with Ledger(path) as ledger:
-            for record in written:
-                ledger.write(record)
-            for record in written:
-                if chance.random() < 0.5:
-                    ledger.feedback(record.call_id, chance.random() > 0.03)
-            assert ledger.flush()
-        return written
-
+    """Writes records to a ledger, with a word of feedback on half of them."""
     return write_all
 
 
-@pytest.fixture
-def week(tmp_path: Path, write: Write) -> Path:
-    """A ledger with one week of 600 calls, and a quieter week before it."""
-    path = tmp_path / "week.db"
-    write(path, [*made_up(200, seed=3, begin=MONDAY - timedelta(days=7)), *made_up()])
+@pytest.fixture(scope="session")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with one week of 612 calls, and a quieter week before it. It is read only: copy it to change it."""
+    path = tmp_path_factory.mktemp("report") / "week.db"
+    write_all(path, [*made_up(200, seed=3, begin=MONDAY - timedelta(days=7)), *made_up(), *odd_ones()])
     return path
+
+
+@pytest.fixture(scope="session")
+def dry_week(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same week with a dry run for the frontier."""
+    path = tmp_path_factory.mktemp("report") / "dry.db"
+    write_all(path, made_up(150, dry_run=True))
+    return path
+
+
+@pytest.fixture(scope="session")
+def period() -> Period:
+    """The week of ``week``."""
+    return Period(MONDAY, MONDAY + timedelta(days=7))
+
+
+Ask = Callable[..., list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="session")
+def ask(week: Path) -> Ask:
+    """Queries the ledger ``week`` by hand, with ``{here}`` for the week's calls: nothing of slmroute is used."""
+
+    def query(sql: str) -> list[tuple[Any, ...]]:
+        here = "(SELECT * FROM calls WHERE day >= '2026-11-16' AND day < '2026-11-23')"
+        with closing(sqlite3.connect(week)) as connection:
+            return connection.execute(sql.replace("{here}", here)).fetchall()
+
+    return query
