@@ -64,6 +64,14 @@ def test_every_command_is_there_and_has_help(run, name) -> None:
     assert "completion" not in shown.out
 
 
+def test_every_module_that_holds_a_command_is_listed() -> None:
+    holds_one = re.compile(r"^app = typer\.Typer\(", re.MULTILINE)
+    modules = {
+        path.stem for path in (ROOT / "slmroute" / "cli").glob("*.py") if holds_one.search(path.read_text("utf-8"))
+    }
+    assert modules - {"commands"} <= set(COMMANDS)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_listed_as_one_sentence(name) -> None:
     assert re.fullmatch(r"[A-Z].*\.", COMMANDS[name])
