@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -70,7 +71,7 @@ class Engine:
     Args:
         policy: What the router decides by.
         classifier: Scores requests; None when every call starts at the cheapest tier.
-        ledger: A ledger, a URL such as ``sqlite:///slmroute.db``, or None.
+        ledger: A ledger, a path, a URL such as ``sqlite:///slmroute.db``, or None.
         hooks: Told of every call.
         prices: The user's prices, see ``PriceBook``.
         named: The ``"provider:model"`` of tiers whose model is an object, see ``PriceBook``.
@@ -88,7 +89,7 @@ class Engine:
         policy: Policy,
         classifier: ClassifierLike | None = None,
         *,
-        ledger: LedgerLike | str | None = None,
+        ledger: LedgerLike | str | os.PathLike[str] | None = None,
         hooks: Sequence[Hook] = (),
         prices: Prices | None = None,
         named: Mapping[str, str] | None = None,
@@ -211,9 +212,11 @@ def _checked(budget: object) -> Budget | None:
     return budget
 
 
-def _open_ledger(ledger: LedgerLike | str | None) -> LedgerLike | None:
-    if ledger is None or not isinstance(ledger, str):
-        return ledger
-    from slmroute.ledger import Ledger
+def _open_ledger(ledger: LedgerLike | str | os.PathLike[str] | None) -> LedgerLike | None:
+    if isinstance(ledger, str | os.PathLike):
+        from slmroute.ledger import Ledger
 
-    return Ledger(ledger)
+        return Ledger(ledger)
+    if ledger is not None and not callable(getattr(ledger, "write", None)):
+        raise ConfigError(f'ledger={ledger!r} must be a Ledger, a path or a URL: for example "sqlite:///slmroute.db".')
+    return ledger

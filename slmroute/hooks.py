@@ -9,6 +9,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Sequence
+from contextvars import Context, copy_context
 from typing import Final
 
 from slmroute.errors import ConfigError
@@ -27,6 +28,8 @@ logger = logging.getLogger("slmroute.hooks")
 
 class HookRunner:
     """Runs hooks one record after the other in a daemon thread; no call ever waits for them.
+
+    They see the context variables of the call, such as the trace that it belongs to.
 
     A hook that raises is logged once, by its name and the error's class. When hooks fall behind by a thousand records,
     further ones are dropped and counted.
@@ -70,7 +73,7 @@ class HookRunner:
         if self._queue.qsize() >= LONGEST_QUEUE:
             self.dropped += 1
             return
-        self._queue.put(record)
+        self._queue.put((record, copy_context()))
         self._ensure_thread()
 
     def flush(self, timeout_s: float = 5.0) -> bool:
@@ -94,7 +97,7 @@ class HookRunner:
 
     def _prepare(self) -> None:
         # Both can be entered again by a finaliser that runs in between; queue.Queue and Lock would wait for themselves.
-        self._queue: queue.SimpleQueue[RouteRecord | threading.Event] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[RouteRecord, Context] | threading.Event] = queue.SimpleQueue()
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
@@ -128,11 +131,11 @@ class HookRunner:
                 told.set()
                 continue
             for hook in self._hooks:
-                self._run_one(hook, told)
+                self._run_one(hook, *told)
 
-    def _run_one(self, hook: Hook, record: RouteRecord) -> None:
+    def _run_one(self, hook: Hook, record: RouteRecord, context: Context) -> None:
         try:
-            hook(record)
+            context.run(hook, record)
         except Exception as error:  # noqa: BLE001  a hook must never break a call
             if id(hook) not in self._failed:
                 self._failed.add(id(hook))

@@ -36,6 +36,7 @@ class AttemptRecord:
         dry_run: Whether nothing was really called, so that the cost is projected.
         confidence: What the judge thought of the answer, or None.
         fault: Why an answer was rejected: ``low_confidence``, ``empty``, ``bad_json`` ..., or None.
+        started_ms: Milliseconds from the call's beginning to this attempt's.
         ttft_ms: Milliseconds to the first token of a stream, or None.
         total_ms: Milliseconds in all.
         error: The class of the error that ended it, or None.
@@ -52,6 +53,7 @@ class AttemptRecord:
     dry_run: bool = False
     confidence: float | None = None
     fault: str | None = None
+    started_ms: float = 0.0
     ttft_ms: float | None = None
     total_ms: float = 0.0
     error: str | None = None

@@ -57,8 +57,8 @@ class Attempt:
     held: list[object] = field(default_factory=list[object], repr=False)
     draft_tokens: int = 0
 
-    def record(self) -> AttemptRecord:
-        """Freeze it."""
+    def record(self, began: float) -> AttemptRecord:
+        """Freeze it; ``began`` is when its call did."""
         ended = self.started if self.ended is None else self.ended
         return AttemptRecord(
             role=self.role,
@@ -72,6 +72,7 @@ class Attempt:
             dry_run=self.tier is not None and self.tier.dry_run,
             confidence=self.confidence,
             fault=self.fault,
+            started_ms=(self.started - began) * 1000,
             ttft_ms=None if self.first_token is None else (self.first_token - self.started) * 1000,
             total_ms=(ended - self.started) * 1000,
             error=self.error,
@@ -331,7 +332,7 @@ class Run(AbstractContextManager["Run"]):
             classifier_version=self.engine.classifier_version,
             calibrator_version=self.engine.calibrator_version,
             events=tuple(self.events),
-            attempts=tuple(attempt.record() for attempt in self.attempts),
+            attempts=tuple(attempt.record(self._started) for attempt in self.attempts),
             cost=cost,
             baseline=baseline,
             saved=None if projected else gain,

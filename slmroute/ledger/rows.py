@@ -121,6 +121,7 @@ def _attempt_row(call_id: str, position: int, attempt: AttemptRecord) -> Row:
         "ttft_ms": attempt.ttft_ms,
         "total_ms": attempt.total_ms,
         "error": _clean(attempt.error),
+        "started_ms": attempt.started_ms,
     }
 
 
@@ -177,6 +178,7 @@ def _read_attempt(row: Row) -> AttemptRecord:
         dry_run=row["dry_run"],
         confidence=row["confidence"],
         fault=row["fault"],
+        started_ms=row["started_ms"] or 0.0,
         ttft_ms=row["ttft_ms"],
         total_ms=row["total_ms"],
         error=row["error"],

@@ -35,7 +35,7 @@ __all__ = [
     "metadata",
 ]
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The revision that this version of slmroute reads and writes; the newest file in ``migrations/versions``."""
 
 VERSION_TABLE: Final = "slmroute_schema"
@@ -118,6 +118,7 @@ attempts = Table(
     Column("ttft_ms", Float),
     Column("total_ms", Float, nullable=False),
     Column("error", Text),
+    Column("started_ms", Float),  # after the call's beginning; NULL in rows of schema 0001
     sqlite_with_rowid=False,
 )
 

@@ -25,7 +25,7 @@ def test_a_record_comes_back_with_everything_in_it(
             price_id="free",
             cost=Decimal(0),
         ),
-        attempt(role="draft", confidence=0.31, fault="low_confidence", ttft_ms=3.25),
+        attempt(role="draft", confidence=0.31, fault="low_confidence", started_ms=1.25, ttft_ms=3.25),
         attempt(
             tier="frontier",
             provider="openai",
