@@ -347,7 +347,9 @@ class RoutingChatModel(BaseChatModel):
         # LangChain notes its versions on every model; the tiers' own models bring theirs.
         metadata = {key: value for key, value in (self.metadata or {}).items() if key != "lc_versions"}
         own: dict[str, Any] = {"callbacks": self.callbacks, "tags": self.tags, "metadata": metadata}
-        return cast("RunnableConfig", {key: value for key, value in own.items() if value})
+        own = {key: value for key, value in own.items() if value}
+        # Without callbacks of its own it would take over those of the context when it is merged.
+        return cast("RunnableConfig", {"callbacks": [], **own} if own else {})
 
     def _setting(self, messages: Sequence[BaseMessage], config: RunnableConfig | None) -> Setting:
         return Setting(

@@ -11,7 +11,9 @@ from typing import Any, Final, cast
 
 from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.base import RunnableBinding
+from langchain_core.runnables.config import merge_configs
 from pydantic import SecretStr
 
 from langchain_slmroute.dry_run import DryRunChatModel
@@ -21,7 +23,7 @@ from slmroute.errors import ConfigError, MissingExtra
 from slmroute.request import RouteRequest
 from slmroute.tier import ABILITIES, Tier
 
-__all__ = ["Dialect", "TierModels", "bound_kwargs", "call_kwargs", "chat_model", "profile_of"]
+__all__ = ["Dialect", "TierModels", "bound_config", "bound_kwargs", "call_kwargs", "chat_model", "profile_of"]
 
 LONG_PROMPT_TOKENS: Final = 4_000
 """Under this no window is in the way, so that a tier need not be built to learn its own."""
@@ -235,6 +237,18 @@ def bound_kwargs(model: BaseChatModel | RunnableBinding[Any, Any]) -> dict[str, 
         kwargs = {**model.kwargs, **kwargs}
         model = cast("BaseChatModel | RunnableBinding[Any, Any]", model.bound)
     return kwargs
+
+
+def bound_config(model: BaseChatModel | RunnableBinding[Any, Any], config: RunnableConfig) -> RunnableConfig:
+    """Add to a config what was bound to a chat model with ``with_config`` and its like."""
+    while isinstance(model, RunnableBinding):
+        if model.config:
+            # Without callbacks of its own it would take over those of the context.
+            config = merge_configs(config, cast("RunnableConfig", {"callbacks": [], **model.config}))
+        for factory in model.config_factories:
+            config = merge_configs(config, factory(config))
+        model = cast("BaseChatModel | RunnableBinding[Any, Any]", model.bound)
+    return config
 
 
 def call_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:

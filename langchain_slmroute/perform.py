@@ -12,10 +12,10 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 
 from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record
-from langchain_slmroute.models import Dialect, TierModels, bound_kwargs, call_kwargs, chat_model
+from langchain_slmroute.models import Dialect, TierModels, bound_config, bound_kwargs, call_kwargs, chat_model
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
 from langchain_slmroute.tools import sources
 from slmroute.gate import Chunk, Gate
@@ -24,7 +24,6 @@ from slmroute.steps import Answer, Call, Decision
 
 __all__ = ["Asked", "ChatPerformer", "Child", "PrivatePerformer", "TierCalls", "merged"]
 
-Model = Runnable[Any, AIMessage]
 Child = Callable[[], CallbackManager | AsyncCallbackManager]
 
 
@@ -63,32 +62,32 @@ class TierCalls:
         """Give the conversation as a tier is shown it."""
         return for_tier(self.asked.messages, call.draft, self.models.provider(call.tier))
 
-    def model(self, call: Call, *, streams: bool = False) -> tuple[Model, dict[str, Any]]:
-        """Give a tier's model with the tools bound, and the arguments of its call.
+    def model(self, call: Call, *, streams: bool = False) -> tuple[BaseChatModel, dict[str, Any]]:
+        """Give a tier's model, out of whatever was bound to it, and the arguments of its call.
+
+        A binding is not called as it is: it would hand the run's handlers on from the context, past the relay.
 
         Args:
             call: The step.
             streams: Whether its tokens are streamed, to the caller or to handlers.
         """
-        model = self.models.model(call.tier)
-        inner = chat_model(model)
+        bound = self.models.model(call.tier)
+        model, own = chat_model(bound), bound_kwargs(bound)
         kwargs = dict(self.asked.kwargs)
         tools, choice = kwargs.pop("tools", None), kwargs.pop("tool_choice", None)
         strict, parallel = kwargs.pop("strict", None), kwargs.pop("parallel_tool_calls", None)
         dialect = self.models.dialect(call.tier)
-        kwargs = call_kwargs(inner, kwargs)
+        kwargs = call_kwargs(model, kwargs)
         if call.hold and self.run.policy.judge is None:
             kwargs = {**dialect.logprobs, **kwargs}
-        settings = self._settings(inner, dialect, streams=streams or bool(kwargs.get("stream")))
-        if settings:
-            model = _with_settings(model, settings)
-        if tools:
-            own = bound_kwargs(model)
-            given = {"tool_choice": choice, "strict": strict, "parallel_tool_calls": parallel}
-            options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
-            model = chat_model(model).bind_tools(sources(tools), **options)
-            kwargs = {**own, **kwargs}
-        return cast("Model", model), kwargs
+        if settings := self._settings(model, dialect, streams=streams or bool(kwargs.get("stream"))):
+            model = model.model_copy(update=settings)
+        if not tools:
+            return model, {**own, **kwargs}
+        given = {"tool_choice": choice, "strict": strict, "parallel_tool_calls": parallel}
+        options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
+        binding = cast("Any", model.bind_tools(sources(tools), **options))
+        return chat_model(binding), {**own, **bound_kwargs(binding), **kwargs}
 
     def provider(self, call: Call) -> str | None:
         """Give the provider of the tier that is called."""
@@ -161,21 +160,30 @@ class ChatPerformer(TierCalls):
             call: The step.
             watch: Whether the tokens go to handlers only, so that the relay itself must say when they may be shown.
         """
-        manager = self._child()
+        # The run's name and id are the router's own run's.
+        config = {key: value for key, value in self._config.items() if key not in ("run_name", "run_id")}
+        config = bound_config(
+            self.models.model(call.tier), cast("RunnableConfig", {**config, "callbacks": self._child()})
+        )
+        manager = cast("CallbackManager | AsyncCallbackManager", config.get("callbacks"))
         if not call.last and manager.handlers:
             attempt, run = self.run.open, self.run
             assert attempt is not None  # noqa: S101  the driver has begun it
             gate = Gate(call, run.request, run.policy.escalation) if watch else None
-            relay = hold_back(manager, lambda: attempt.shown, gate, lambda: run.show(attempt))
+            relay = hold_back(
+                manager,
+                lambda: attempt.shown,
+                gate,
+                lambda: run.show(attempt),
+                logprobs=call.hold and run.policy.judge is None,
+            )
             if relay is not None:
                 self._relays[call.tier.name] = relay
         metadata: dict[str, object] = {"slmroute_tier": call.tier.name, "slmroute_escalated": call.draft is not None}
         if self.run.score is not None:
             metadata["slmroute_score"] = round(self.run.score, 4)
-        # The run's name and id are the router's own run's.
-        config = {key: value for key, value in self._config.items() if key not in ("run_name", "run_id")}
-        config |= {"callbacks": manager, "metadata": {**self._config.get("metadata", {}), **metadata}}
-        return cast("RunnableConfig", config)
+        config["metadata"] = {**config.get("metadata", {}), **metadata}
+        return config
 
     def release(self, decision: Decision) -> None:
         """Tell handlers of the answer that was decided on, if it was kept from them so far."""
@@ -198,19 +206,19 @@ class PrivatePerformer(TierCalls):
 
     def call(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
-        inner, kwargs = self._inner(call)
+        inner, kwargs = self.model(call)
         result = inner._generate(self.history(call), **kwargs)  # noqa: SLF001
         return answer_of(cast("AIMessage", result.generations[0].message), self.provider(call))
 
     async def acall(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
-        inner, kwargs = self._inner(call)
+        inner, kwargs = self.model(call)
         result = await inner._agenerate(self.history(call), **kwargs)  # noqa: SLF001
         return answer_of(cast("AIMessage", result.generations[0].message), self.provider(call))
 
     def stream(self, call: Call) -> Generator[Chunk]:
         """See ``drive.Performer``."""
-        inner, kwargs = self._inner(call, streams=True)
+        inner, kwargs = self.model(call, streams=True)
         if not _can_stream(inner, "_stream"):
             yield chunk_of(cast("AIMessage", self.call(call).native))
             return
@@ -219,7 +227,7 @@ class PrivatePerformer(TierCalls):
 
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """See ``drive.Performer``."""
-        inner, kwargs = self._inner(call, streams=True)
+        inner, kwargs = self.model(call, streams=True)
         if not _can_stream(inner, "_astream", "_stream"):
             yield chunk_of(cast("AIMessage", (await self.acall(call)).native))
             return
@@ -258,11 +266,6 @@ class PrivatePerformer(TierCalls):
         assert self.run.record is not None  # noqa: S101  the driver has settled it
         return self.run.record.to_json()
 
-    def _inner(self, call: Call, *, streams: bool = False) -> tuple[BaseChatModel, dict[str, Any]]:
-        model, kwargs = self.model(call, streams=streams)
-        bound = cast("Any", model)
-        return chat_model(bound), {**bound_kwargs(bound), **kwargs}
-
 
 def chunk_of(message: AIMessage) -> Chunk:
     """Tell the gate of a chunk."""
@@ -288,9 +291,3 @@ def _with_generation_info(chunk: Any) -> AIMessageChunk:
     message = cast("AIMessageChunk", chunk.message)
     message.response_metadata = {**(chunk.generation_info or {}), **message.response_metadata}
     return message
-
-
-def _with_settings(model: Any, settings: Mapping[str, Any]) -> Any:
-    if isinstance(model, BaseChatModel):
-        return model.model_copy(update=settings)
-    return model.model_copy(update={"bound": _with_settings(model.bound, settings)})

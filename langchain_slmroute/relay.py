@@ -20,6 +20,7 @@ from langchain_core.runnables import RunnableConfig
 # pyright: reportPrivateUsage=false
 from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
 from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
+from langchain_core.tracers.context import _configure_hooks
 
 from langchain_slmroute.messages import chunk_logprobs
 from slmroute.gate import Chunk, Gate
@@ -151,6 +152,8 @@ def hold_back(
     is_shown: Callable[[], bool],
     gate: Gate | None,
     show: Callable[[], None],
+    *,
+    logprobs: bool,
 ) -> Relay | None:
     """Put a relay before the handlers that show tokens.
 
@@ -159,21 +162,37 @@ def hold_back(
         is_shown: See ``Relay``.
         gate: See ``Relay``.
         show: See ``Relay``.
+        logprobs: Whether the attempt is judged by its log-probabilities.
 
     Returns:
         The relay, where one was needed.
     """
+    counted = _counted_by_context()
     whole = [handler for handler in manager.handlers if _shows_runs(handler)]
-    tokens = [handler for handler in manager.handlers if not _shows_runs(handler) and _reads_tokens(handler)]
+    tokens = [
+        each for each in manager.handlers if not _shows_runs(each) and _reads_tokens(each) and each not in counted
+    ]
     if not whole and not tokens:
         return None
-    is_v2 = any(isinstance(handler, _V2StreamingCallbackHandler) for handler in whole)
-    kind = _KINDS["v2" if is_v2 else "v1" if whole else "none", isinstance(manager, AsyncCallbackManager)]
+    kind = _KINDS[_mark(whole, logprobs=logprobs), isinstance(manager, AsyncCallbackManager)]
     relay = cast("Relay", kind(whole, tokens, is_shown, gate, show))
     for handler in (*whole, *tokens):
         manager.remove_handler(handler)
     manager.add_handler(relay, inherit=True)
     return relay
+
+
+def _mark(whole: Sequence[BaseCallbackHandler], *, logprobs: bool) -> str:
+    v2 = [handler for handler in whole if isinstance(handler, _V2StreamingCallbackHandler)]
+    if v2 and not logprobs:
+        return "v2"
+    # Streams of the second kind keep no log-probabilities: their handlers are shown the answer whole.
+    return "v1" if len(whole) > len(v2) else "none"
+
+
+def _counted_by_context() -> list[object]:
+    """Handlers that a context variable adds to every run (usage handlers): behind a relay they would be told twice."""
+    return [var.get() for var, *_ in _configure_hooks]
 
 
 def is_streamed(config: RunnableConfig) -> bool:

@@ -17,7 +17,6 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
 
 from langchain_slmroute.messages import answer_of, last_chunk, with_record
-from langchain_slmroute.models import bound_kwargs, chat_model
 from langchain_slmroute.perform import Asked, ChatPerformer, Child
 from langchain_slmroute.relay import is_streamed
 from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
@@ -211,15 +210,14 @@ class StructuredPerformer(ChatPerformer):
         return self._answer(call, {"raw": raw, "parsed": parsed, "parsing_error": error})
 
     def _chain(self, call: Call, *, include_raw: bool, streams: bool) -> Runnable[Any, Any]:
-        model, kwargs = self.model(call, streams=streams)
-        inner = chat_model(cast("Any", model))
+        inner, kwargs = self.model(call, streams=streams)
         outline, dialect = self.outline, self.models.dialect(call.tier)
         given: dict[str, Any] = {"method": outline.method}
         if "strict" in dialect.binding:
             given["strict"] = outline.strict
         options = {key: value for key, value in given.items() if value is not None}
         chain = inner.with_structured_output(outline.schema, include_raw=include_raw, **options, **outline.kwargs)
-        return _with_kwargs(cast("Runnable[Any, Any]", chain), {**bound_kwargs(cast("Any", model)), **kwargs})
+        return _with_kwargs(cast("Runnable[Any, Any]", chain), kwargs)
 
     def _watched(self, call: Call) -> tuple[RunnableConfig, _Catcher]:
         config, catcher = self.config(call, watch=False), _Catcher()

@@ -59,7 +59,9 @@ async def test_where_the_router_is_the_only_run_the_draft_is_in_our_own_record(s
 
 @pytest.mark.parametrize("ask", ways.STREAMS, ids=ways.name_of)
 @pytest.mark.parametrize("strings", [False, True], ids=["objects", "strings"])
-async def test_a_stream_from_another_address_than_openais_reports_its_usage(stage: Stage, ask: ways.Ask, strings: bool) -> None:
+async def test_a_stream_from_another_address_than_openais_reports_its_usage(
+    stage: Stage, ask: ways.Ask, strings: bool
+) -> None:
     tiers = stage.strings() if strings else [stage.small(), stage.big()]
     answer = await ask(stage.router("big", tiers=tiers), "What is blue?")
     assert answer.usage_metadata is not None
