@@ -1,0 +1,43 @@
+"""The README does what it says: its code runs as written, its commands exist, its links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slmroute.cli.commands import COMMANDS
+from slmroute.local import LocalServer
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_code_runs_as_written(number: int, local_server: LocalServer, tmp_path: Path) -> None:
+    # The machine's own small model stands in for the one that the README names.
+    code = BLOCKS[number].replace("llama3.1:8b", local_server.model).replace("gemma2:2b", local_server.model)
+    environment = {**os.environ, "OLLAMA_HOST": local_server.url, "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    if "print(" in code:
+        assert done.stdout.strip()
+
+
+def test_commands_exist() -> None:
+    named = set(re.findall(r"`slmroute ([a-z]+)", README))
+    assert named
+    assert named <= set(COMMANDS)
+
+
+def test_links_to_files_lead_somewhere() -> None:
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if not target.startswith("https:")]
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
