@@ -113,7 +113,8 @@ def _tool_fault(call: ToolCall, tools: tuple[ToolSpec, ...]) -> str | None:
 def _fits(arguments: Mapping[str, object], schema: Mapping[str, object]) -> bool:
     """Whether the required arguments are there and each is of its declared type; the rest of a schema is not read."""
     required, properties = schema.get("required"), schema.get("properties")
-    if isinstance(required, list) and any(name not in arguments for name in cast("list[object]", required)):
+    names = cast("list[object]", required) if isinstance(required, list) else []
+    if any(isinstance(name, str) and name not in arguments for name in names):
         return False
     if not isinstance(properties, Mapping):
         return True

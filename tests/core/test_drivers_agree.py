@@ -239,7 +239,7 @@ def test_streams_agree_sync_and_async(scenario: Scenario) -> None:
 
 def timeless(found: Outcome) -> object:
     """What must be alike whether an answer comes in chunks or not."""
-    attempts = tuple(replace(attempt, ttft_ms=None, total_ms=0.0) for attempt in found.record.attempts)
+    attempts = tuple(replace(attempt, started_ms=0.0, ttft_ms=None, total_ms=0.0) for attempt in found.record.attempts)
     record = replace(found.record, attempts=attempts, ttft_ms=None, total_ms=0.0)
     calls = [replace(call, hold=False) for call in found.calls]
     return record, calls, found.text, found.error
