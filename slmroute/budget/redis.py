@@ -13,7 +13,7 @@ __all__ = ["RedisStore"]
 
 TIMEOUT_S: Final = 1.0
 KEPT_S: Final = 86_400
-"""How long counts stay after their window has ended, for calls that began in it."""
+"""How much longer than a window its count stays, for calls that began in it: Redis's own clock may be another."""
 
 HOLD: Final = """
 local refused = -1
@@ -27,7 +27,7 @@ end
 if refused < 0 then
   for place = 0, #KEYS / 2 - 1 do
     redis.call('HSET', KEYS[2 * place + 2], ARGV[1], ARGV[3 * place + 2])
-    redis.call('EXPIREAT', KEYS[2 * place + 2], ARGV[3 * place + 4])
+    redis.call('EXPIRE', KEYS[2 * place + 2], ARGV[3 * place + 4])
   end
 end
 return {refused, used}
@@ -39,7 +39,7 @@ SETTLE: Final = """
 local holds = tonumber(ARGV[1])
 for place = 0, #KEYS / 2 - 1 do
   redis.call('INCRBY', KEYS[2 * place + 1], ARGV[holds + 2 + 2 * place])
-  redis.call('EXPIREAT', KEYS[2 * place + 1], ARGV[holds + 3 + 2 * place])
+  redis.call('EXPIRE', KEYS[2 * place + 1], ARGV[holds + 3 + 2 * place])
   for hold = 1, holds do redis.call('HDEL', KEYS[2 * place + 2], ARGV[1 + hold]) end
 end
 """
@@ -72,7 +72,7 @@ class RedisStore:
         """See ``Store``."""
         arguments: list[str | int] = [hold_id]
         for charge in charges:
-            arguments += [charge.amount, charge.limit, charge.end + KEPT_S]
+            arguments += [charge.amount, charge.limit, charge.end - charge.start + KEPT_S]
         refused, used = self._hold(keys=_keys(charges), args=arguments)
         return Taken(None if refused < 0 else int(refused), tuple(int(each) for each in used))
 
@@ -80,7 +80,7 @@ class RedisStore:
         """See ``Store``."""
         arguments: list[str | int] = [len(hold_ids), *hold_ids]
         for charge in charges:
-            arguments += [charge.amount, charge.end + KEPT_S]
+            arguments += [charge.amount, charge.end - charge.start + KEPT_S]
         self._settle(keys=_keys(charges), args=arguments)
 
     def close(self) -> None:

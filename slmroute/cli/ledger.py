@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -142,20 +143,29 @@ def ledger_address(where: str | None) -> str:
     """
     if where or (where := os.environ.get(VARIABLE)):
         return where
-    from slmroute.config import DEFAULT_FILE, read_config
-
-    if Path(DEFAULT_FILE).is_file():
-        settings = read_config(DEFAULT_FILE)
-        variable = settings.variables.get(("router", "ledger"))
-        named = os.environ.get(variable) if variable else settings.settings.get("ledger")
-        if named:
-            return str(named)
+    if named := ledger_of_config():
+        return named
     from slmroute.ledger.address import default_path
 
     for path in (Path(HERE), default_path()):
         if path.exists():
             return str(path)
     raise LedgerError(f"There is no {HERE} here and none in {default_path().parent}: name the ledger with --ledger.")
+
+
+def ledger_of_config() -> str | None:
+    """Give the ledger that ``slmroute.toml`` names; the rest of it is of no concern here, and may even be wrong."""
+    from slmroute.config import DEFAULT_FILE
+
+    path = Path(DEFAULT_FILE)
+    if not path.is_file():
+        return None
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{DEFAULT_FILE} cannot be read: {error}") from None
+    variable, named = data.get("ledger_env"), data.get("ledger")
+    return os.environ.get(str(variable)) if variable else named if isinstance(named, str) else None
 
 
 def moment(text: str | None, option: str) -> datetime | None:
