@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LangSmithParams
@@ -12,11 +12,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
 
-from slmroute.request import estimate_tokens
+from slmroute.dry_run import TYPICAL_ANSWER_TOKENS, note_of, prompt_tokens
 
 __all__ = ["DryRunChatModel"]
-
-TYPICAL_ANSWER_TOKENS: Final = 400
 
 
 class DryRunChatModel(BaseChatModel):
@@ -85,10 +83,10 @@ class DryRunChatModel(BaseChatModel):
         return ChatGenerationChunk(message=chunk)
 
     def _result(self, messages: list[BaseMessage]) -> ChatResult:
-        prompt = sum(4 + estimate_tokens(message.text) for message in messages)
+        prompt = prompt_tokens(message.text for message in messages)
         provider, _, name = self.model.partition(":")
         message = AIMessage(
-            content=f"[dry run: {self.model} would answer here; nothing was generated]",
+            content=note_of(self.model),
             usage_metadata={
                 "input_tokens": prompt,
                 "output_tokens": self.output_tokens,

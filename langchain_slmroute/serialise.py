@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from decimal import Decimal
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from slmroute.classify import EmbeddedClassifier
-from slmroute.errors import ConfigError
-from slmroute.policy import Confidence
-from slmroute.tier import Tier
+from slmroute.plain import address_data, confidence_data, read_tiers, tier_data
 
 if TYPE_CHECKING:
     from langchain_slmroute.chat_model import RoutingChatModel
 
 __all__ = ["identity", "read_tiers", "router_to_json"]
 
-_SECRET_MARKS: Final = ("key", "token", "secret", "password", "credential", "authorization", "header")
 _PLAIN: Final = (
     "threshold",
     "thresholds",
@@ -37,27 +32,6 @@ _PLAIN: Final = (
 """The settings that are plain data already."""
 
 
-def read_tiers(given: object) -> list[Tier]:
-    """Read ``tiers=``: ``Tier`` objects, or mappings with their arguments as a written router has them.
-
-    Raises:
-        ConfigError: It holds something else, or is no sequence.
-    """
-    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
-        raise ConfigError(f"tiers= must be a list of Tier objects, cheapest first, not a {type(given).__name__}.")
-    tiers: list[Tier] = []
-    for each in cast("Sequence[object]", given):
-        if isinstance(each, Mapping):
-            tiers.append(Tier(**cast("Mapping[str, Any]", each)))
-        elif isinstance(each, Tier):
-            tiers.append(each)
-        else:
-            raise ConfigError(
-                f"tiers= holds a {type(each).__name__}; every tier must be a Tier: Tier('small', 'ollama:phi3:mini')."
-            )
-    return tiers
-
-
 def router_to_json(router: RoutingChatModel) -> dict[str, Any]:
     """Write a router as LangChain's ``dumps`` wants it.
 
@@ -65,7 +39,7 @@ def router_to_json(router: RoutingChatModel) -> dict[str, Any]:
     environment. What cannot be written (callables, model objects, ledgers that are no URL) is left to LangChain, which
     marks it as not implemented.
     """
-    kwargs: dict[str, Any] = {"tiers": [_tier_data(tier) for tier in router.tiers]}
+    kwargs: dict[str, Any] = {"tiers": [tier_data(tier) for tier in router.tiers]}
     defaults = type(router).model_fields
     for name in _PLAIN:
         value = getattr(router, name)
@@ -75,13 +49,13 @@ def router_to_json(router: RoutingChatModel) -> dict[str, Any]:
     if not _is_shipped(router.classifier):
         kwargs["classifier"] = router.classifier
     if router.escalation is not None:
-        kwargs["escalation"] = _confidence_data(router.escalation)
+        kwargs["escalation"] = confidence_data(router.escalation) or router.escalation
     if router.rules:
         kwargs["rules"] = list(router.rules)
     if router.checks is not True:
         kwargs["validate"] = router.checks if isinstance(router.checks, bool) else sorted(router.checks)
-    if isinstance(router.ledger, str):
-        kwargs["ledger"] = router.ledger
+    if (address := address_data(router.ledger)) is not None:
+        kwargs["ledger"] = address
     if router.prices:
         kwargs["prices"] = {key: [str(price) for price in pair] for key, pair in router.prices.items()}
     return {"lc": 1, "type": "constructor", "id": [*router.get_lc_namespace(), type(router).__name__], "kwargs": kwargs}
@@ -101,39 +75,5 @@ def identity(router: RoutingChatModel) -> dict[str, Any]:
     }
 
 
-def _tier_data(tier: Tier) -> dict[str, Any]:
-    written: dict[str, Any] = {}
-    for field in fields(tier):
-        value = getattr(tier, field.name)
-        if value is None or value is False:
-            continue
-        match value:
-            case Decimal():
-                written[field.name] = str(value)
-            case frozenset():
-                written[field.name] = sorted(cast("frozenset[str]", value))
-            case Mapping():
-                written[field.name] = _without_secrets(cast("Mapping[str, object]", value))
-            case _:
-                written[field.name] = value
-    return written
-
-
-def _without_secrets(values: Mapping[str, object]) -> dict[str, object]:
-    kept = {
-        k: v for k, v in values.items() if not any(mark in k.lower() for mark in _SECRET_MARKS) or k == "max_tokens"
-    }
-    return {
-        k: _without_secrets(cast("Mapping[str, object]", v)) if isinstance(v, Mapping) else v for k, v in kept.items()
-    }
-
-
 def _is_shipped(classifier: object) -> bool:
     return isinstance(classifier, EmbeddedClassifier) and repr(classifier) == "EmbeddedClassifier()"
-
-
-def _confidence_data(escalation: Confidence) -> object:
-    plain = {field.name: getattr(escalation, field.name) for field in fields(escalation)}
-    if plain.pop("judge") is not None or plain.pop("calibrator") is not None:
-        return escalation
-    return plain

@@ -127,6 +127,6 @@ def _first(values: Any) -> Any:
 
 
 def _item(holder: Any, name: str) -> Any:
-    if isinstance(holder, Mapping):
+    if isinstance(holder, dict | Mapping):  # the exact class first, for it is told at once
         return cast("Mapping[str, Any]", holder).get(name)
     return getattr(holder, name, None)

@@ -19,11 +19,10 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
-from slmroute.request import estimate_tokens
+from slmroute.dry_run import TYPICAL_ANSWER_TOKENS, note_of, prompt_tokens
 
 __all__ = ["DryRunLLM"]
 
-TYPICAL_ANSWER_TOKENS: Final = 400
 WINDOW: Final = 128_000
 
 
@@ -130,8 +129,8 @@ class DryRunLLM(FunctionCallingLLM):
         return CompletionResponse(text=response.message.content or "", delta=response.delta, raw=response.raw)
 
     def _response(self, messages: Sequence[ChatMessage]) -> ChatResponse:
-        note = f"[dry run: {self.model} would answer here; nothing was generated]"
-        prompt = sum(4 + estimate_tokens(message.content or "") for message in messages)
+        note = note_of(self.model)
+        prompt = prompt_tokens(message.content or "" for message in messages)
         usage = {
             "prompt_tokens": prompt,
             "completion_tokens": self.output_tokens,

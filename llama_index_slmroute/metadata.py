@@ -51,8 +51,7 @@ def metadata_of(
         described = models.described(tier)
         outputs.append(_num_output(models.model(tier), is_ollama=models.dialect(tier).is_ollama))
         takes_tools |= not described.lacks(frozenset({"tools"}))
-        if described.window is not None:
-            windows.append(described.window)
+        windows.append(described.window or DEFAULT_CONTEXT_WINDOW)
     known = [output for output in outputs if output > 0]
     metadata = LLMMetadata(
         context_window=_window(windows, policy),
@@ -67,8 +66,6 @@ def metadata_of(
 def _window(windows: Sequence[int], policy: WindowPolicy) -> int:
     if isinstance(policy, int):
         return policy
-    if not windows:
-        return DEFAULT_CONTEXT_WINDOW
     return min(windows) if policy == "smallest" else max(windows)
 
 

@@ -43,6 +43,7 @@ class TierModels:
         self._tiers = {tier.name: tier for tier in tiers}
         self._standard = dict(standard)
         self._built: dict[str, LLM] = {}
+        self._dialects: dict[str, Dialect] = {}
         self._described: dict[str, Tier] = {}
         self._facts: dict[str, ModelFacts] = {}
         self._carriers: _Carriers = {}
@@ -75,7 +76,10 @@ class TierModels:
 
     def dialect(self, tier: Tier) -> Dialect:
         """Give the dialect of a tier's LLM."""
-        return dialect_of(self.model(tier))
+        known = self._dialects.get(tier.name)
+        if known is None:
+            known = self._dialects[tier.name] = dialect_of(self.model(tier))
+        return known
 
     def provider(self, tier: Tier) -> str | None:
         """Give the provider of a tier, for prices and records."""
@@ -219,9 +223,11 @@ def _window(llm: LLM, dialect: Dialect, facts: ModelFacts | None) -> int | None:
     if not getattr(llm, "is_known", True):
         return None
     try:
-        return llm.metadata.context_window
+        stated = llm.metadata.context_window
     except ValueError:  # as above
         return None
+    # What LlamaIndex assumes of LLMs that do not say is no reason to turn a prompt away.
+    return None if stated == DEFAULT_CONTEXT_WINDOW else stated
 
 
 def _checked(tier: Tier) -> LLM:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AbstractContextManager, aclosing, closing
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
@@ -89,11 +90,11 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
         for handler in self._callbacks.handlers:
             if isinstance(handler, RouteCallbackHandler):
                 handler.add(record, self._events, self.run.request.text)
-        plain = cast("dict[str, Any]", record.to_json())
-        _dispatcher.event(RouteDecisionEvent(span_id=self._span, tier=record.tier, reason=record.reason, record=plain))
+        event = RouteDecisionEvent(span_id=self._span, tier=record.tier, reason=record.reason, record=self.record)
+        _dispatcher.event(event)
 
-    @property
-    def record(self) -> dict[str, object]:
+    @cached_property
+    def record(self) -> dict[str, Any]:
         """The call's record as plain JSON."""
         assert self.run.record is not None  # noqa: S101  the driver has settled it
         return self.run.record.to_json()

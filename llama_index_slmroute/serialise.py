@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from slmroute.plain import confidence_data, tier_data
+from slmroute.plain import address_data, confidence_data, tier_data
 from slmroute.policy import Confidence
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def router_data(router: Router) -> dict[str, Any]:
         data["escalation"] = written
     if router.checks is not True:
         data["validate"] = router.checks if isinstance(router.checks, bool) else sorted(router.checks)
-    if isinstance(router.ledger, str) and "@" not in router.ledger:
-        data["ledger"] = router.ledger
+    if (address := address_data(router.ledger)) is not None:
+        data["ledger"] = address
     if router.prices:
         data["prices"] = {key: [str(price) for price in pair] for key, pair in router.prices.items()}
     return data

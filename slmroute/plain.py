@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from slmroute.errors import ConfigError
 from slmroute.policy import Confidence
 from slmroute.tier import Tier
 
-__all__ = ["confidence_data", "read_tiers", "tier_data", "without_secrets"]
+__all__ = ["address_data", "confidence_data", "read_tiers", "tier_data", "without_secrets"]
 
 _SECRET_MARKS: Final = ("key", "token", "secret", "password", "credential", "authorization", "header")
 
@@ -73,3 +74,8 @@ def confidence_data(escalation: Confidence) -> dict[str, Any] | None:
     """Write when weak answers escalate; None where a judge or a calibrator of the user's own decides it."""
     plain = {field.name: getattr(escalation, field.name) for field in fields(escalation)}
     return None if plain.pop("judge") is not None or plain.pop("calibrator") is not None else plain
+
+
+def address_data(address: object) -> str | None:
+    """Write the address of a ledger; None where it is no address, or holds a password."""
+    return address if isinstance(address, str) and urlsplit(address).password is None else None

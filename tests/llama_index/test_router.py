@@ -106,7 +106,8 @@ def test_the_window_it_states_can_be_chosen() -> None:
 def test_its_metadata_can_be_read_while_a_server_is_down() -> None:
     down = Ollama(model=SMALL, base_url="http://127.0.0.1:9")
     llm = RoutingLLM(tiers=[Tier("small", down), Tier("frontier", f"openai:{FRONTIER}")])
-    assert llm.metadata.context_window == 1_047_576
+    assert llm.metadata.context_window == 3900
+    assert llm.metadata.is_function_calling_model is True
 
 
 def test_a_router_without_tool_calling_tiers_says_so() -> None:
