@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -146,8 +147,11 @@ class ChatPerformer(TierCalls):
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """See ``drive.Performer``."""
         model, kwargs = self.model(call, streams=True)
-        async for message in model.astream(self.history(call), self.config(call, watch=False), **kwargs):
-            yield chunk_of(message)
+        messages = model.astream(self.history(call), self.config(call, watch=False), **kwargs)
+        # One that is only dropped would end its run and its request some time later.
+        async with aclosing(cast("AsyncGenerator[AIMessage]", messages)) as stream:
+            async for message in stream:
+                yield chunk_of(message)
 
     def collect(self, call: Call, natives: Sequence[object]) -> Answer:
         """See ``drive.Performer``."""
@@ -231,8 +235,10 @@ class PrivatePerformer(TierCalls):
         if not _can_stream(inner, "_astream", "_stream"):
             yield chunk_of(cast("AIMessage", (await self.acall(call)).native))
             return
-        async for chunk in inner._astream(self.history(call), **kwargs):  # noqa: SLF001
-            yield chunk_of(_with_generation_info(chunk))
+        chunks = inner._astream(self.history(call), **kwargs)  # noqa: SLF001
+        async with aclosing(cast("AsyncGenerator[ChatGenerationChunk]", chunks)) as stream:
+            async for chunk in stream:
+                yield chunk_of(_with_generation_info(chunk))
 
     def collect(self, call: Call, natives: Sequence[object]) -> Answer:
         """See ``drive.Performer``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -188,8 +189,10 @@ class StructuredPerformer(ChatPerformer):
         chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
         config, catcher = self._watched(call)
         try:
-            async for part in chain.astream(self.history(call), config):
-                yield _part(part)
+            parts = cast("AsyncGenerator[Any]", chain.astream(self.history(call), config))
+            async with aclosing(parts) as stream:
+                async for part in stream:
+                    yield _part(part)
         except _NOT_PARSED as error:
             yield Chunk(_End(catcher.message, error))
         else:
