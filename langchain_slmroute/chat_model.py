@@ -251,6 +251,7 @@ class RoutingChatModel(BaseChatModel):
         """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed."""
         copied = super().model_copy(update=update, deep=deep)
         if update:
+            cast("dict[str, Any]", copied.__dict__).pop("_serialized", None)  # what LangChain keeps of the original
             copied._prepare()  # noqa: SLF001  a copy of this very class
         return copied
 

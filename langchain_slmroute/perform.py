@@ -15,6 +15,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
 
+from langchain_slmroute.cache import CacheSetting, cache_setting
 from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record
 from langchain_slmroute.models import Dialect, TierModels, bound_config, bound_kwargs, call_kwargs, chat_model
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
@@ -44,7 +45,7 @@ class Asked:
     models: TierModels
     messages: Sequence[BaseMessage]
     kwargs: Mapping[str, Any]
-    cache: Any
+    cache: CacheSetting
 
 
 class TierCalls:
@@ -99,8 +100,9 @@ class TierCalls:
         settings: dict[str, Any] = {}
         if streams or getattr(inner, "streaming", False):
             settings = {name: value for name, value in dialect.streaming.items() if getattr(inner, name, None) is None}
-        if self.asked.cache is not None and inner.cache is None:
-            settings["cache"] = self.asked.cache
+        cache = cache_setting(inner, self.asked.cache)
+        if cache is not inner.cache:
+            settings["cache"] = cache
         return settings
 
 
