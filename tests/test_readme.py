@@ -23,8 +23,9 @@ def test_code_runs_as_written(number: int, local_server: LocalServer, tmp_path: 
     # The machine's own small model stands in for the one that the README names.
     code = BLOCKS[number].replace("llama3.1:8b", local_server.model).replace("gemma2:2b", local_server.model)
     environment = {**os.environ, "OLLAMA_HOST": local_server.url, "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-c", code]
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120
+        command, check=False, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120
     )
     assert done.returncode == 0, done.stderr
     if "print(" in code:
