@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
 from slmroute.request import ToolSpec
 
-__all__ = ["for_ollama", "for_others", "is_forced", "schema_of", "tool_spec"]
+__all__ = ["ToolSpecs", "for_ollama", "for_others", "is_forced", "schema_of"]
 
 _OPTIONS: Final = {
     "max_tokens": "num_predict",
@@ -69,13 +70,25 @@ def schema_of(kwargs: Mapping[str, Any]) -> Mapping[str, object] | None:
     return {"type": "object"} if found.get("type") == "json_object" else None
 
 
-def tool_spec(tool: Any) -> ToolSpec:
-    """Describe a tool to the core: one of LlamaIndex's, or a dictionary in OpenAI's form."""
-    if isinstance(tool, Mapping):
-        described = cast("Mapping[str, Any]", tool)
-        function = cast("Mapping[str, Any]", described.get("function") or described)
-        return ToolSpec(str(function.get("name", "")), function.get("parameters"))
-    return ToolSpec(str(tool.metadata.get_name()), tool.metadata.get_parameters_dict())
+class ToolSpecs:
+    """Describes tools to the core, each schema read once: agents bring the same tools to every step."""
+
+    def __init__(self) -> None:
+        self._read: WeakKeyDictionary[type, Mapping[str, object]] = WeakKeyDictionary()
+
+    def of(self, tool: Any) -> ToolSpec:
+        """Describe one of LlamaIndex's tools, or a dictionary in OpenAI's form."""
+        if isinstance(tool, Mapping):
+            described = cast("Mapping[str, Any]", tool)
+            function = cast("Mapping[str, Any]", described.get("function") or described)
+            return ToolSpec(str(function.get("name", "")), function.get("parameters"))
+        schema: type | None = tool.metadata.fn_schema
+        parameters = None if schema is None else self._read.get(schema)
+        if parameters is None:
+            parameters = cast("Mapping[str, object]", tool.metadata.get_parameters_dict())
+            if schema is not None:
+                self._read[schema] = parameters
+        return ToolSpec(str(tool.metadata.get_name()), parameters)
 
 
 def is_forced(kwargs: Mapping[str, Any]) -> bool:

@@ -17,16 +17,17 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import BaseModel
 from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index_instrumentation import get_dispatcher
 
-from llama_index_slmroute.arguments import is_forced, schema_of, tool_spec
-from llama_index_slmroute.messages import CallOptions, extras, request_of
+from llama_index_slmroute.arguments import is_forced, schema_of
+from llama_index_slmroute.messages import CallOptions, asking, extras, question_in, request_of
 from llama_index_slmroute.perform import TIER_KEY, Asked, ChatPerformer, CompletionPerformer, ToolPerformer
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
 from llama_index_slmroute.scopes import current_events, question_of
-from llama_index_slmroute.structured import Outline, StructuredPerformer
+from llama_index_slmroute.structured import Outline, RoutedStructuredLLM, StructuredPerformer
 from slmroute.context import current_context
 from slmroute.drive import adrive, drive
 from slmroute.run import Run
@@ -37,12 +38,6 @@ PerformerT = TypeVar("PerformerT", bound=ChatPerformer)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 dispatcher: Final = get_dispatcher(__name__)
-
-
-class _Posed(list[ChatMessage]):
-    """Messages made of a prompt, with the question that the prompt is about."""
-
-    question: str | None = None
 
 
 class RoutingLLM(Router):
@@ -119,7 +114,7 @@ class RoutingLLM(Router):
         options = CallOptions(
             tier=tier,
             local_only=local_only,
-            tools=tuple(tool_spec(tool) for tool in at_hand),
+            tools=tuple(self.models.tool_specs.of(tool) for tool in at_hand),
             forced_tool=bool(at_hand) and is_forced(rest),
             schema=schema_of(rest) if schema is None else schema,
             question=question,
@@ -134,8 +129,7 @@ class RoutingLLM(Router):
         return RoutedCall(run, make(asked), self.callback_manager, events)
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> RoutedCall[ChatPerformer]:
-        question = messages.question if isinstance(messages, _Posed) else None
-        return self._routed(messages, kwargs, ChatPerformer, question=question)
+        return self._routed(messages, kwargs, ChatPerformer, question=question_in(messages))
 
     def _completion(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> RoutedCall[CompletionPerformer]:
         messages = [ChatMessage(role=MessageRole.USER, content=prompt)]
@@ -168,14 +162,12 @@ class RoutingLLM(Router):
             lambda asked: StructuredPerformer(asked, outline),
             tools=(),
             schema=cast("Mapping[str, object]", output_cls.model_json_schema()),
-            question=question_of(prompt, arguments),
+            question=question_of(prompt, arguments) or question_in(messages),
         )
 
     def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
         # predict, stream and their like make their messages here and hand them on to chat.
-        posed = _Posed(super()._get_messages(prompt, **prompt_args))
-        posed.question = question_of(prompt, prompt_args)
-        return posed
+        return asking(super()._get_messages(prompt, **prompt_args), question_of(prompt, prompt_args))
 
     def _limit(self) -> None:
         if self.rate_limiter is not None:
@@ -386,6 +378,10 @@ class RoutingLLM(Router):
         routed = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
         await self._alimit()
         return routed.aparts()
+
+    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredLLM:
+        """Give an LLM whose answers are all objects of a class."""
+        return RoutedStructuredLLM(llm=self, output_cls=output_cls, **kwargs)
 
 
 def _joined(history: Sequence[ChatMessage] | None, asked: str | ChatMessage | None) -> list[ChatMessage]:

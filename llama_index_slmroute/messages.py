@@ -24,12 +24,25 @@ from slmroute.context import RouteContext
 from slmroute.draft import with_draft
 from slmroute.request import RouteRequest, ToolSpec, estimate_tokens, judged_text
 
-__all__ = ["RECORD_KEY", "CallOptions", "extras", "for_tier", "request_of", "tool_calls_of", "with_record"]
+__all__ = [
+    "RECORD_KEY",
+    "CallOptions",
+    "asking",
+    "extras",
+    "for_tier",
+    "question_in",
+    "request_of",
+    "tool_calls_of",
+    "with_record",
+]
 
 ResponseT = TypeVar("ResponseT", bound="ChatResponse | CompletionResponse")
 
 RECORD_KEY: Final = "slmroute"
 """Where a message's ``additional_kwargs`` carry its record."""
+
+QUESTION_KEY: Final = "slmroute_question"
+"""Where the last of the messages made of a prompt carries the question that the prompt is about."""
 
 TOKENS_PER_IMAGE: Final = 800
 """A middling estimate: providers charge from 85 to some 1,600 tokens for an image."""
@@ -43,6 +56,20 @@ _MEDIA: Final[Mapping[type, str]] = {
 _TOOL_ROLES: Final = (MessageRole.TOOL, MessageRole.FUNCTION)
 _OBSERVATION: Final = "Observation:"
 _ACTION: Final = "Action:"
+
+
+class CarriedRecord(dict[str, object]):
+    """A record on a message: plain JSON, but short when printed.
+
+    Memories of LlamaIndex print what messages carry, to count its tokens, and some engines into their prompts.
+    """
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_PRINTED: Final = f"\n{ {RECORD_KEY: CarriedRecord()} }"
+"""What is left of a record in a history that was printed into a prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +126,21 @@ def request_of(
     )
 
 
+def asking(messages: list[ChatMessage], question: str | None) -> list[ChatMessage]:
+    """Note in messages made of a prompt what question the prompt is about; they may go a long way to the router."""
+    if question is None or not messages:
+        return messages
+    last = messages[-1]
+    last = last.model_copy(update={"additional_kwargs": {**last.additional_kwargs, QUESTION_KEY: question}})
+    return [*messages[:-1], last]
+
+
+def question_in(messages: Sequence[ChatMessage]) -> str | None:
+    """Give the question noted by ``asking``, or None."""
+    noted = messages[-1].additional_kwargs.get(QUESTION_KEY) if messages else None
+    return noted if isinstance(noted, str) else None
+
+
 def _user_turns(messages: Sequence[ChatMessage]) -> list[str]:
     """The user's turns. What a ReAct agent writes down of its tools under the user's name is none of them."""
     turns: list[str] = []
@@ -144,10 +186,10 @@ def for_tier(messages: Sequence[ChatMessage], *, tool_ids: bool, draft: str | No
     prepared = list(messages)
     pending: list[tuple[str, str]] = []
     for position, message in enumerate(prepared):
-        if not message.additional_kwargs and not any(isinstance(block, ToolCallBlock) for block in message.blocks):
+        if not message.additional_kwargs and not any(_needs_care(block) for block in message.blocks):
             continue
-        extra = {key: value for key, value in message.additional_kwargs.items() if key != RECORD_KEY}
-        blocks = list(message.blocks)
+        extra = {k: v for k, v in message.additional_kwargs.items() if k not in (RECORD_KEY, QUESTION_KEY)}
+        blocks = [_without_records(block) if _holds_records(block) else block for block in message.blocks]
         if message.role in _TOOL_ROLES:
             extra = _answered(extra, pending) if tool_ids else extra
         else:
@@ -161,6 +203,18 @@ def for_tier(messages: Sequence[ChatMessage], *, tool_ids: bool, draft: str | No
                 blocks = [_told(block, position, pending, tool_ids=tool_ids) for block in blocks]
         prepared[position] = message.model_copy(update={"additional_kwargs": extra, "blocks": blocks})
     return prepared if draft is None else _with_draft(prepared, draft)
+
+
+def _needs_care(block: Any) -> bool:
+    return isinstance(block, ToolCallBlock) or _holds_records(block)
+
+
+def _holds_records(block: Any) -> bool:
+    return isinstance(block, TextBlock) and _PRINTED in block.text
+
+
+def _without_records(block: Any) -> Any:
+    return block.model_copy(update={"text": block.text.replace(_PRINTED, "")})
 
 
 def _told(block: Any, position: int, pending: list[tuple[str, str]], *, tool_ids: bool) -> Any:
@@ -238,6 +292,7 @@ def extras(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
 
 def with_record(response: ResponseT, record: Mapping[str, object]) -> ResponseT:
     """Copy a response with the record of its call; the response itself may be shared with event handlers."""
+    record = CarriedRecord(record)
     if isinstance(response, CompletionResponse):
         return response.model_copy(update={"additional_kwargs": {**extras(response), RECORD_KEY: record}})
     message = response.message

@@ -13,6 +13,7 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms import LLM
 
+from llama_index_slmroute.arguments import ToolSpecs
 from llama_index_slmroute.build import Dialect, build, dialect_of
 from llama_index_slmroute.ollama_client import Asked, AskingAsyncClient, AskingClient
 from slmroute.errors import ConfigError
@@ -49,6 +50,7 @@ class TierModels:
         self._carriers: _Carriers = {}
         # A client keeps connections of the event loop that it was used in first, and breaks in any other.
         self._loop_carriers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Carriers] = WeakKeyDictionary()
+        self.tool_specs = ToolSpecs()
         self._lock = threading.RLock()
         for tier in tiers:
             if not isinstance(tier.model, str):
@@ -85,6 +87,15 @@ class TierModels:
         """Give the provider of a tier, for prices and records."""
         spec = tier.spec
         return spec.partition(":")[0] if spec else self.dialect(tier).provider
+
+    def identities(self) -> dict[str, str]:
+        """Give the ``"provider:model"`` of each tier whose model is an object, as far as its class tells."""
+        found: dict[str, str] = {}
+        for name, llm in self._built.items():
+            provider, model = self.dialect(self._tiers[name]).provider, getattr(llm, "model", None)
+            if self._tiers[name].spec is None and provider is not None and isinstance(model, str):
+                found[name] = f"{provider}:{model}"
+        return found
 
     def copy(
         self,

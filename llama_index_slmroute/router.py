@@ -187,7 +187,9 @@ class Router(FunctionCallingLLM):
             ledger=self.ledger,
             hooks=self.hooks,
             prices=self.prices,
+            named=models.identities(),
             extra_errors=self.availability_errors,
+            budget=self.budget,
         )
         self.shared = Shared(engine, models, QueryScopes())
 

@@ -8,17 +8,21 @@ from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import BaseModel, ValidationError
 from llama_index.core.callbacks import CallbackManager
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 
 from llama_index_slmroute.answers import Response, answer_of
 from llama_index_slmroute.callbacks import WatchedCallbacks
+from llama_index_slmroute.messages import asking
 from llama_index_slmroute.perform import Asked, ChatPerformer
+from llama_index_slmroute.scopes import question_of
 from slmroute.gate import Chunk
 from slmroute.steps import Answer, Call, Usage
 
-__all__ = ["Outline", "Parsed", "StructuredPerformer"]
+__all__ = ["Outline", "Parsed", "RoutedStructuredLLM", "StructuredPerformer"]
 
 _NOT_PARSED = (TypeError, ValueError)
 """What LlamaIndex raises for an answer that is not what was asked for, ``ValidationError`` included."""
@@ -178,6 +182,13 @@ class StructuredPerformer(ChatPerformer):
             provider=provider,
             native=parsed,
         )
+
+
+class RoutedStructuredLLM(StructuredLLM):
+    """LlamaIndex's structured LLM around a router, which hands on what question its prompts are about."""
+
+    def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
+        return asking(super()._get_messages(prompt, **prompt_args), question_of(prompt, prompt_args))
 
 
 def _whole(answer: Answer) -> Chunk:

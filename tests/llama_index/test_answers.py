@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from llama_index.core.base.llms.generic_utils import messages_to_history_str
 from llama_index.core.llms import ChatMessage, ChatResponse
 from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai import OpenAI
@@ -100,6 +101,18 @@ def test_the_record_is_never_sent_to_a_tier(bench: Any, server: FakeServer) -> N
     for request in server.requests:
         assert "slmroute" not in json.dumps(dict(request.body))
     assert record_of(ChatResponse(message=first.message))["tier"] == "small"
+
+
+def test_a_record_is_short_when_it_is_printed(bench: Any, server: FakeServer) -> None:
+    server.script(SMALL, SURE)
+    llm = bench().llm
+    message = llm.chat(HELLO).message
+    assert str(message.additional_kwargs) == "{'slmroute': ...}"
+    assert json.loads(message.model_dump_json())["additional_kwargs"]["slmroute"]["tier"] == "small"
+    # An engine that prints the history into its prompt must not send the record, nor the place where it stood.
+    llm.chat([ChatMessage(content=f"History:\n{messages_to_history_str([*HELLO, message, *HELLO])}\nWhat now?")])
+    sent = server.requests[-1].body["messages"][0]["content"]  # type: ignore[index]
+    assert sent == "History:\nuser: Hello?\nassistant: Well, hello there.\nuser: Hello?\nWhat now?"
 
 
 async def test_a_draft_is_never_shown(bench: Any, server: FakeServer) -> None:

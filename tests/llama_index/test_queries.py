@@ -17,6 +17,7 @@ from llama_index.core.selectors import LLMSingleSelector
 from llama_index.core.tools import QueryEngineTool
 from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai import OpenAI
+from pydantic import BaseModel
 
 from llama_index_slmroute import RoutingLLM
 from slmroute import Confidence, RouteRecord, RouteRequest, Tier, route_context
@@ -182,6 +183,25 @@ def test_a_prompt_without_a_question_is_judged_whole(make_router: MakeRouter) ->
     llm, judge, _ = make_router()
     llm.predict(PromptTemplate("Prove {claim}."), claim="it")
     assert judge.seen == ["Prove it."]
+
+
+async def test_a_structured_llm_is_judged_by_the_question_too(
+    make_router: MakeRouter, index: VectorStoreIndex, server: FakeServer
+) -> None:
+    class Count(BaseModel):
+        """A count."""
+
+        count: int
+
+    server.script(FRONTIER, Reply('{"count": 6}'))
+    llm, judge, records = make_router()
+    structured = llm.as_structured_llm(Count)
+    engine = index.as_query_engine(llm=structured, response_mode="refine", similarity_top_k=3)
+    assert "6" in str(engine.query(HARD))
+    assert "6" in str(await engine.aquery(HARD))
+    assert set(judge.seen) == {HARD}
+    assert {record.tier for record in records} == {"frontier"}
+    assert "slmroute" not in str([call.body for call in server.calls()])
 
 
 def test_a_context_chat_engine_is_judged_by_the_users_turn(make_router: MakeRouter, index: VectorStoreIndex) -> None:
