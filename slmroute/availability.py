@@ -147,7 +147,7 @@ def _explained(tier: Tier, error: Exception, kind: FailureKind) -> Exception:
             f"Tier {tier.name!r}: the Ollama server does not have the model{f' {name!r}' if name else ''}. "
             f"Run: ollama pull {name or 'MODEL'}"
         )
-    elif _served_by_ollama(tier) and (isinstance(error, ConnectionError) or type(error).__name__ == "ConnectError"):
+    elif _served_by_ollama(tier) and _is_refused(error):
         explained = ServerUnreachable(
             f"Tier {tier.name!r}: no Ollama server answers. Start it with `ollama serve` (or, without Ollama, "
             "`slmroute serve`), or correct the tier's base_url."
@@ -156,6 +156,12 @@ def _explained(tier: Tier, error: Exception, kind: FailureKind) -> Exception:
         return error
     explained.__cause__ = error
     return explained
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether no connection could be made; the ollama client raises the plain class for it."""
+    plain = type(error) is ConnectionError or isinstance(error, ConnectionRefusedError)
+    return plain or type(error).__name__ == "ConnectError"
 
 
 def _served_by_ollama(tier: Tier) -> bool:
