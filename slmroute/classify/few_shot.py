@@ -30,7 +30,8 @@ FEWEST_OF_A_KIND = 5
 NEUTRAL = "Hello"
 """The request of a warm-up: what is wanted is the model in memory and the prefix in its cache."""
 
-SMOLLM2 = Platt(1.0, 0.0, "smollm2-default")
+SMOLLM2 = Platt(1.007, -1.211, "smollm2-160")
+"""Fitted to 160 public prompts, half simple, half complex, which it ranks with an AUC of 0.74."""
 
 
 class FewShotClassifier:

