@@ -1,0 +1,115 @@
+"""How a router begins a call: what the core is told of it, and who will ask the tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.bridge.pydantic import BaseModel
+from llama_index.core.prompts import BasePromptTemplate
+
+from llama_index_slmroute.arguments import is_forced, schema_of
+from llama_index_slmroute.messages import CallOptions, asking, question_in, request_of
+from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
+from llama_index_slmroute.routed import RoutedCall
+from llama_index_slmroute.router import Router
+from llama_index_slmroute.scopes import current_events, question_of
+from llama_index_slmroute.structured import Outline, StructuredPerformer
+from slmroute.context import current_context
+from slmroute.run import Run
+
+__all__ = ["CallingRouter", "joined"]
+
+PerformerT = TypeVar("PerformerT", bound=ChatPerformer)
+
+
+class CallingRouter(Router):
+    """A router that begins calls; ``RoutingLLM`` is the one to use."""
+
+    def _routed(
+        self,
+        messages: Sequence[ChatMessage],
+        kwargs: Mapping[str, Any],
+        make: Callable[[Asked], PerformerT],
+        *,
+        tools: Sequence[Any] | None = None,
+        schema: Mapping[str, object] | None = None,
+        question: str | None = None,
+    ) -> RoutedCall[PerformerT]:
+        """Begin a call, in the context of its caller."""
+        rest = dict(kwargs)
+        tier = rest.pop("tier", None)
+        local_only = bool(rest.pop("local_only", self.local_only))
+        at_hand: Sequence[Any] = (rest.get("tools") if tools is None else tools) or ()
+        options = CallOptions(
+            tier=tier,
+            local_only=local_only,
+            tools=tuple(self.models.tool_specs.of(tool) for tool in at_hand),
+            forced_tool=bool(at_hand) and is_forced(rest),
+            schema=schema_of(rest) if schema is None else schema,
+            question=question,
+        )
+        engine, events = self.engine, current_events()
+        context = self.scopes.context(current_context(), events, question)
+        request = request_of(messages, options, context=context, engine=engine.number)
+        run = Run(engine, request, self.models.known(request))
+        run.context = context
+        callbacks = self.callback_manager if self.callback_manager.handlers else None
+        asked = Asked(run, self.models, messages, rest, callbacks)
+        return RoutedCall(run, make(asked), self.callback_manager, events)
+
+    def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> RoutedCall[ChatPerformer]:
+        return self._routed(messages, kwargs, ChatPerformer, question=question_in(messages))
+
+    def _completion(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> RoutedCall[CompletionPerformer]:
+        messages = [ChatMessage(role=MessageRole.USER, content=prompt)]
+        return self._routed(messages, kwargs, lambda asked: CompletionPerformer(asked, prompt, formatted))
+
+    def _with_tools(
+        self,
+        tools: Sequence[Any],
+        user_msg: str | ChatMessage | None,
+        chat_history: Sequence[ChatMessage] | None,
+        kwargs: dict[str, Any],
+    ) -> RoutedCall[ToolPerformer]:
+        messages = joined(chat_history, user_msg)
+        return self._routed(messages, kwargs, lambda asked: ToolPerformer(asked, tools), tools=tools)
+
+    def _structured(
+        self,
+        output_cls: type[BaseModel],
+        prompt: BasePromptTemplate,
+        llm_kwargs: Mapping[str, Any] | None,
+        arguments: dict[str, Any],
+    ) -> RoutedCall[StructuredPerformer]:
+        formatted = prompt.format_messages(llm=self, **arguments)
+        messages = self._extend_messages(formatted)
+        plain = all(not m.additional_kwargs and len(m.blocks) == 1 for m in formatted)
+        outline = Outline(output_cls, prompt, arguments, as_given=plain and messages is formatted)
+        return self._routed(
+            messages,
+            llm_kwargs or {},
+            lambda asked: StructuredPerformer(asked, outline),
+            tools=(),
+            schema=cast("Mapping[str, object]", output_cls.model_json_schema()),
+            question=question_of(prompt, arguments) or question_in(messages),
+        )
+
+    def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
+        # predict, stream and their like make their messages here and hand them on to chat.
+        return asking(super()._get_messages(prompt, **prompt_args), question_of(prompt, prompt_args))
+
+    def _limit(self) -> None:
+        if self.rate_limiter is not None:
+            self.rate_limiter.acquire()
+
+    async def _alimit(self) -> None:
+        if self.rate_limiter is not None:
+            await self.rate_limiter.async_acquire()
+
+
+def joined(history: Sequence[ChatMessage] | None, asked: str | ChatMessage | None) -> list[ChatMessage]:
+    """Put a conversation together, leaving the caller's list as it is."""
+    last = ChatMessage(role=MessageRole.USER, content=asked) if isinstance(asked, str) else asked
+    return [*(history or ()), *(() if last is None else (last,))]
