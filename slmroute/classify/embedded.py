@@ -197,7 +197,7 @@ class EmbeddedClassifier:
     def _score(self, text: str) -> float:
         from slmroute.classify.features import prompt_features
 
-        logit = self._loaded().log_odds(*prompt_features(text))
+        logit = self._loaded().log_odds(prompt_features(text))
         return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
     def _loaded(self) -> LinearWeights:

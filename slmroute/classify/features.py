@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,28 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["HASH_BITS", "NGRAM_VERSION", "dense_features", "feature_names", "ngram_buckets", "prompt_features"]
+__all__ = [
+    "BUCKETS",
+    "NGRAM_VERSION",
+    "Features",
+    "dense_features",
+    "feature_names",
+    "ngram_buckets",
+    "prompt_features",
+]
 
-HASH_BITS = 17
+HASH_BITS = 16
 NGRAM_SIZES = (2, 3, 4, 5)
 NGRAM_CHARACTERS = 600
-NGRAM_VERSION = 1
+EDGE_CHARACTERS = 160
+REGIONS = ("instruction", "head", "tail")
+"""Whose n-grams are counted apart: the instruction as it was found, and the prompt's edges in case it was not."""
+
+NGRAM_VERSION = 2
 """Raise it when the same text would give other features, so that weights fitted before are refused."""
+
+BUCKETS = len(REGIONS) << HASH_BITS
+"""How many n-gram weights there are, over all regions."""
 
 PAYLOAD_SAMPLE = 700
 LEAST_PAYLOAD = 25
@@ -45,30 +61,63 @@ BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•]\s|\d{1,2}[.)]\s)")
 CHOICE = re.compile(
     r"[\w-]+(?:, ?[\w-]+(?: [\w-]+)?){1,12},? (?:or|oder|ou|o|of|или|lub|e|und|and|y) [\w-]+|\w+ ?/ ?\w+ ?/ ?\w+|[\w]+(?:、[\w]+){1,10}"
 )
+QUESTION_END = re.compile(r"[?？؟]")
 SHORT_QUOTE = re.compile(r"[\"“”«»「」'‘’][^\"“”«»「」\n]{2,60}[\"“”«»「」'’]")
+LETTERED = re.compile(r"(?:^|[\n ])\(?[A-Ea-eА-ДΑ-Ε][.):：、．]\s*[^\n]{1,200}")
+ANSWER_CUE = re.compile(
+    r"(?i)(?:answer|antwort|réponse|respuesta|risposta|resposta|antwoord|odpowiedź|ответ|відповідь|svar|vastaus|cevap|jawaban|trả lời|答案|答え|回答"
+    r"|답|الجواب|الإجابة|उत्तर|คำตอบ)\s*[:：]?\s*$"
+)
+CLAUSES = re.compile(
+    r"(?i)\b(?:that|who|whose|whom|which|of|where|when|by|in|from|de|que|qui|dont|der|die|das|dessen|der|której|który|котор\w+)\b|的"
+)
 MANY_PARTS = re.compile(
     r"(?im)(?:^|\n)\W{0,4}(?:document|doc|passage|source|chapter|section|exhibit|part|paper|article|chunk|meeting|dokument|quelle)\s*\[?#?(?:\d+|[A-D])\b"
 )
 
 
-def prompt_features(text: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """A prompt as numbers.
+
+    Attributes:
+        dense: Concepts and structure, of shape ``(len(feature_names()),)``.
+        buckets: The n-grams' buckets, each in ``[0, BUCKETS)``.
+        values: What each bucket counts, of the same shape: one over the square root of how many its region has.
+    """
+
+    dense: NDArray[np.float32]
+    buckets: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+def prompt_features(text: str) -> Features:
     """Read a prompt.
 
     Args:
         text: The prompt, of any length; the work is bounded.
 
     Returns:
-        The dense features, of shape ``(len(feature_names()),)``, and the buckets of the instruction's n-grams, sorted
-        and without repeats, each in ``[0, 2**HASH_BITS)``.
+        Its dense features and its n-grams.
     """
+    import numpy as np
+
     task = split_task(text)
-    return dense_features(task), ngram_buckets(task.instruction)
+    parts = (task.instruction, task.seen[:EDGE_CHARACTERS], task.seen[-EDGE_CHARACTERS:])
+    found = [ngram_buckets(part) for part in parts]
+    return Features(
+        dense_features(task),
+        np.concatenate([buckets + (region << HASH_BITS) for region, buckets in enumerate(found)]),
+        np.concatenate([np.full(len(buckets), 1 / math.sqrt(max(1, len(buckets))), np.float32) for buckets in found]),
+    )
 
 
 @cache
 def feature_names() -> tuple[str, ...]:
     """Give the names of the dense features, in their fixed order."""
-    names = [f"{part}:{concept}" for concept in concept_names() for part in ("asks", "opens", "asks-of-payload")]
+    names = [
+        f"{part}:{concept}" for concept in concept_names() for part in ("asks", "opens", "closes", "asks-of-payload")
+    ]
     names += [f"payload:{concept}" for concept in PAYLOAD_CONCEPTS]
     names += [f"kind:{kind}" for kind in PAYLOAD_KINDS]
     names += [f"place:{place}" for place in PLACES]
@@ -88,11 +137,17 @@ def dense_features(task: TaskText) -> NDArray[np.float32]:
 
     asks = words_of(task.instruction).counts
     opens = words_of(task.instruction[:60]).counts
+    closes = words_of(task.seen[-80:]).counts
     payload = len(task.payload) >= LEAST_PAYLOAD
     values: list[float] = []
     for concept in concept_names():
         asked = 1.0 if concept in asks else 0.0
-        values += (asked, 1.0 if concept in opens else 0.0, asked if payload else 0.0)
+        values += (
+            asked,
+            1.0 if concept in opens else 0.0,
+            1.0 if concept in closes else 0.0,
+            asked if payload else 0.0,
+        )
     sample = sample_of(task.payload)
     held = words_of(sample).counts if payload else {}
     values += [min(1.0, held.get(concept, 0) / 6) for concept in PAYLOAD_CONCEPTS]
@@ -149,6 +204,22 @@ def structure_of(task: TaskText) -> dict[str, float]:
         "payload bullets": much(len(BULLET.findall(sample)), 12),
         "payload questions": min(2, sample.count("?") + sample.count("？")) / 2,
         "payload parts": much(len(MANY_PARTS.findall(sample)), 4),
+        **question_of(task),
+    }
+
+
+def question_of(task: TaskText) -> dict[str, float]:
+    """Describe what is asked about a payload (a chain of clauses takes more than looking up a fact), and exam questions."""
+    asked = task.instruction
+    payload = len(task.payload) >= LEAST_PAYLOAD
+    ends = [match.end() for match in QUESTION_END.finditer(asked)]
+    question = asked[max(asked.rfind(mark, 0, ends[-1] - 1) for mark in ".!?\n:：。？") + 1 : ends[-1]] if ends else ""
+    end = task.seen[-1800:]
+    options = len(LETTERED.findall(end)) >= 3
+    return {
+        "question length, of payload": much(len(question), 160) if payload else 0.0,
+        "question clauses, of payload": much(len(CLAUSES.findall(question)), 8) if payload else 0.0,
+        "options and cue": float(options and ANSWER_CUE.search(end) is not None),
     }
 
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
-from slmroute.classify.features import HASH_BITS, NGRAM_VERSION, feature_names
+from slmroute.classify.features import BUCKETS, NGRAM_VERSION, Features, feature_names
 from slmroute.classify.lexicon import lexicon_digest
 from slmroute.errors import ConfigError
 
@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearWeights", "features_digest"]
 
-FORMAT = 1
-BUCKETS = 1 << HASH_BITS
+FORMAT = 2
 
 
 @cache
 def features_digest() -> str:
     """Give a digest of the features' layout; weights fitted for another layout are refused."""
     return sha256(
-        "\n".join((*feature_names(), lexicon_digest(), str(NGRAM_VERSION), str(HASH_BITS))).encode()
+        "\n".join((*feature_names(), lexicon_digest(), str(NGRAM_VERSION), str(BUCKETS))).encode()
     ).hexdigest()[:12]
 
 
@@ -39,7 +38,7 @@ class LinearWeights:
 
     Attributes:
         dense: One weight for each of ``feature_names()``, float32.
-        hashed: One weight for each n-gram bucket, float16 of shape ``(2**17,)``.
+        hashed: One weight for each n-gram bucket, float16 of shape ``(BUCKETS,)``.
         bias: The log-odds of a prompt without any feature.
         threshold: The score above which a task is taken for complex.
         refitted: On how many prompts of the user's own they were refitted; 0 for those that ship.
@@ -59,17 +58,10 @@ class LinearWeights:
         kind = f"embedded-refit{self.refitted}" if self.refitted else "embedded"
         return f"{kind}-{digest.hexdigest()[:10]}"
 
-    def log_odds(self, dense: NDArray[np.float32], buckets: NDArray[np.int64]) -> float:
-        """Add up the weights of one prompt's features.
-
-        Args:
-            dense: The dense features.
-            buckets: The n-gram buckets; each counts ``1/sqrt(number of buckets)``.
-        """
-        total = float(dense @ self.dense) + self.bias
-        if len(buckets):
-            total += float(self.hashed[buckets].sum(dtype="float32")) / math.sqrt(len(buckets))
-        return total
+    def log_odds(self, features: Features) -> float:
+        """Add up the weights of one prompt's features."""
+        hashed = self.hashed[features.buckets].astype("float32") @ features.values
+        return float(features.dense @ self.dense) + float(hashed) + self.bias
 
     def with_threshold(self, threshold: float) -> Self:
         """Give the same weights with another threshold."""

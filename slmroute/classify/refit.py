@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slmroute.classify.features import HASH_BITS, prompt_features
+from slmroute.classify.features import BUCKETS, prompt_features
 from slmroute.classify.linear import LinearWeights
 from slmroute.errors import ConfigError
 
@@ -112,14 +112,14 @@ def sketch_slots() -> NDArray[np.int64]:
     """Give the sum that each n-gram bucket goes into."""
     import numpy as np
 
-    return np.arange(1 << HASH_BITS) % SKETCH
+    return np.arange(BUCKETS) % SKETCH
 
 
 def sketch_signs() -> Matrix:
     """Give the sign with which each n-gram bucket goes into its sum."""
     import numpy as np
 
-    mixed = (np.arange(1 << HASH_BITS, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(63)
+    mixed = (np.arange(BUCKETS, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(63)
     return mixed.astype(np.float64) * 2 - 1
 
 
@@ -132,11 +132,10 @@ def gathered(weights: LinearWeights, texts: Sequence[str], labels: list[float]) 
     columns = np.zeros((len(texts), features + SKETCH + 1))
     offsets = np.zeros(len(texts))
     for row, text in enumerate(texts):
-        dense, buckets = prompt_features(text)
-        offsets[row] = weights.log_odds(dense, buckets)
-        columns[row, :features] = dense
-        if len(buckets):
-            np.add.at(columns[row], features + buckets % SKETCH, signs[buckets] / math.sqrt(len(buckets)))
+        found = prompt_features(text)
+        offsets[row] = weights.log_odds(found)
+        columns[row, :features] = found.dense
+        np.add.at(columns[row], features + found.buckets % SKETCH, signs[found.buckets] * found.values)
         columns[row, -1] = 1.0
     return Examples(columns, offsets, np.array(labels))
 

@@ -92,6 +92,7 @@ class TaskText:
             ``prose``.
         place: Where the instruction stands: ``whole``, ``front``, ``behind``, ``around`` or ``none``.
         characters: The length of the whole prompt, the part that was not looked at included.
+        seen: The prompt as it was looked at: bounded, and without what it says about its own difficulty or about models.
     """
 
     instruction: str
@@ -99,6 +100,7 @@ class TaskText:
     kinds: frozenset[str]
     place: str
     characters: int
+    seen: str = ""
 
 
 @dataclass(slots=True)
@@ -110,6 +112,9 @@ class Piece:
     request: bool = False
     trails: bool = False
     """Whether it follows a labelled part without a label of its own, so that it may be a question behind it."""
+
+    line: int = 0
+    """Which line it stands on: what is not on a line with a request can be set apart from it."""
 
 
 def bounded(text: str) -> str:
@@ -131,10 +136,10 @@ def split_task(text: str) -> TaskText:
     seen = without_steering(bounded(text))
     pieces = [piece for piece in pieces_of(seen) if piece.text.strip()]
     if not pieces:
-        return TaskText("", "", frozenset(), "none", len(text))
+        return TaskText("", "", frozenset(), "none", len(text), seen)
     marked = any(piece.kind != "prose" for piece in pieces)
-    if not marked and len(seen) <= SHORT_REQUEST and "\n\n" not in seen:
-        return TaskText(seen, "", frozenset(), "whole", len(text))
+    if not marked and len(seen) <= SHORT_REQUEST and "\n" not in seen:
+        return TaskText(seen, "", frozenset(), "whole", len(text), seen)
     choose(pieces)
     instruction = "\n".join(piece.text.strip() for piece in pieces if piece.request)
     payload = "\n".join(piece.text.strip() for piece in pieces if not piece.request)
@@ -142,7 +147,7 @@ def split_task(text: str) -> TaskText:
     if len(instruction) > INSTRUCTION_CHARACTERS:
         half = INSTRUCTION_CHARACTERS // 2
         instruction = f"{instruction[:half]}\n{instruction[-half:]}"
-    return TaskText(instruction, payload, kinds, place_of(pieces), len(text))
+    return TaskText(instruction, payload, kinds, place_of(pieces), len(text), seen)
 
 
 def place_of(pieces: list[Piece]) -> str:
@@ -183,7 +188,7 @@ def marked_spans(text: str) -> list[tuple[int, int, str]]:
 
 def loose_pieces(text: str) -> Iterator[Piece]:
     """Cut text without marks into runs of code, table, chat or quoted lines, labelled parts and sentences."""
-    labelled = False
+    labelled, number = False, 0
     for kind, lines in runs_of(text.split("\n")):
         block = "\n".join(lines)
         if kind != "prose":
@@ -193,14 +198,18 @@ def loose_pieces(text: str) -> Iterator[Piece]:
         for line in lines:
             if not line.strip():
                 continue
+            number += 1
             label = label_of(line)
             if label is None:
-                for piece in sentences(line, "labelled" if labelled else "prose"):
+                found = list(sentences(line, "labelled" if labelled else "prose"))
+                for piece in found:
                     piece.trails = labelled
-                    yield piece
-                continue
-            labelled = label == "payload"
-            yield from labelled_line(line, label)
+            else:
+                labelled = label == "payload"
+                found = list(labelled_line(line, label))
+            for piece in found:
+                piece.line = number
+                yield piece
 
 
 def labelled_line(line: str, label: str) -> Iterator[Piece]:
@@ -289,9 +298,20 @@ def choose(pieces: list[Piece]) -> None:
         may_speak = (piece.kind == "prose" and (short or at_edge)) or (piece.trails and i >= count - 2)
         piece.request = may_speak and requests(piece.text, edge=i in (0, count - 1))
     if not any(piece.request for piece in pieces):
-        loose = [piece for piece in pieces if piece.kind == "prose"]
-        for piece in loose[:1] + loose[-1:]:
-            piece.request = len(piece.text) <= LONG_PIECE
+        guess(pieces)
+
+
+def guess(pieces: list[Piece]) -> None:
+    """Without anything that reads like a request, take the first or the last line for it, if it is much shorter than the rest."""
+    loose = [piece for piece in pieces if piece.kind == "prose"]
+    if not loose:
+        return
+    first = [piece for piece in loose if piece.line == loose[0].line]
+    last = [piece for piece in loose if piece.line == loose[-1].line]
+    total = sum(len(piece.text) for piece in pieces)
+    ends = [end for end in (first, last) if sum(len(piece.text) for piece in end) <= min(LONG_PIECE, total / 2)]
+    for piece in [piece for end in ends for piece in end] or loose[:1] + loose[-1:]:
+        piece.request = len(piece.text) <= LONG_PIECE
 
 
 def requests(sentence: str, *, edge: bool) -> bool:
@@ -311,7 +331,8 @@ def requests(sentence: str, *, edge: bool) -> bool:
 def opening_concepts(text: str) -> frozenset[str]:
     """Give the concepts where a request carries its verb: the first words, the whole where verbs come last."""
     if UNSPACED.search(text, 0, 60):
-        return words_of(text[:LONG_PIECE]).concepts
+        # Japanese, Korean and Hindi requests end with their verb, Chinese and Thai ones begin with it.
+        return words_of(text if len(text) <= 60 else f"{text[:25]} {text[-25:]}").concepts
     words = text[:80].split(maxsplit=6)
     few = words_of(" ".join(words[:2])).concepts
     return few if "polite" not in few and len(words) > 3 else few | words_of(" ".join(words[:6])).concepts

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from slmroute.classify.features import HASH_BITS, feature_names, prompt_features
+from slmroute.classify.features import BUCKETS, feature_names, prompt_features
 from slmroute.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -60,15 +60,16 @@ def matrices_of(texts: Sequence[str]) -> Matrices:
     except ImportError as error:
         raise MissingExtra("lab", "slmroute train embedded") from error
     dense = np.zeros((len(texts), len(feature_names())), dtype=np.float32)
-    buckets, values, ends = list["NDArray[np.int64]"](), list["Vector"](), [0]
+    buckets, values, ends = list["NDArray[np.int64]"](), list["NDArray[np.float32]"](), [0]
     for row, text in enumerate(texts):
-        dense[row], found = prompt_features(text)
-        buckets.append(found)
-        values.append(np.full(len(found), 1 / np.sqrt(max(1, len(found)))))
-        ends.append(ends[-1] + len(found))
+        found = prompt_features(text)
+        dense[row] = found.dense
+        buckets.append(found.buckets)
+        values.append(found.values)
+        ends.append(ends[-1] + len(found.buckets))
     parts = (np.concatenate(values), np.concatenate(buckets), np.array(ends))
     make = cast("Any", sparse).csr_matrix
-    return Matrices(dense, make(parts, shape=(len(texts), 1 << HASH_BITS)))
+    return Matrices(dense, make(parts, shape=(len(texts), BUCKETS)))
 
 
 def fit_linear(matrices: Matrices, labels: NDArray[np.bool_]) -> Linear:

@@ -1,0 +1,305 @@
+"""From clones of public repositories to labelled prompts: ``python -m slmroute.classify.training.harvest``.
+
+``sources.toml`` names each repository with its commit, licence and files. Nothing of them is kept in the project: the
+prompts go to the JSONL file that the command names, and the fit reads it (``slmroute train embedded --data``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+from slmroute.classify.training.collections_of_tasks import COLLECTIONS
+from slmroute.classify.training.mirror import Repository
+from slmroute.classify.training.readers import READERS, Row
+from slmroute.errors import ConfigError
+
+__all__ = ["harvest", "templates"]
+
+MOST_CHARACTERS = 16_000
+FEWEST_CHARACTERS = 6
+FOREIGN_IN_ENGLISH = 0.25
+"""How often a text in another language is wrapped in an English instruction, as people do."""
+
+TEXT_SLOTS = frozenset(
+    """text passage context article document body highlights dialogue dialog_ paragraph source input inputs argument_sentences numbered_reviews
+    first_review background input_string lower no_space no_punct sentence subject""".split()
+)
+SHORT_SLOTS = frozenset(
+    """sentence1 sentence2 sent1 sent2 premise hypothesis text1 text2 claim title summary fact critic_consensus movie target response word goal
+    query debate_name pronoun concepts answer numbered_answers""".split()
+)
+QUESTION_SLOTS = frozenset({"question", "question1", "question2", "numbered_questions"})
+OPTION_SLOTS = frozenset({"options_", "options_str"})
+PASSAGE_HEADS = ("Document [{}]", "[{}]", "Passage {}:", "Source {} -", "({})", "Result {}.", "Context {}:\n")
+PASSAGE_POOL = 60
+LONGEST_PASSAGE = 1500
+OPTIONS = (
+    "OPTIONS:\n- yes\n- no",
+    "OPTIONS:\n- (A) yes\n- (B) it is not possible to tell\n- (C) no",
+    "Options: yes; no; maybe",
+    "OPTIONS:\n- 0\n- 1",
+)
+
+
+@dataclass(slots=True)
+class Harvest:
+    """What is gathered: the rows that go out, and payloads for the templates that need one.
+
+    Attributes:
+        rows: Labelled prompts.
+        templates: Templates of sources, filled once all payloads are there.
+        texts: Payloads by language.
+        questions: Questions about a text, by language.
+        asked: Whole questions of knowledge and reasoning, by language.
+        counts: Rows taken, by source.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    templates: list[tuple[Mapping[str, Any], Row]] = field(default_factory=list[tuple[Mapping[str, Any], Row]])
+    texts: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    questions: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    asked: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    counts: Counter[str] = field(default_factory=Counter[str])
+
+
+def manifest() -> list[dict[str, Any]]:
+    """Read ``sources.toml``."""
+    raw = files("slmroute.classify.training").joinpath("sources.toml").read_text(encoding="utf-8")
+    return cast("list[dict[str, Any]]", tomllib.loads(raw)["source"])
+
+
+def templates() -> tuple[dict[str, dict[str, list[str]]], dict[str, str]]:
+    """Read our own templates by language and kind, and the tier of each kind."""
+    raw = files("slmroute.classify.training").joinpath("own_templates.toml").read_text(encoding="utf-8")
+    table = cast("dict[str, dict[str, list[str]]]", tomllib.loads(raw))
+    tiers = table.pop("tiers")
+    return table, {kind: tier for tier, kinds in tiers.items() for kind in kinds}
+
+
+def order_of(text: str) -> str:
+    """Give a text's place in a reproducible random order."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def harvest(mirror: Path, *, seed: int = 0) -> Harvest:
+    """Read every source of the manifest that is cloned below ``mirror``.
+
+    Args:
+        mirror: A folder of clones named ``owner+repository``.
+        seed: What the wrapping is drawn with.
+
+    Returns:
+        The rows, sorted by source, without repeats.
+
+    Raises:
+        ConfigError: A source's files are not as the manifest says.
+    """
+    found = Harvest()
+    for source in manifest():
+        repository = Repository.find(mirror, source["repository"], source["commit"])
+        if repository is None:
+            print(f"no clone of {source['repository']}", file=sys.stderr)  # noqa: T201 - a command of its own
+            continue
+        reader = {**READERS, **COLLECTIONS}[source["read"]]
+        gather(found, source, list(reader(repository, source)), seed)
+    for source, row in found.templates:
+        fill(found, source, row, seed)
+    seen: set[str] = set()
+    kept: list[dict[str, Any]] = []
+    for row in found.rows:
+        key = " ".join(row["prompt"].split()).casefold()
+        if key not in seen:
+            seen.add(key)
+            kept.append(row)
+    found.rows = kept
+    found.counts = Counter(row["source"] for row in kept)
+    return found
+
+
+def gather(found: Harvest, source: Mapping[str, Any], rows: Sequence[Row], seed: int) -> None:
+    """Take a source's share of its rows: whole prompts as they are, payloads wrapped, templates kept for later."""
+    limit = int(source.get("rows", 200))
+    wraps = cast("list[str]", source.get("wrap", []))
+    longest, shortest = int(source.get("longest", MOST_CHARACTERS)), int(source.get("shortest", FEWEST_CHARACTERS))
+    taken: Counter[str] = Counter()
+    names = cast("dict[str, str]", source.get("languages", {}))
+    ranked = {order_of("".join(row.values())): row for row in (tidied(row, source) for row in rows)}
+    for _, row in sorted(ranked.items()):
+        body = next((row[key] for key in ("prompt", "text", "premise", "template", "question") if row.get(key)), "")
+        language = row.get("language") or str(source.get("language", "en"))
+        language = names.get(language, language)
+        group = (
+            language
+            if source.get("each") == "language"
+            else row.get("category", "")
+            if source.get("each") == "category"
+            else ""
+        )
+        if taken[group] >= limit or not shortest <= len(body) <= longest:
+            continue
+        taken[group] += 1
+        row["language"] = language
+        if "template" in row:
+            found.templates.append((source, row))
+        elif wraps:
+            pool(found, row)
+            others = [other["text"] for _, other in sorted(ranked.items())[:PASSAGE_POOL] if "text" in other]
+            wrap(found, source, row, wraps, others, seed)
+        else:
+            add(
+                found,
+                source,
+                row,
+                row["prompt"],
+                row.get("tier") or str(source["tier"]),
+                row.get("category") or str(source["category"]),
+            )
+
+
+def tidied(row: Row, source: Mapping[str, Any]) -> Row:
+    """Apply what the manifest says of a prompt's text: ``cut`` a part out, ``squeeze`` spaces, put a line ``before`` it."""
+    prompt = row.get("prompt")
+    if prompt is None:
+        return row
+    if "cut" in source:
+        found = re.search(source["cut"], prompt, re.DOTALL)
+        prompt = found.group(1).strip() if found else ""
+    if source.get("squeeze"):
+        prompt = re.sub(r"(?<=[^\x00-\x7f]) +| +(?=[^\x00-\x7f])", "", prompt)
+    if "before" in source:
+        starts = cast("list[str]", source["before"])
+        prompt = f"{starts[int(order_of(prompt)[:8], 16) % len(starts)]}\n{prompt}".strip()
+    return {**row, "prompt": prompt}
+
+
+def pool(found: Harvest, row: Row) -> None:
+    """Remember a payload for templates that have none."""
+    if text := row.get("text") or row.get("premise"):
+        found.texts.setdefault(row["language"], []).append(text)
+    if "question" in row:
+        found.questions.setdefault(row["language"], []).append(row["question"])
+
+
+def wrap(
+    found: Harvest, source: Mapping[str, Any], row: Row, kinds: Sequence[str], others: Sequence[str], seed: int
+) -> None:
+    """Put a payload into one of our own instructions, in its language or in English; ``others`` are passages to hide it among."""
+    table, tiers = templates_once()
+    dice = random.Random(f"{seed} {order_of(''.join(row.values()))}")  # noqa: S311 - reproducible, nothing secret
+    kind = dice.choice(list(kinds))
+    own = table.get(row["language"], {}).get(kind, [])
+    choices = own if own and dice.random() > FOREIGN_IN_ENGLISH else table["en"][kind]
+    prompt = dice.choice(choices)
+    if "{passages}" in prompt:
+        pool = [text for text in others or found.texts[row["language"]] if len(text) < LONGEST_PASSAGE]
+        prompt = prompt.replace("{passages}", hidden_among(row.get("text") or dice.choice(pool), pool, dice))
+    for slot in ("premise", "hypothesis", "question", "text"):
+        prompt = prompt.replace(f"{{{slot}}}", row.get(slot, ""))
+    add(found, source, row, prompt, tiers[kind], kind, wrapped=True)
+
+
+def hidden_among(text: str, others: Sequence[str], dice: random.Random) -> str:
+    """Number a text among passages that do not answer the question, as a retriever returns them."""
+    passages = [*dice.sample(list(others), min(len(others), dice.randint(3, 12))), text]
+    dice.shuffle(passages)
+    head = dice.choice(PASSAGE_HEADS)
+    return "\n\n".join(f"{head.format(number)} {passage}" for number, passage in enumerate(passages, start=1))
+
+
+TEMPLATES: list[tuple[dict[str, dict[str, list[str]]], dict[str, str]]] = []
+
+
+def templates_once() -> tuple[dict[str, dict[str, list[str]]], dict[str, str]]:
+    """Read our own templates the first time only."""
+    if not TEMPLATES:
+        TEMPLATES.append(templates())
+    return TEMPLATES[0]
+
+
+def fill(found: Harvest, source: Mapping[str, Any], row: Row, seed: int) -> None:
+    """Fill a template's slots with payloads in its language; a template with a slot of another kind is left out."""
+    dice = random.Random(f"{seed} {row['template']}")  # noqa: S311 - reproducible, nothing secret
+    language = row["language"]
+    texts = found.texts.get(language) or found.texts["en"]
+    questions = found.questions.get(language) or found.questions["en"]
+    if row.get("tier", source.get("tier")) == "complex":
+        texts = questions = found.asked.get(language) or found.asked["en"]
+    short = [text for text in texts if len(text) < 160] or [text[:160] for text in texts]
+    prompt = row["template"]
+    for slot in re.findall(r"\{(\w+)\}", prompt):
+        if slot in TEXT_SLOTS:
+            value = dice.choice(texts)
+        elif slot in SHORT_SLOTS:
+            value = dice.choice(short)
+        elif slot in QUESTION_SLOTS:
+            value = dice.choice(questions)
+        elif slot in OPTION_SLOTS:
+            value = dice.choice(OPTIONS)
+        else:
+            return
+        prompt = prompt.replace(f"{{{slot}}}", value, 1)
+    add(
+        found,
+        source,
+        row,
+        prompt,
+        row.get("tier") or str(source["tier"]),
+        row.get("category") or str(source["category"]),
+    )
+
+
+def add(
+    found: Harvest, source: Mapping[str, Any], row: Row, prompt: str, tier: str, category: str, *, wrapped: bool = False
+) -> None:
+    """Add one row; ``wrapped`` tells that the instruction is one of ours."""
+    part = source["part"]
+    family = source.get("family")
+    entry: dict[str, Any] = {
+        "prompt": prompt.strip(),
+        "tier": tier,
+        "source": f"{source['repository']}:{part}",
+        "category": category,
+        "language": row["language"],
+        "licence": str(source["licence"]),
+        "wrapped": wrapped,
+    }
+    if category in ("knowledge", "reasoning") and not wrapped and len(prompt) < 500:
+        found.asked.setdefault(row["language"], []).append(prompt)
+    found.rows.append({**entry, "family": family} if family else entry)
+
+
+def written(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Give the rows as JSON lines."""
+    for row in rows:
+        yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Harvest the clones and write the prompts."""
+    parser = argparse.ArgumentParser(prog="python -m slmroute.classify.training.harvest", description=__doc__)
+    parser.add_argument("--mirror", type=Path, required=True, help="folder of clones named owner+repository")
+    parser.add_argument("--out", type=Path, required=True, help="JSONL file for the prompts")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    found = harvest(given.mirror, seed=given.seed)
+    if not found.rows:
+        raise ConfigError(f"--mirror {given.mirror} holds none of the repositories of sources.toml.")
+    given.out.write_text("".join(written(found.rows)), encoding="utf-8")
+    for source, count in sorted(found.counts.items()):
+        print(f"{count:6d} {source}")  # noqa: T201 - a command of its own
+
+
+if __name__ == "__main__":
+    main()
