@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -255,6 +256,12 @@ class RoutingChatModel(BaseChatModel):
             copied._prepare()  # noqa: SLF001  a copy of this very class
         return copied
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # Models hold connections and locks, which cannot be copied, and a copy shares them anyway.
+        copied = self.__copy__()
+        copied.tags, copied.metadata = copy.copy(self.tags), copy.deepcopy(self.metadata)
+        return copied
+
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         return {**state, "__dict__": {**state["__dict__"], "shared": None}}
@@ -304,7 +311,8 @@ class RoutingChatModel(BaseChatModel):
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """Estimate the tokens of a conversation, without any model's vocabulary and without a network."""
-        return count_tokens_approximately(messages, tools=cast("Any", list(tools)) if tools else None)
+        described = [dict(tool) for tool in neutral_tools(cast("Sequence[ToolLike]", tools))] if tools else None
+        return count_tokens_approximately(messages, tools=cast("Any", described))
 
     # --- one call ---
 

@@ -5,61 +5,26 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Final, cast
 
 from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.base import RunnableBinding
-from langchain_core.runnables.config import merge_configs
 from pydantic import SecretStr
 
+from langchain_slmroute.dialects import OLLAMA_OPTIONS, Dialect, bound_kwargs, chat_model, dialect_of
 from langchain_slmroute.dry_run import DryRunChatModel
-from langchain_slmroute.messages import response_schema
 from langchain_slmroute.tools import builtin_providers
 from slmroute.errors import ConfigError, MissingExtra
 from slmroute.request import RouteRequest
 from slmroute.tier import ABILITIES, Tier
 
-__all__ = ["Dialect", "TierModels", "bound_config", "bound_kwargs", "call_kwargs", "chat_model", "profile_of"]
+__all__ = ["TierModels", "profile_of"]
 
 LONG_PROMPT_TOKENS: Final = 4_000
 """Under this no window is in the way, so that a tier need not be built to learn its own."""
 
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How the calls of one provider's chat model differ from the others'.
-
-    Attributes:
-        provider: The provider's name, for prices and records.
-        logprobs: Call arguments that ask for log-probabilities; empty where there are none to be had.
-        streaming: Settings that a stream needs to report its usage.
-        binding: Which of the options of ``bind_tools`` the class understands.
-        abilities: What the class can do where its profile does not say; None when nobody knows.
-    """
-
-    provider: str | None = None
-    logprobs: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    streaming: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    binding: frozenset[str] = frozenset({"tool_choice"})
-    abilities: frozenset[str] | None = None
-
-
-_BINDING: Final = frozenset({"parallel_tool_calls", "strict", "tool_choice"})
-_OPENAI: Final = Dialect("openai", {"logprobs": True}, {"stream_usage": True}, _BINDING, ABILITIES)
-_DIALECTS: Final[Mapping[str, Dialect]] = {
-    # Ollama drops a forced tool choice silently, and what a model can see only the server knows.
-    "chat-ollama": Dialect("ollama", {"logprobs": True}, abilities=ABILITIES - {"tool_choice"}),
-    "openai-chat": _OPENAI,
-    "azure-openai-chat": dataclasses.replace(_OPENAI, provider="azure"),
-    "anthropic-chat": Dialect("anthropic", binding=_BINDING, abilities=ABILITIES),
-    "chat-google-generative-ai": Dialect("google_genai", abilities=ABILITIES),
-    "slmroute-dry-run": Dialect(abilities=ABILITIES),
-}
-_UNKNOWN: Final = Dialect()
 
 _PROFILE_ABILITIES: Final = {
     "tools": "tool_calling",
@@ -75,11 +40,7 @@ _PROFILED: Final = {
 }
 """The providers whose packages ship profiles of their models."""
 
-_OLLAMA_OPTIONS: Final = {"max_tokens": "num_predict"}
 _OLLAMA_DROPPED: Final = frozenset({"api_key", "max_retries"})
-_OLLAMA_KNOWN: Final = frozenset(
-    {"format", "keep_alive", "logprobs", "options", "reasoning", "stop", "stream", "tools", "top_logprobs"}
-)
 
 
 class TierModels:
@@ -125,7 +86,7 @@ class TierModels:
 
     def dialect(self, tier: Tier) -> Dialect:
         """Give the dialect of a tier's model."""
-        return _DIALECTS.get(llm_type(chat_model(self.model(tier))), _UNKNOWN)
+        return dialect_of(chat_model(self.model(tier)))
 
     def provider(self, tier: Tier) -> str | None:
         """Give the provider of a tier, for prices and records."""
@@ -218,63 +179,6 @@ def _without_tools(tier: Tier) -> Tier:
     return dataclasses.replace(tier, abilities=abilities - {"tools"})
 
 
-def chat_model(model: BaseChatModel | RunnableBinding[Any, Any]) -> BaseChatModel:
-    """Give the chat model inside whatever was bound to it."""
-    while isinstance(model, RunnableBinding):
-        model = cast("BaseChatModel | RunnableBinding[Any, Any]", model.bound)
-    return model
-
-
-def llm_type(model: BaseChatModel) -> str:
-    """Give the name of a chat model's class that LangChain traces it by."""
-    return model._llm_type  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  there is no public way
-
-
-def bound_kwargs(model: BaseChatModel | RunnableBinding[Any, Any]) -> dict[str, Any]:
-    """Give the arguments bound to a chat model, those bound last first."""
-    kwargs: dict[str, Any] = {}
-    while isinstance(model, RunnableBinding):
-        kwargs = {**model.kwargs, **kwargs}
-        model = cast("BaseChatModel | RunnableBinding[Any, Any]", model.bound)
-    return kwargs
-
-
-def bound_config(model: BaseChatModel | RunnableBinding[Any, Any], config: RunnableConfig) -> RunnableConfig:
-    """Add to a config what was bound to a chat model with ``with_config`` and its like."""
-    while isinstance(model, RunnableBinding):
-        if model.config:
-            # Without callbacks of its own it would take over those of the context.
-            config = merge_configs(config, cast("RunnableConfig", {"callbacks": [], **model.config}))
-        for factory in model.config_factories:
-            config = merge_configs(config, factory(config))
-        model = cast("BaseChatModel | RunnableBinding[Any, Any]", model.bound)
-    return config
-
-
-def call_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Say a call's standard arguments in the terms of the tier's client.
-
-    ChatOllama takes sampling options only inside ``options``, which then replace its own: they are merged. It hands
-    arguments that it does not know on to its client, which refuses them: they are left out.
-    """
-    if llm_type(model) != "chat-ollama":
-        return dict(kwargs)
-    if (schema := response_schema(kwargs)) is not None:
-        kwargs = {"format": dict(schema), **kwargs}
-    names = ("temperature", "top_p", "top_k", "seed", "num_ctx", "num_predict", "max_tokens", "repeat_penalty")
-    wanted = {_OLLAMA_OPTIONS.get(name, name): kwargs[name] for name in names if kwargs.get(name) is not None}
-    rest = {name: value for name, value in kwargs.items() if name in _OLLAMA_KNOWN}
-    if not wanted:
-        return rest
-    fields = ("mirostat", "mirostat_eta", "mirostat_tau", "num_ctx", "num_gpu", "num_thread", "num_predict")
-    fields += ("repeat_last_n", "repeat_penalty", "temperature", "seed", "stop", "tfs_z", "top_k", "top_p")
-    own = {name: getattr(model, name) for name in fields if getattr(model, name, None) is not None}
-    stop = rest.get("stop")
-    given = cast("Mapping[str, Any]", rest.get("options") or {})
-    options = {**own, **given, **wanted, **({"stop": stop} if stop else {})}
-    return {**rest, "options": options}
-
-
 def _checked(tier: Tier) -> BaseChatModel | RunnableBinding[Any, Any]:
     model = tier.model
     if isinstance(model, BaseChatModel):
@@ -322,7 +226,7 @@ def _build(tier: Tier, standard: Mapping[str, Any]) -> BaseChatModel:
 
 
 def _ollama_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = {_OLLAMA_OPTIONS.get(k, k): v for k, v in given.items() if k not in {*_OLLAMA_DROPPED, "timeout"}}
+    arguments = {OLLAMA_OPTIONS.get(k, k): v for k, v in given.items() if k not in {*_OLLAMA_DROPPED, "timeout"}}
     if "timeout" in given:
         arguments["client_kwargs"] = {"timeout": given["timeout"]}
     return arguments

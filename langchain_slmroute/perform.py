@@ -16,8 +16,9 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import RunnableConfig
 
 from langchain_slmroute.cache import CacheSetting, cache_setting
+from langchain_slmroute.dialects import Dialect, bound_config, bound_kwargs, call_kwargs, chat_model, logprob_kwargs
 from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record
-from langchain_slmroute.models import Dialect, TierModels, bound_config, bound_kwargs, call_kwargs, chat_model
+from langchain_slmroute.models import TierModels
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
 from langchain_slmroute.tools import sources
 from slmroute.gate import Chunk, Gate
@@ -81,7 +82,7 @@ class TierCalls:
         dialect = self.models.dialect(call.tier)
         kwargs = call_kwargs(model, kwargs)
         if call.hold and self.run.policy.judge is None:
-            kwargs = {**dialect.logprobs, **kwargs}
+            kwargs = {**logprob_kwargs(model), **kwargs}
         if settings := self._settings(model, dialect, streams=streams or bool(kwargs.get("stream"))):
             model = model.model_copy(update=settings)
         if not tools:

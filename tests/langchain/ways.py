@@ -13,44 +13,44 @@ from tests.langchain.stage import joined
 Ask = Callable[..., Awaitable[AIMessage]]
 
 
-async def invoke(model: Any, prompt: Any, config: Any = None, **kwargs: Any) -> AIMessage:
+async def invoke(model: Any, prompt: Any, config: Any = None, /, **kwargs: Any) -> AIMessage:
     return model.invoke(prompt, config, **kwargs)
 
 
-async def ainvoke(model: Any, prompt: Any, config: Any = None, **kwargs: Any) -> AIMessage:
+async def ainvoke(model: Any, prompt: Any, config: Any = None, /, **kwargs: Any) -> AIMessage:
     return await model.ainvoke(prompt, config, **kwargs)
 
 
-async def stream(model: Any, prompt: Any, config: Any = None, **kwargs: Any) -> AIMessage:
+async def stream(model: Any, prompt: Any, config: Any = None, /, **kwargs: Any) -> AIMessage:
     return joined(list(model.stream(prompt, config, **kwargs)))
 
 
-async def astream(model: Any, prompt: Any, config: Any = None, **kwargs: Any) -> AIMessage:
+async def astream(model: Any, prompt: Any, config: Any = None, /, **kwargs: Any) -> AIMessage:
     return joined([chunk async for chunk in model.astream(prompt, config, **kwargs)])
 
 
-async def batch(model: Any, prompt: Any, config: Any = None, **kwargs: Any) -> AIMessage:
+async def batch(model: Any, prompt: Any, config: Any = None, /, **kwargs: Any) -> AIMessage:
     return model.batch([prompt], config, **kwargs)[0]
 
 
-async def abatch(model: Any, prompt: Any, config: Any = None, **kwargs: Any) -> AIMessage:
+async def abatch(model: Any, prompt: Any, config: Any = None, /, **kwargs: Any) -> AIMessage:
     return (await model.abatch([prompt], config, **kwargs))[0]
 
 
-async def generate(model: Any, prompt: Any, config: Mapping[str, Any] | None = None, **kwargs: Any) -> AIMessage:
+async def generate(model: Any, prompt: Any, config: Mapping[str, Any] | None = None, /, **kwargs: Any) -> AIMessage:
     return model.generate([[HumanMessage(prompt)]], **(config or {}), **kwargs).generations[0][0].message
 
 
-async def agenerate(model: Any, prompt: Any, config: Mapping[str, Any] | None = None, **kwargs: Any) -> AIMessage:
+async def agenerate(model: Any, prompt: Any, config: Mapping[str, Any] | None = None, /, **kwargs: Any) -> AIMessage:
     return (await model.agenerate([[HumanMessage(prompt)]], **(config or {}), **kwargs)).generations[0][0].message
 
 
-async def stream_events(model: Any, prompt: Any, config: Any = None, **kwargs: Any) -> AIMessage:
+async def stream_events(model: Any, prompt: Any, config: Any = None, /, **kwargs: Any) -> AIMessage:
     """The model's own third version, which gives the message whole at its end."""
     return await asyncio.to_thread(lambda: model.stream_events(prompt, config, version="v3", **kwargs).output)
 
 
-async def astream_events(model: Any, prompt: Any, config: Any = None, **kwargs: Any) -> AIMessage:
+async def astream_events(model: Any, prompt: Any, config: Any = None, /, **kwargs: Any) -> AIMessage:
     return await (await model.astream_events(prompt, config, version="v3", **kwargs))
 
 
