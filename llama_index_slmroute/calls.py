@@ -14,7 +14,7 @@ from llama_index_slmroute.messages import CallOptions, asking, question_in, requ
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
-from llama_index_slmroute.scopes import current_events, question_of
+from llama_index_slmroute.scopes import Place, question_of
 from llama_index_slmroute.structured import Outline, StructuredPerformer
 from slmroute.context import current_context
 from slmroute.run import Run
@@ -50,14 +50,14 @@ class CallingRouter(Router):
             schema=schema_of(rest) if schema is None else schema,
             question=question,
         )
-        engine, events = self.engine, current_events()
-        context = self.scopes.context(current_context(), events, question)
+        engine, place = self.engine, Place.here()
+        context = self.scopes.context(current_context(), place.events, question)
         request = request_of(messages, options, context=context, engine=engine.number)
         run = Run(engine, request, self.models.known(request))
         run.context = context
         callbacks = self.callback_manager if self.callback_manager.handlers else None
-        asked = Asked(run, self.models, messages, rest, callbacks)
-        return RoutedCall(run, make(asked), self.callback_manager, events)
+        asked = Asked(run, self.models, messages, rest, place, callbacks)
+        return RoutedCall(run, make(asked), self.callback_manager, place)
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> RoutedCall[ChatPerformer]:
         return self._routed(messages, kwargs, ChatPerformer, question=question_in(messages))

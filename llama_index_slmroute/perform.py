@@ -20,6 +20,7 @@ from llama_index_slmroute.answers import Response, answer_of, chunk_of
 from llama_index_slmroute.arguments import for_ollama, for_others
 from llama_index_slmroute.messages import extras, for_tier
 from llama_index_slmroute.models import TierModels
+from llama_index_slmroute.scopes import Place
 from slmroute.draft import with_draft
 from slmroute.gate import Chunk
 from slmroute.run import Run
@@ -45,6 +46,7 @@ class Asked:
         models: The tiers' LLMs.
         messages: The conversation.
         kwargs: The call's arguments, without those that are the router's own.
+        place: Where the call stands in traces.
         callbacks: The callback manager for the tiers, or None where they keep their own.
     """
 
@@ -52,6 +54,7 @@ class Asked:
     models: TierModels
     messages: Sequence[ChatMessage] = field(repr=False)
     kwargs: Mapping[str, Any] = field(repr=False)
+    place: Place
     callbacks: CallbackManager | None = None
 
 
@@ -82,7 +85,9 @@ class ChatPerformer:
         """See ``drive.Performer``."""
         self.models.prepare(call.tier)
         llm, kwargs, asks_usage = self.prepared_stream(call)
-        with closing(self.ask_stream(llm, call, kwargs)) as responses:
+        with self.asked.place.again():
+            stream = self.ask_stream(llm, call, kwargs)
+        with closing(stream) as responses:
             for response in responses:
                 yield chunk_of(_marked(response, call, asks_usage=asks_usage))
 
@@ -90,7 +95,9 @@ class ChatPerformer:
         """See ``drive.Performer``."""
         await self.models.aprepare(call.tier)
         llm, kwargs, asks_usage = self.prepared_stream(call)
-        async with aclosing(await self.aask_stream(llm, call, kwargs)) as responses:
+        with self.asked.place.again():
+            stream = await self.aask_stream(llm, call, kwargs)
+        async with aclosing(stream) as responses:
             async for response in responses:
                 yield chunk_of(_marked(response, call, asks_usage=asks_usage))
 

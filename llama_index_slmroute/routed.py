@@ -10,15 +10,13 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
 from llama_index.core.callbacks import CallbackManager
-
-# What LlamaIndex itself goes by to say in which span an event was; events of a stream come after it was left.
 from llama_index_instrumentation import get_dispatcher
-from llama_index_instrumentation.span import active_span_id
 
 from llama_index_slmroute.answers import Response
 from llama_index_slmroute.callbacks import RouteCallbackHandler, RouteDecisionEvent
 from llama_index_slmroute.messages import extras, with_record
 from llama_index_slmroute.perform import SILENT_KEY, ChatPerformer
+from llama_index_slmroute.scopes import Place
 from llama_index_slmroute.structured import Parsed
 from slmroute.drive import adrive_stream, drive_stream
 from slmroute.run import Run
@@ -68,15 +66,14 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
         run: The call.
         performer: Calls the tiers.
         callbacks: The router's callback manager.
-        events: The callback events that the call is made in.
+        place: Where the call stands in traces.
     """
 
-    def __init__(self, run: Run, performer: PerformerT, callbacks: CallbackManager, events: Sequence[str]) -> None:
+    def __init__(self, run: Run, performer: PerformerT, callbacks: CallbackManager, place: Place) -> None:
         self.run = run
         self.performer = performer
         self._callbacks = callbacks
-        self._events = events
-        self._span = active_span_id.get()
+        self._place = place
 
     def __enter__(self) -> Self:
         return self
@@ -89,8 +86,8 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
             return
         for handler in self._callbacks.handlers:
             if isinstance(handler, RouteCallbackHandler):
-                handler.add(record, self._events, self.run.request.text)
-        event = RouteDecisionEvent(span_id=self._span, tier=record.tier, reason=record.reason, record=self.record)
+                handler.add(record, self._place.events, self.run.request.text)
+        event = RouteDecisionEvent(span_id=self._place.span, tier=record.tier, reason=record.reason, record=self.record)
         _dispatcher.event(event)
 
     @cached_property

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from llama_index.core.callbacks.base import global_stack_trace
 from llama_index.core.prompts import BasePromptTemplate
+from llama_index_instrumentation.span import active_span_id
 
 from slmroute.context import RouteContext
 
-__all__ = ["QueryScopes", "current_events", "question_of"]
+__all__ = ["Place", "QueryScopes", "question_of"]
 
 QUESTION: Final = "query_str"
 """What LlamaIndex's prompts call the question, beside the chunks retrieved for it."""
@@ -32,13 +34,39 @@ def question_of(prompt: BasePromptTemplate, arguments: dict[str, Any]) -> str | 
     return question if isinstance(question, str) and question.strip() else None
 
 
-def current_events() -> tuple[str, ...]:
-    """Give the ids of the callback events that are going on, outermost first.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a call stands in LlamaIndex's traces, both the newer and the older ones.
 
-    LlamaIndex keeps them in a context variable, whichever handlers there are: query engines and synthesizers open an
-    event each.
+    LlamaIndex keeps either in a context variable, whichever handlers there are.
+
+    Attributes:
+        span: The id of the span it was begun in, or None.
+        stack: The ids of the callback events going on, outermost first, after a root that is always there.
     """
-    return tuple(global_stack_trace.get()[1:])
+
+    span: str | None
+    stack: tuple[str, ...]
+
+    @classmethod
+    def here(cls) -> Place:
+        """Give the place that a call begun here and now stands in."""
+        return cls(active_span_id.get(), tuple(global_stack_trace.get()))
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The callback events without the root: query engines and synthesizers open one each."""
+        return self.stack[1:]
+
+    @contextmanager
+    def again(self) -> Generator[None]:
+        """Go back there for a moment: streams ask their tiers when they are read, wherever that is."""
+        span, stack = active_span_id.set(self.span), global_stack_trace.set(list(self.stack))
+        try:
+            yield
+        finally:
+            global_stack_trace.reset(stack)
+            active_span_id.reset(span)
 
 
 class QueryScopes:
@@ -60,7 +88,7 @@ class QueryScopes:
 
         Args:
             outer: What ``route_context`` set; a scope of the user's own goes before the query's.
-            events: See ``current_events``.
+            events: The callback events that the call is made in, outermost first.
             question: See ``question_of``.
         """
         if outer.scope is not None or question is None or not events:

@@ -111,7 +111,8 @@ class StructuredPerformer(ChatPerformer):
         self.models.prepare(call.tier)
         llm, kwargs, _ = self.prepared_stream(call)
         prompt, arguments = self._prompt(call)
-        stream = llm.stream_structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
+        with self.asked.place.again():
+            stream = llm.stream_structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         try:
             with closing(stream) as values:
                 for value in values:
@@ -129,7 +130,9 @@ class StructuredPerformer(ChatPerformer):
         await self.models.aprepare(call.tier)
         llm, kwargs, _ = self.prepared_stream(call)
         prompt, arguments = self._prompt(call)
-        stream = await llm.astream_structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
+        ask = llm.astream_structured_predict
+        with self.asked.place.again():
+            stream = await ask(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         try:
             async with aclosing(stream) as values:
                 async for value in values:

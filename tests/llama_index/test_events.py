@@ -117,6 +117,23 @@ def test_spans_nest_and_the_decision_stands_in_the_routers(
     assert decision.model_dump()["class_name"] == "RouteDecisionEvent"
 
 
+async def test_spans_of_streams_nest_wherever_they_are_read(
+    bench: Any, server: FakeServer, listener: Listener, spans: Spans
+) -> None:
+    server.script(SMALL, SURE)
+    llm = bench().llm
+    stream, astream = llm.stream(PromptTemplate("Hello?")), await llm.astream_chat(HELLO)
+    assert "".join(stream) == "Well, hello."
+    [chunk async for chunk in astream]
+    paths = [spans.path(event.span_id) for event in listener.of(LLMChatStartEvent)]
+    assert paths == [
+        ["RoutingLLM.stream", "RoutingLLM.stream_chat", "Ollama.stream_chat"],
+        ["RoutingLLM.astream_chat", "Ollama.astream_chat"],
+    ]
+    decided = [spans.path(event.span_id) for event in listener.of(RouteDecisionEvent)]
+    assert decided == [["RoutingLLM.stream", "RoutingLLM.stream_chat"], ["RoutingLLM.astream_chat"]]
+
+
 async def test_every_way_of_asking_has_one_decision_and_one_llm_event_a_tier(
     bench: Any, server: FakeServer, listener: Listener
 ) -> None:
