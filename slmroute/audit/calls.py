@@ -1,0 +1,186 @@
+"""A call of the log in the terms of an audit: its prompt, its tokens, what it cost and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+
+from slmroute.audit.formats import Format, at, first_prompt
+from slmroute.errors import ConfigError
+from slmroute.price import PriceBook
+from slmroute.request import CHARACTERS_PER_TOKEN
+from slmroute.steps import Usage
+from slmroute.tier import Tier
+
+__all__ = ["Assumptions", "LoggedCall", "call_of"]
+
+MILLION: Final = 1_000_000
+
+Doc = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumptions:
+    """What is taken for granted where the log is silent.
+
+    Attributes:
+        frontier: The model, as ``provider:model``, whose list price is used where the log has no cost.
+        prices: Dollars for a million input and output tokens of that model, where given.
+        answer_tokens: The tokens of an answer whose length is not told.
+        rates: Dollars for one unit of other currencies.
+    """
+
+    frontier: str = "openai:gpt-4.1"
+    prices: tuple[Decimal, Decimal] | None = None
+    answer_tokens: int = 200
+    rates: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+
+    def frontier_price(self) -> tuple[float, float]:
+        """Give the dollars for a million input and output tokens of the frontier.
+
+        Raises:
+            ConfigError: No price is known for it.
+        """
+        if self.prices is not None:
+            return float(self.prices[0]), float(self.prices[1])
+        found = list_price(*self.frontier.partition(":")[::2])
+        if found is None:
+            raise ConfigError(
+                f"--frontier {self.frontier}: no price is known for it. Give one with --frontier-price IN,OUT "
+                "(dollars for a million tokens), or another model."
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedCall:
+    """One call.
+
+    Attributes:
+        place: Its number in its file.
+        text: The text to judge.
+        input_tokens: Tokens of the prompt.
+        output_tokens: Tokens of the answer.
+        cost: Dollars.
+        cost_source: ``logged``; ``listed``, the tokens at the list price of the log's model; ``assumed``, at the
+            frontier's.
+        tokens_source: ``logged`` or ``estimated``.
+        latency_ms: How long it took, or None.
+        category: What kind of task the log says it was, or None.
+    """
+
+    place: int
+    text: str = field(repr=False)
+    input_tokens: int
+    output_tokens: int
+    cost: float
+    cost_source: str
+    tokens_source: str
+    latency_ms: float | None
+    category: str | None
+
+
+def call_of(place: int, doc: Doc, given: Format, assumed: Assumptions) -> LoggedCall | None:
+    """Read a record.
+
+    Args:
+        place: Its number.
+        doc: The record.
+        given: The log's format.
+        assumed: What is taken for granted.
+
+    Returns:
+        None where it has no prompt.
+    """
+    prompt = first_prompt(doc, given)
+    if prompt is None:
+        return None
+    tokens_in, tokens_out = _number(doc, given.input_tokens), _number(doc, given.output_tokens)
+    told = tokens_in is not None and tokens_out is not None
+    tokens_in = tokens_in if tokens_in is not None else max(1, prompt.characters // CHARACTERS_PER_TOKEN)
+    tokens_out = tokens_out if tokens_out is not None else assumed.answer_tokens
+    cost, source = _cost(doc, given, assumed, tokens_in, tokens_out)
+    category = _first(doc, given.category)
+    return LoggedCall(
+        place,
+        prompt.text,
+        int(tokens_in),
+        int(tokens_out),
+        cost,
+        source,
+        "logged" if told else "estimated",
+        _latency(doc, given),
+        category if isinstance(category, str) and category else None,
+    )
+
+
+def _cost(doc: Doc, given: Format, assumed: Assumptions, tokens_in: float, tokens_out: float) -> tuple[float, str]:
+    logged = _number(doc, given.cost)
+    if logged:
+        currency = str(_first(doc, given.currency) or "USD").upper()
+        return logged * (1.0 if currency == "USD" else float(assumed.rates[currency])), "logged"
+    model, provider = _first(doc, given.model), _first(doc, given.provider) or given.serves
+    listed = list_price(str(provider), model) if isinstance(model, str) and provider else None
+    price_in, price_out = listed or assumed.frontier_price()
+    cost = (tokens_in * price_in + tokens_out * price_out) / MILLION
+    return cost, "assumed" if listed is None else "listed"
+
+
+def _latency(doc: Doc, given: Format) -> float | None:
+    ms = _number(doc, given.latency_ms)
+    if ms is not None:
+        return ms
+    seconds = _number(doc, given.latency_s)
+    if seconds is not None:
+        return seconds * 1000
+    began, ended = _moment(_first(doc, given.began)), _moment(_first(doc, given.ended))
+    return (ended - began) * 1000 if began is not None and ended is not None and ended >= began else None
+
+
+def _moment(value: Any) -> float | None:
+    """Read a moment as seconds: ISO 8601, or seconds or milliseconds since 1970."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value / 1000 if value > 1e11 else float(value)
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value.strip()).timestamp()
+        except ValueError:
+            return None
+    return None
+
+
+def _first(doc: Doc, places: Sequence[str]) -> Any:
+    for place in places:
+        value = at(doc, place)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def _number(doc: Doc, places: Sequence[str]) -> float | None:
+    value = _first(doc, places)
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value) if value is not None else None
+    except (TypeError, ValueError):
+        return None
+    return number if number is not None and 0 <= number < float("inf") else None
+
+
+@lru_cache(maxsize=512)
+def list_price(provider: str, model: str) -> tuple[float, float] | None:
+    """Give the dollars for a million input and output tokens in the public lists; None where it is not in them."""
+    first, second = Tier("first", f"{provider}:{model}"), Tier("second", f"{provider}:{model}")
+    book = PriceBook((first, second))
+    found = [
+        book.price(first, usage, provider=provider, model=model).cost
+        for usage in (Usage(input_tokens=1000), Usage(output_tokens=1000))
+    ]
+    if found[0] is None or found[1] is None:
+        return None
+    return float(found[0]) * 1000, float(found[1]) * 1000

@@ -1,0 +1,58 @@
+"""What kind of task a prompt is, by the words of its instruction, in many languages."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from slmroute.classify.lexicon import words_of
+from slmroute.classify.task_text import split_task
+
+__all__ = ["CATEGORIES", "category_of"]
+
+CATEGORIES: Final[tuple[tuple[str, frozenset[str]], ...]] = (
+    ("language detection", frozenset({"language_id"})),
+    ("sentiment", frozenset({"sentiment"})),
+    ("moderation", frozenset({"moderation"})),
+    ("summarisation", frozenset({"summarise"})),
+    ("translation", frozenset({"translate"})),
+    ("classification", frozenset({"classify", "same_meaning"})),
+    ("code", frozenset({"code_noun", "code_trouble"})),
+    ("validation", frozenset({"validate"})),
+    ("creative writing", frozenset({"creative"})),
+    ("extraction", frozenset({"extract"})),
+    ("mathematics", frozenset({"math_verb", "math_noun", "quantity"})),
+    ("correction", frozenset({"correct", "convert"})),
+    ("planning and ideas", frozenset({"design", "ideas"})),
+    ("analysis", frozenset({"analyse", "across", "estimate"})),
+    ("explanation and advice", frozenset({"explain", "reason", "advice", "hypothetical"})),
+    ("writing", frozenset({"write", "business"})),
+)
+"""The kinds, the more telling first, each with the concepts of the classifier's lexicon that tell it."""
+
+GIVEN_TEXT: Final = "question on a given text"
+QUESTION: Final = "question"
+OTHER: Final = "other"
+
+OPENING: Final = 160
+
+QUESTION_MARK: Final = re.compile(r"[?\uff1f\u061f]")
+
+
+def category_of(text: str) -> str:
+    """Tell what kind of task a prompt is.
+
+    It is a label for reports, told by words alone; where a call goes is for the classifier to say.
+
+    Args:
+        text: The prompt.
+    """
+    task = split_task(text)
+    concepts = words_of(task.instruction[:OPENING]).concepts
+    for name, telling in CATEGORIES:
+        if concepts & telling:
+            return name
+    if "given_text" in concepts or (task.payload and QUESTION_MARK.search(task.instruction)):
+        return GIVEN_TEXT
+    asks = QUESTION_MARK.search(task.instruction) or concepts & {"who_when", "yes_no"}
+    return QUESTION if asks else OTHER

@@ -1,0 +1,244 @@
+"""The formats of logs that are known, each as the places where it keeps what an audit needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any, Final, cast
+
+from slmroute.audit.prompts import Prompt, prompt_of
+from slmroute.errors import ConfigError
+
+__all__ = ["FORMATS", "Format", "at", "field_names", "find_format", "mapped"]
+
+Doc = Mapping[str, Any]
+
+ENOUGH: Final = 0.5
+"""A format fits when so many of the first records are of it and have a prompt."""
+
+NAMED: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Where a kind of log keeps things: for each, the places to look in, in order, written ``outer.inner``.
+
+    Attributes:
+        name: What the format is called.
+        prompt: The prompt: text, messages, or an object that holds one of them.
+        input_tokens: Tokens of the prompt.
+        output_tokens: Tokens of the answer.
+        cost: What the call cost.
+        currency: In which currency.
+        model: The model's name.
+        provider: Who served it.
+        latency_ms: How long it took, in milliseconds.
+        latency_s: The same in seconds.
+        began: When it began.
+        ended: When it ended.
+        category: What kind of task it was, where the log says so.
+        keep: Which records are model calls: a place and what stands there; None when all are.
+        serves: The provider of all calls, where the log does not say.
+        is_one: Whether a record is of this format.
+    """
+
+    name: str
+    prompt: tuple[str, ...]
+    input_tokens: tuple[str, ...] = ("input_tokens", "prompt_tokens")
+    output_tokens: tuple[str, ...] = ("output_tokens", "completion_tokens")
+    cost: tuple[str, ...] = ("cost", "cost_usd", "total_cost")
+    currency: tuple[str, ...] = ("currency", "cost_currency", "metadata.currency")
+    model: tuple[str, ...] = ("model",)
+    provider: tuple[str, ...] = ("provider",)
+    latency_ms: tuple[str, ...] = ("latency_ms", "duration_ms", "response_ms", "elapsed_ms")
+    latency_s: tuple[str, ...] = ("latency_s", "duration_s")
+    began: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    category: tuple[str, ...] = ("category", "metadata.category", "task")
+    keep: tuple[str, str] | None = None
+    serves: str | None = None
+    is_one: Callable[[Doc], bool] = field(default=lambda _: True, repr=False)
+
+
+def _has(doc: Doc, *places: str) -> bool:
+    return any(at(doc, place) is not None for place in places)
+
+
+FORMATS: Final[tuple[Format, ...]] = (
+    Format(
+        name="LangSmith runs",
+        is_one=lambda doc: _has(doc, "inputs") and _has(doc, "run_type", "dotted_order", "trace_id", "session_id"),
+        prompt=("inputs.messages", "inputs.prompts", "inputs.input", "inputs.prompt", "inputs.question", "inputs"),
+        input_tokens=("prompt_tokens", "usage_metadata.input_tokens", "outputs.usage_metadata.input_tokens",
+                      "outputs.llm_output.token_usage.prompt_tokens", "extra.metadata.usage_metadata.input_tokens"),
+        output_tokens=("completion_tokens", "usage_metadata.output_tokens", "outputs.usage_metadata.output_tokens",
+                       "outputs.llm_output.token_usage.completion_tokens",
+                       "extra.metadata.usage_metadata.output_tokens"),
+        cost=("total_cost",),
+        model=("extra.metadata.ls_model_name", "extra.invocation_params.model", "extra.invocation_params.model_name"),
+        provider=("extra.metadata.ls_provider",),
+        latency_s=("latency",),
+        began=("start_time",),
+        ended=("end_time",),
+        category=("extra.metadata.category", "category"),
+        keep=("run_type", "llm"),
+    ),
+    Format(
+        name="Langfuse observations",
+        is_one=lambda doc: _has(doc, "input") and _has(doc, "traceId", "trace_id", "usageDetails", "usage_details",
+                                                       "calculatedTotalCost", "promptTokens", "completionStartTime"),
+        prompt=("input.messages", "input.prompt", "input"),
+        input_tokens=("usageDetails.input", "usage_details.input", "usage.input", "usage.promptTokens", "promptTokens",
+                      "prompt_tokens", "inputUsage"),
+        output_tokens=("usageDetails.output", "usage_details.output", "usage.output", "usage.completionTokens",
+                       "completionTokens", "completion_tokens", "outputUsage"),
+        cost=("calculatedTotalCost", "totalCost", "costDetails.total", "cost_details.total", "calculated_total_cost",
+              "total_cost"),
+        model=("model", "providedModelName"),
+        latency_s=("latency",),
+        began=("startTime", "start_time"),
+        ended=("endTime", "end_time"),
+        category=("metadata.category", "category"),
+        keep=("type", "GENERATION"),
+    ),
+    Format(
+        name="LiteLLM logs",
+        is_one=lambda doc: _has(doc, "call_type", "custom_llm_provider", "response_cost", "spend"),
+        prompt=("messages", "proxy_server_request.messages", "request.messages", "input", "prompt"),
+        input_tokens=("prompt_tokens", "usage.prompt_tokens", "response.usage.prompt_tokens"),
+        output_tokens=("completion_tokens", "usage.completion_tokens", "response.usage.completion_tokens"),
+        cost=("response_cost", "spend"),
+        provider=("custom_llm_provider",),
+        latency_s=("response_time",),
+        began=("startTime", "start_time"),
+        ended=("endTime", "end_time"),
+        category=("metadata.category", "category"),
+    ),
+    Format(
+        name="OpenAI requests and responses",
+        is_one=lambda doc: _has(doc, "messages", "request.messages", "request.input", "request.prompt", "body.messages",
+                                "body.input", "request.body.messages")
+        or (_has(doc, "input", "prompt") and _has(doc, "usage", "choices", "response.usage")),
+        prompt=("request.messages", "request.input", "request.prompt", "request.body.messages", "body.messages",
+                "body.input", "body.prompt", "messages", "input", "prompt"),
+        input_tokens=("response.usage.prompt_tokens", "response.usage.input_tokens",
+                      "response.body.usage.prompt_tokens", "response.body.usage.input_tokens", "usage.prompt_tokens",
+                      "usage.input_tokens"),
+        output_tokens=("response.usage.completion_tokens", "response.usage.output_tokens",
+                       "response.body.usage.completion_tokens", "response.body.usage.output_tokens",
+                       "usage.completion_tokens", "usage.output_tokens"),
+        model=("response.model", "request.model", "response.body.model", "request.body.model", "body.model", "model"),
+        serves="openai",
+    ),
+    Format(
+        name="plain prompts",
+        prompt=("prompt", "text", "input", "question", "query", "instruction", "content", "message", "request"),
+    ),
+)  # fmt: skip
+"""The formats, those with the most tell-tale fields first."""
+
+
+def at(doc: Doc, place: str) -> Any:
+    """Give what stands in a place of a record; None where there is nothing.
+
+    Args:
+        doc: The record.
+        place: ``outer.inner``. A field whose own name has points in it is found as well, and JSON written into a text
+            is read where the place goes on inside it.
+    """
+    if place in doc:
+        return doc[place]
+    here: Any = doc
+    for step in place.split("."):
+        if isinstance(here, str) and here[:1] in "{[":
+            here = _read(here)
+        if isinstance(here, Mapping):
+            here = cast("Doc", here).get(step)
+        elif isinstance(here, Sequence) and not isinstance(here, str) and step.isdecimal():
+            items = cast("Sequence[Any]", here)
+            here = items[int(step)] if int(step) < len(items) else None
+        else:
+            return None
+        if here is None:
+            return None
+    return here
+
+
+def find_format(docs: Sequence[Doc], file: str) -> Format:
+    """Tell a log's format from its first records.
+
+    Args:
+        docs: The records, one or more.
+        file: The log's name, for the error.
+
+    Raises:
+        ConfigError: None fits; the message names the fields there are and how to say which is the prompt.
+    """
+    best, most = None, 0
+    for each in FORMATS:
+        found = sum(each.is_one(doc) and bool(first_prompt(doc, each)) for doc in docs)
+        if found > most:
+            best, most = each, found
+    if best is None or most < ENOUGH * sum(_is_call(doc) for doc in docs):
+        names = ", ".join(list(dict.fromkeys(name for doc in docs for name in field_names(doc)))[:NAMED])
+        raise ConfigError(
+            f"{file} has no prompts in a place that is known. Its records have the fields {names or '(none)'}: say "
+            "which holds the prompt with --map prompt=FIELD (inner fields as outer.inner)."
+        )
+    return best
+
+
+def mapped(given: Format, places: Mapping[str, str], docs: Sequence[Doc]) -> Format:
+    """Give a format in which some things stand elsewhere.
+
+    Args:
+        given: The format.
+        places: The place of each thing that ``--map`` named.
+        docs: The first records, which must have these places.
+
+    Raises:
+        ConfigError: There is no such thing to map, or none of the records has the place; close ones are named.
+    """
+    settable = [name for name in Format.__slots__ if name not in ("name", "keep", "serves", "is_one")]
+    for thing, place in places.items():
+        if thing not in settable:
+            raise ConfigError(f"--map {thing}={place}: there is no {thing!r} to map; there are {', '.join(settable)}.")
+        if not any(at(doc, place) is not None for doc in docs):
+            names = list(dict.fromkeys(name for doc in docs for name in field_names(doc)))
+            near = get_close_matches(place, names, n=3, cutoff=0.5) or names[:NAMED]
+            raise ConfigError(
+                f"--map {thing}={place}: no record has that field; there are for example {', '.join(near)}."
+            )
+    return replace(given, **{thing: (place,) for thing, place in places.items()})
+
+
+def first_prompt(doc: Doc, given: Format) -> Prompt | None:
+    """Give the prompt of a record, out of the first place that has one."""
+    for place in given.prompt:
+        found = prompt_of(at(doc, place))
+        if found is not None:
+            return found
+    return None
+
+
+def field_names(doc: Doc, outer: str = "", depth: int = 2) -> Iterator[str]:
+    """Give the names of a record's fields, inner ones as ``outer.inner``."""
+    for name, value in doc.items():
+        yield f"{outer}{name}"
+        if isinstance(value, Mapping) and depth > 1:
+            yield from field_names(cast("Doc", value), f"{outer}{name}.", depth - 1)
+
+
+def _is_call(doc: Doc) -> bool:
+    """Whether a record is a model call, as far as exports of traces say so."""
+    kind = doc.get("run_type") or doc.get("type")
+    return kind in ("llm", "GENERATION") or kind is None or ("inputs" not in doc and "traceId" not in doc)
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -1,0 +1,291 @@
+"""Reading logs with DuckDB: any size in bounded memory, bad lines counted and named, never fatal."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from slmroute.audit.formats import Format
+from slmroute.errors import ConfigError, MissingExtra
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["Log", "Totals", "connect"]
+
+Kind = Literal["json lines", "json", "csv", "parquet", "text"]
+
+SUFFIXES: Final[Mapping[str, Kind]] = {
+    ".jsonl": "json lines",
+    ".ndjson": "json lines",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "text",
+}
+
+MEMORY: Final = "500MB"
+LARGEST_RECORD: Final = 16 << 20
+FIRST: Final = 200
+NAMED: Final = 10
+PAGE: Final = 2_000
+
+Doc = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What all records of a log add up to.
+
+    Attributes:
+        records: How many can be read and are model calls.
+        other: How many can be read and are something else: chains, tools, spans.
+        bad: How many lines cannot be read.
+        bad_lines: The numbers of the first of them, counted from 1; empty where the file has no lines.
+        costs: How many say what they cost, and the sum, by currency; in dollars where no currency is given.
+    """
+
+    records: int
+    other: int
+    bad: int
+    bad_lines: tuple[int, ...]
+    costs: Mapping[str, tuple[int, float]]
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB in memory that keeps within bounds.
+
+    Raises:
+        MissingExtra: DuckDB is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError:
+        raise MissingExtra("lab", "slmroute audit") from None
+    connection = duckdb.connect(config={"memory_limit": MEMORY, "autoinstall_known_extensions": "false"})
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+class Log:
+    """One file of a log, as records with numbers.
+
+    Args:
+        path: The file; its ending or its first bytes tell what it is.
+        connection: See ``connect``.
+
+    Raises:
+        ConfigError: It is not there, empty, or not what it says it is; the message says what was found.
+    """
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        self.path = path
+        self._connection = connection
+        if not path.is_file():
+            raise ConfigError(f"There is no file {path}.")
+        head = _head(path)
+        if not head.strip():
+            raise ConfigError(f"{path} is empty: there is nothing to audit.")
+        self.kind = _kind(path, head)
+        self._source = self._source_of(self.kind)
+
+    def first(self) -> list[Doc]:
+        """Give the first records, whatever they are.
+
+        Raises:
+            ConfigError: None of the first lines can be read.
+        """
+        rows = self._rows(f"SELECT doc FROM ({self._source}) WHERE doc IS NOT NULL LIMIT {FIRST}")
+        docs = [doc for (text,) in rows if (doc := _object(text)) is not None]
+        if not docs:
+            raise ConfigError(f"{self.path} holds no records: none of its first lines is {self._wanted}.")
+        return docs
+
+    def totals(self, given: Format) -> Totals:
+        """Count and add up all records."""
+        cost, currency = _number(given.cost), _text(given.currency)
+        keep = _keep(given)
+        rows = self._rows(
+            f"SELECT {currency} AS currency, count(*) FILTER ({keep}), "
+            f"count(*) FILTER (doc IS NOT NULL AND NOT {keep}), count(*) FILTER (doc IS NULL), "
+            f"count({cost}) FILTER ({keep}), coalesce(sum({cost}) FILTER ({keep}), 0) "
+            f"FROM ({self._source}) GROUP BY ALL"
+        )
+        rejected, lines = self._rejected()
+        bad = sum(int(row[3]) for row in rows) + rejected
+        if bad and not lines and self.kind == "json lines":
+            lines = self._bad_lines()
+        return Totals(
+            records=sum(int(row[1]) for row in rows),
+            other=sum(int(row[2]) for row in rows),
+            bad=bad,
+            bad_lines=lines,
+            costs={str(row[0] or "USD").upper(): (int(row[4]), float(row[5])) for row in rows if row[4]},
+        )
+
+    def sample(self, given: Format, size: int, seed: int) -> list[tuple[int, Doc]]:
+        """Draw model calls at random without replacement, the same ones every time.
+
+        Args:
+            given: The log's format.
+            size: How many; all where there are fewer.
+            seed: Another one draws others.
+
+        Returns:
+            Each record with its number in the file, counted from 1.
+        """
+        rows = self._rows(
+            f"SELECT place, doc FROM ({self._numbered}) WHERE doc IS NOT NULL AND {_keep(given)} "
+            f"ORDER BY hash(place, {int(seed)}) LIMIT {int(size)}"
+        )
+        return [(int(place), doc) for place, text in rows if (doc := _object(text)) is not None]
+
+    def all(self, given: Format) -> Iterator[list[tuple[int, Doc]]]:
+        """Give all model calls, some thousands at a time."""
+        query = f"SELECT place, doc FROM ({self._numbered}) WHERE doc IS NOT NULL AND {_keep(given)}"
+        cursor = self._connection.cursor()
+        self._execute(query, cursor)
+        while rows := cast("list[tuple[int, str]]", cursor.fetchmany(PAGE)):
+            yield [(int(place), doc) for place, text in rows if (doc := _object(text)) is not None]
+
+    @property
+    def _wanted(self) -> str:
+        return {
+            "json lines": "a JSON object",
+            "json": "a JSON object or a list of them",
+            "csv": "a row with as many fields as the header",
+            "parquet": "a row",
+            "text": "text",
+        }[self.kind]
+
+    @property
+    def _numbered(self) -> str:
+        return f"SELECT row_number() OVER () AS place, doc FROM ({self._source})"
+
+    def _source_of(self, kind: Kind) -> str:
+        name = "'" + str(self.path).replace("'", "''") + "'"
+        match kind:
+            case "json lines":
+                return (
+                    "SELECT CASE WHEN json_type(json) = 'OBJECT' THEN json END AS doc FROM read_json_objects("
+                    f"{name}, format = 'newline_delimited', ignore_errors = true, "
+                    f"maximum_object_size = {LARGEST_RECORD})"
+                )
+            case "json":
+                form = "array" if _head(self.path).lstrip()[:1] == b"[" else "unstructured"
+                return (
+                    f"SELECT json AS doc FROM read_json_objects({name}, format = '{form}', "
+                    f"maximum_object_size = {LARGEST_RECORD})"
+                )
+            case "csv":
+                return (
+                    f"SELECT to_json(t) AS doc FROM read_csv({name}, header = true, all_varchar = true, "
+                    "store_rejects = true, rejects_limit = 0) t"
+                )
+            case "parquet":
+                return f"SELECT to_json(t) AS doc FROM read_parquet({name}) t"
+            case "text":
+                return (
+                    f"SELECT json_object('prompt', line) AS doc FROM read_csv({name}, columns = {{'line': 'VARCHAR'}}, "
+                    "auto_detect = false, header = false, delim = '\\x01', quote = '', escape = '', "
+                    "ignore_errors = true) WHERE trim(line) <> ''"
+                )
+
+    def _bad_lines(self) -> tuple[int, ...]:
+        rows = self._rows(f"SELECT place FROM ({self._numbered}) WHERE doc IS NULL ORDER BY place LIMIT {NAMED}")
+        return tuple(int(place) for (place,) in rows)
+
+    def _rejected(self) -> tuple[int, tuple[int, ...]]:
+        """Count the rows of a CSV file that could not be read."""
+        if self.kind != "csv":
+            return 0, ()
+        rows = self._rows("SELECT DISTINCT line FROM reject_errors ORDER BY line")
+        lines = tuple(int(line) for (line,) in rows)
+        for table in ("reject_errors", "reject_scans"):
+            self._execute(f"DELETE FROM {table}")
+        return len(lines), lines[:NAMED]
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self._execute(query).fetchall()
+
+    def _execute(self, query: str, on: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        try:
+            return (on or self._connection).execute(query)
+        except duckdb.Error as error:
+            said = " ".join(str(error).split("\n")[0].split())[:200]
+            raise ConfigError(
+                f"{self.path} cannot be read as {self.kind}: {said} Is it whole, and is its ending right?"
+            ) from None
+
+
+def _object(text: str) -> Doc | None:
+    with suppress(ValueError):
+        found: object = json.loads(text)
+        if isinstance(found, dict):
+            return cast("Doc", found)
+    return None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if start[:2] == b"\x1f\x8b":
+        try:
+            with gzip.open(path) as file:
+                return file.read(4096)
+        except (OSError, EOFError):
+            raise ConfigError(f"{path} is no whole gzip file: it breaks off or is damaged.") from None
+    return start
+
+
+def _kind(path: Path, head: bytes) -> Kind:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".gzip")]
+    if head[:4] == b"PAR1":
+        return "parquet"
+    kind = SUFFIXES.get(suffixes[-1]) if suffixes else None
+    start = head.lstrip()
+    if kind in (None, "json", "json lines") and start[:1] in (b"{", b"["):
+        return _kind_of_json(start)
+    return kind or "text"
+
+
+def _kind_of_json(start: bytes) -> Kind:
+    """Tell objects on lines of their own from a list of them and from one that runs over several lines."""
+    if start[:1] == b"[":
+        return "json"
+    line, newline, _ = start.partition(b"\n")
+    if not newline:
+        return "json lines"  # the first record is longer than what was looked at
+    return "json lines" if _object(line.decode(errors="replace")) is not None or len(line) > 1 else "json"
+
+
+def _path(place: str) -> str:
+    """Write a place as a JSON path, quoted for SQL."""
+    steps = (f"[{step}]" if step.isdecimal() else f'."{step}"' for step in place.replace('"', "").split("."))
+    return "'$" + "".join(steps).replace("'", "''") + "'"
+
+
+def _text(places: Sequence[str]) -> str:
+    found = [f"json_extract_string(doc, {_path(place)})" for place in places]
+    return f"coalesce({', '.join(found)}, NULL)"
+
+
+def _number(places: Sequence[str]) -> str:
+    return f"TRY_CAST({_text(places)} AS DOUBLE)"
+
+
+def _keep(given: Format) -> str:
+    if given.keep is None:
+        return "doc IS NOT NULL"
+    place, value = given.keep
+    found = f"json_extract_string(doc, {_path(place)})"
+    return f"(doc IS NOT NULL AND coalesce({found}, '{value}') = '{value}')"

@@ -1,0 +1,230 @@
+"""The audit: find the format, draw calls, judge them, add up."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from slmroute.audit.calls import Assumptions, LoggedCall, call_of
+from slmroute.audit.formats import Format, find_format, mapped
+from slmroute.audit.log import Doc, Log, Totals, connect
+from slmroute.audit.projection import CLASSIFIER_MS, FIRST_TOKEN_MS, TOKEN_MS, patterns
+from slmroute.audit.result import AuditResult, FileLine
+from slmroute.audit.scoring import Scored, classifier, scorer
+from slmroute.audit.sums import Sums, assumptions_in_words
+from slmroute.errors import ConfigError
+from slmroute.failures import wilson
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["SAMPLE", "audit"]
+
+SAMPLE: Final = 10_000
+"""Draws so many calls: a share is then within one point, 95 times of 100."""
+
+SEED: Final = 42
+PAGE: Final = 1_000
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file whose format is known, and what it adds up to."""
+
+    log: Log
+    form: Format
+    totals: Totals
+
+
+def audit(
+    files: Sequence[str | os.PathLike[str]],
+    *,
+    places: Mapping[str, str] | None = None,
+    sample: int = SAMPLE,
+    everything: bool = False,
+    assumed: Assumptions | None = None,
+    weights: str | None = None,
+    show: int = 0,
+    processes: int = 1,
+    progress: Progress = lambda _done, _of: None,
+) -> AuditResult:
+    """Audit logs of past calls.
+
+    Args:
+        files: JSON lines, JSON, CSV, Parquet or plain text, also gzipped: OpenAI requests and responses, exports of
+            LangSmith and Langfuse, logs of LiteLLM, plain prompts. Each file's format is found.
+        places: Where things stand in formats that are not known: ``{"prompt": "inputs.question"}``.
+        sample: How many calls to draw at random, all files together.
+        everything: Whether to look at every call instead.
+        assumed: What to take for granted where the log is silent.
+        weights: A weights file for the classifier; None for the weights that ship.
+        show: How many prompts to keep of each kind of task in the result.
+        processes: How many processes may judge prompts. More than one only from a script's ``__main__``.
+        progress: Told of how many calls were judged, of how many.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ConfigError: A file cannot be read, has no prompts in a place that is known, or has costs in a currency without
+            a rate; the message says what was found and what to do.
+        MissingExtra: DuckDB is not installed.
+    """
+    began = time.monotonic()
+    assumed = assumed or Assumptions()
+    if not files:
+        raise ConfigError("There is nothing to audit: name one or more files.")
+    if sample < 1:
+        raise ConfigError(f"--sample {sample} must be 1 or more.")
+    price_in, _ = assumed.frontier_price()
+    with connect() as connection:
+        sources = [_source(Path(file), connection, places or {}, assumed) for file in files]
+        population = sum(source.totals.records for source in sources)
+        if population == 0:
+            raise ConfigError(f"{', '.join(map(str, files))} hold no model calls that can be read.")
+        wanted = population if everything else min(sample, population)
+        judge = classifier(weights)
+        sums = Sums(patterns(judge.threshold), judge.threshold, price_in / 1_000_000, show)
+        without_prompt = 0
+        with scorer(wanted, processes, weights) as score:
+            for source in sources:
+                pages = _pages(source, None if everything else _part(source, population, wanted))
+                for calls, missing, scored in _judged(source, pages, assumed, score):
+                    without_prompt += missing
+                    sums.add(str(source.log.path), calls, scored)
+                    progress(sums.calls + without_prompt, wanted)
+    if sums.calls == 0:
+        raise ConfigError(
+            f"{', '.join(map(str, files))} hold no prompts: say where they stand with --map prompt=FIELD."
+        )
+    return _result(sources, sums, population, without_prompt, assumed, judge.version, time.monotonic() - began)
+
+
+def _source(
+    path: Path, connection: duckdb.DuckDBPyConnection, places: Mapping[str, str], assumed: Assumptions
+) -> Source:
+    log = Log(path, connection)
+    first = log.first()
+    form = mapped(Format("as mapped", (places["prompt"],)), places, first) if "prompt" in places else None
+    if form is None:
+        form = mapped(find_format(first, str(path)), places, first)
+    totals = log.totals(form)
+    foreign = [currency for currency in totals.costs if currency != "USD" and currency not in assumed.rates]
+    if foreign:
+        found = ", ".join(f"{count:,} calls in {currency}" for currency, (count, _) in sorted(totals.costs.items()))
+        raise ConfigError(
+            f"{path} has costs in other currencies than dollars ({found}): give what one of each is in dollars, for "
+            f"example --rate {foreign[0]}=1.08"
+        )
+    return Source(log, form, totals)
+
+
+def _part(source: Source, population: int, wanted: int) -> int:
+    """How many of the calls drawn are a file's: its share, so that every call is as likely to be drawn."""
+    return max(1, round(wanted * source.totals.records / population)) if source.totals.records else 0
+
+
+def _pages(source: Source, size: int | None) -> Iterator[list[tuple[int, Doc]]]:
+    if size is None:
+        yield from source.log.all(source.form)
+        return
+    drawn = source.log.sample(source.form, size, SEED)
+    for start in range(0, len(drawn), PAGE):
+        yield drawn[start : start + PAGE]
+
+
+def _judged(
+    source: Source,
+    pages: Iterator[list[tuple[int, Doc]]],
+    assumed: Assumptions,
+    score: Callable[[Iterator[Sequence[str]]], Iterator[list[Scored]]],
+) -> Iterator[tuple[list[LoggedCall], int, list[Scored]]]:
+    """Read calls page by page and score them; pages wait until their scores are there."""
+    waiting: list[tuple[list[LoggedCall], int]] = []
+
+    def texts() -> Iterator[Sequence[str]]:
+        for page in pages:
+            read = [call_of(place, doc, source.form, assumed) for place, doc in page]
+            calls = [call for call in read if call is not None]
+            waiting.append((calls, len(read) - len(calls)))
+            yield [call.text for call in calls]
+
+    for scored in score(texts()):
+        calls, missing = waiting.pop(0)
+        yield calls, missing, scored
+
+
+def _result(
+    sources: Sequence[Source],
+    sums: Sums,
+    population: int,
+    without_prompt: int,
+    assumed: Assumptions,
+    version: str,
+    seconds: float,
+) -> AuditResult:
+    looked_at = sums.calls
+    sampled = looked_at + without_prompt < population
+    mean, interval = sums.today.value or 0.0, sums.today.interval(population) or (0.0, 0.0)
+    median, slowest = sums.times()
+    share = sums.simple / looked_at
+    return AuditResult(
+        files=tuple(
+            FileLine(
+                file=str(source.log.path),
+                form=source.form.name,
+                records=source.totals.records,
+                other=source.totals.other,
+                bad=source.totals.bad,
+                bad_lines=source.totals.bad_lines,
+            )
+            for source in sources
+        ),
+        calls=population,
+        looked_at=looked_at,
+        without_prompt=without_prompt,
+        simple=share,
+        simple_interval=wilson(sums.simple, looked_at) if sampled else (share, share),
+        simple_range=(sums.surely_simple / looked_at, sums.possibly_simple / looked_at),
+        unsure=sums.unsure / looked_at,
+        threshold=sums.threshold,
+        classifier=version,
+        today=mean * population,
+        today_interval=(interval[0] * population, interval[1] * population),
+        cost_sources=dict(sums.sources),
+        tokens_estimated=sums.estimated,
+        median_ms=median,
+        slowest_ms=slowest,
+        patterns=sums.tallied(population),
+        categories=sums.categories(),
+        unsure_calls=sums.least_sure(),
+        assumed=_in_words(sums, assumed, timed=median is not None),
+        seconds=seconds,
+    )
+
+
+def _in_words(sums: Sums, assumed: Assumptions, *, timed: bool) -> tuple[str, ...]:
+    said = list(assumptions_in_words(sums.sources, sums.estimated, sums.calls))
+    if sums.sources.get("assumed"):
+        said.append(
+            f"{sums.sources['assumed']:,} of {sums.calls:,} calls have neither a cost nor a model with a list price: "
+            f"they are priced as {assumed.frontier}."
+        )
+    if sums.estimated:
+        said.append(f"Where no length is told, an answer takes {assumed.answer_tokens} tokens.")
+    said.append(
+        "Local tiers cost what the presets declare: $0.08 and $0.22 a million tokens for a small model, half of that "
+        "for a micro one, $0.0002 a classification by a small model."
+    )
+    if timed:
+        said.append(
+            f"A local answer takes {FIRST_TOKEN_MS:.0f} ms and {TOKEN_MS:.0f} ms a token, a classification by a small "
+            f"model {CLASSIFIER_MS:.0f} ms; measure yours with slmroute doctor."
+        )
+    return tuple(said)
