@@ -157,8 +157,7 @@ class RoutingChatModel(BaseChatModel):
                 raise ConfigError(f"RoutingChatModel has no setting {name}=.{hint}")
             if "tiers" not in settings:
                 raise ConfigError("RoutingChatModel needs tiers=: two or more Tier objects, cheapest first.")
-            settings["tiers"] = serialise.read_tiers(settings["tiers"])
-            super().__init__(**settings)
+            super().__init__(**serialise.read_settings(settings))
             self._prepare()
 
     @classmethod
@@ -224,6 +223,7 @@ class RoutingChatModel(BaseChatModel):
         engine = Engine(
             policy,
             self.classifier,
+            budget=self.budget,
             ledger=self.ledger,
             hooks=self.hooks,
             prices=self.prices,

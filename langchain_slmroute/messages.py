@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import ToolCall as LangChainToolCall
 
 from langchain_slmroute.tools import tool_spec
 from slmroute.context import RouteContext
@@ -143,7 +144,8 @@ def for_tier(messages: Sequence[BaseMessage], draft: str | None, provider: str |
     """
     prepared = list(messages)
     if any(isinstance(message, AIMessage) for message in messages):
-        prepared = [_for_provider(message, provider) for message in messages]
+        fitter = _Fitter(provider)
+        prepared = [fitter.fit(message) for message in messages]
     if draft is None:
         return prepared
     for position in range(len(prepared) - 1, -1, -1):
@@ -154,21 +156,51 @@ def for_tier(messages: Sequence[BaseMessage], draft: str | None, provider: str |
     return prepared
 
 
-def _for_provider(message: BaseMessage, provider: str | None) -> BaseMessage:
-    if isinstance(message, ToolMessage):
-        return message.model_copy(update={"tool_call_id": _call_id(message.tool_call_id)})
-    if not isinstance(message, AIMessage):
-        return message
-    author = message.response_metadata.get("model_provider")
-    foreign = author is not None and author != provider
-    calls = [{**call, "id": _call_id(call["id"] or call["name"])} for call in message.tool_calls]
-    changes: dict[str, Any] = {"tool_calls": calls} if calls != message.tool_calls else {}
-    if foreign:
-        changes |= {"content": _portable(message), "additional_kwargs": {}}
-    if RECORD_KEY in message.response_metadata:
-        rest = {key: value for key, value in message.response_metadata.items() if key != RECORD_KEY}
-        changes["response_metadata"] = {} if foreign else rest
-    return message.model_copy(update=changes) if changes else message
+class _Fitter:
+    """Makes the messages of a conversation fit for a provider, one after the other.
+
+    Args:
+        provider: Who serves the tier.
+    """
+
+    def __init__(self, provider: str | None) -> None:
+        self._provider = provider
+        # Calls without an id, whose results must be told from one another by their order: (name, id given here).
+        self._nameless: list[tuple[str, str]] = []
+
+    def fit(self, message: BaseMessage) -> BaseMessage:
+        """Give a message as the provider takes it."""
+        if isinstance(message, ToolMessage):
+            given = message.tool_call_id
+            call_id = _call_id(given) if given else self._result_id(message.name)
+            return message if call_id == given else message.model_copy(update={"tool_call_id": call_id})
+        return self._fit_answer(message) if isinstance(message, AIMessage) else message
+
+    def _fit_answer(self, message: AIMessage) -> AIMessage:
+        author = message.response_metadata.get("model_provider")
+        foreign = author is not None and author != self._provider
+        calls = [
+            {**call, "id": _call_id(call["id"]) if call["id"] else self._new_id(call)} for call in message.tool_calls
+        ]
+        changes: dict[str, Any] = {"tool_calls": calls} if calls != message.tool_calls else {}
+        if foreign:
+            changes |= {"content": _portable(message), "additional_kwargs": {}}
+        if RECORD_KEY in message.response_metadata:
+            rest = {key: value for key, value in message.response_metadata.items() if key != RECORD_KEY}
+            changes["response_metadata"] = {} if foreign else rest
+        return message.model_copy(update=changes) if changes else message
+
+    def _new_id(self, call: LangChainToolCall) -> str:
+        told = f"{len(self._nameless)} {call['name']} {call['args']}"
+        self._nameless.append((call["name"], _call_id(f"{told} has no id")))
+        return self._nameless[-1][1]
+
+    def _result_id(self, name: str | None) -> str:
+        for position, (called, call_id) in enumerate(self._nameless):
+            if name in (None, "", called):
+                del self._nameless[position]
+                return call_id
+        return _call_id("no call")
 
 
 def _call_id(given: str) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from slmroute.classify import EmbeddedClassifier
 from slmroute.plain import address_data, confidence_data, read_tiers, tier_data
+from slmroute.policy import Confidence
 
 if TYPE_CHECKING:
     from langchain_slmroute.chat_model import RoutingChatModel
 
-__all__ = ["identity", "read_tiers", "router_to_json"]
+__all__ = ["identity", "read_settings", "router_to_json"]
 
 _PLAIN: Final = (
     "threshold",
@@ -32,12 +33,26 @@ _PLAIN: Final = (
 """The settings that are plain data already."""
 
 
+def read_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a router's settings as they were written, or as its user gave them.
+
+    Raises:
+        ConfigError: ``tiers`` holds something else than tiers.
+    """
+    read = {**settings, "tiers": read_tiers(settings["tiers"])}
+    escalation: object = read.get("escalation")
+    if isinstance(escalation, Mapping):
+        read["escalation"] = Confidence(**cast("Mapping[str, Any]", escalation))
+    return read
+
+
 def router_to_json(router: RoutingChatModel) -> dict[str, Any]:
     """Write a router as LangChain's ``dumps`` wants it.
 
     Keys, headers and the like are left out, of ``model_args`` too: a router that is read back takes them from the
-    environment. What cannot be written (callables, model objects, ledgers that are no URL) is left to LangChain, which
-    marks it as not implemented.
+    environment. So is a ledger's address with a password in it. What cannot be written (callables, model objects,
+    budgets, ledgers that are no address) is left to LangChain, which marks it as not implemented, so that reading it
+    back fails instead of leaving it out.
     """
     kwargs: dict[str, Any] = {"tiers": [tier_data(tier) for tier in router.tiers]}
     defaults = type(router).model_fields
@@ -50,12 +65,16 @@ def router_to_json(router: RoutingChatModel) -> dict[str, Any]:
         kwargs["classifier"] = router.classifier
     if router.escalation is not None:
         kwargs["escalation"] = confidence_data(router.escalation) or router.escalation
-    if router.rules:
-        kwargs["rules"] = list(router.rules)
+    if router.budget is not None:
+        kwargs["budget"] = router.budget
+    for name in ("rules", "hooks", "availability_errors"):
+        if value := getattr(router, name):
+            kwargs[name] = list(value)
     if router.checks is not True:
         kwargs["validate"] = router.checks if isinstance(router.checks, bool) else sorted(router.checks)
-    if (address := address_data(router.ledger)) is not None:
-        kwargs["ledger"] = address
+    ledger = router.ledger
+    if ledger is not None and (not isinstance(ledger, str) or address_data(ledger) is not None):
+        kwargs["ledger"] = ledger
     if router.prices:
         kwargs["prices"] = {key: [str(price) for price in pair] for key, pair in router.prices.items()}
     return {"lc": 1, "type": "constructor", "id": [*router.get_lc_namespace(), type(router).__name__], "kwargs": kwargs}

@@ -31,7 +31,9 @@ class Stage:
         self.server.script(SMALL, Reply(text, logprobs=[logprob] * words, input_tokens=20, output_tokens=5))
 
     def small(self, **settings: Any) -> Tier:
-        return Tier("small", ChatOllama(model=SMALL, base_url=self.server.url, **settings), local=True)
+        """The small tier, at the prices that its user declares."""
+        model = self.bare_small(**settings)
+        return Tier("small", model, local=True, input_price="0.05", output_price="0.08")
 
     def big(self, **settings: Any) -> Tier:
         return Tier("big", self.bare_big(**settings))

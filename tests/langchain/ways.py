@@ -37,12 +37,16 @@ async def abatch(model: Any, prompt: Any, config: Any = None, /, **kwargs: Any) 
     return (await model.abatch([prompt], config, **kwargs))[0]
 
 
+def conversation(prompt: Any) -> list[Any]:
+    return [HumanMessage(prompt)] if isinstance(prompt, str) else list(prompt)
+
+
 async def generate(model: Any, prompt: Any, config: Mapping[str, Any] | None = None, /, **kwargs: Any) -> AIMessage:
-    return model.generate([[HumanMessage(prompt)]], **(config or {}), **kwargs).generations[0][0].message
+    return model.generate([conversation(prompt)], **(config or {}), **kwargs).generations[0][0].message
 
 
 async def agenerate(model: Any, prompt: Any, config: Mapping[str, Any] | None = None, /, **kwargs: Any) -> AIMessage:
-    return (await model.agenerate([[HumanMessage(prompt)]], **(config or {}), **kwargs)).generations[0][0].message
+    return (await model.agenerate([conversation(prompt)], **(config or {}), **kwargs)).generations[0][0].message
 
 
 async def stream_events(model: Any, prompt: Any, config: Any = None, /, **kwargs: Any) -> AIMessage:
