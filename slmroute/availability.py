@@ -21,13 +21,14 @@ from slmroute.tier import Tier
 __all__ = ["availability_errors", "failure_of", "retry_after_s"]
 
 _CLIENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "aiohttp": ("ClientError",),
     "anthropic": ("APIConnectionError", "APIStatusError"),
     "botocore.exceptions": ("ClientError", "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),
     "google.genai.errors": ("APIError",),
     "groq": ("APIConnectionError", "APIStatusError"),
     "httpx": ("HTTPStatusError", "TransportError"),
     "httpx2": ("HTTPStatusError", "TransportError"),
-    "huggingface_hub.errors": ("HfHubHTTPError", "InferenceTimeoutError"),
+    "huggingface_hub.errors": ("HfHubHTTPError", "InferenceTimeoutError", "TextGenerationError"),
     "langchain_core.exceptions": ("ModelError",),
     "ollama": ("ResponseError",),
     "openai": ("APIConnectionError", "APIStatusError", "APIError"),
@@ -44,8 +45,21 @@ _NAMED: Final[Mapping[str, FailureKind | None]] = {
     "ModelRateLimitError": "overloaded",
     "ModelTimeoutError": "unavailable",
     "ModelError": None,
+    "OverloadedError": "overloaded",
+    "TextGenerationError": "unavailable",
 }
-"""LangChain's own classes of errors, which some integrations raise without any status."""
+"""Classes of errors that come without any status: LangChain's own, and those of Hugging Face's streams."""
+
+_STATUS_OF: Final[Mapping[str, int]] = {
+    "authentication_error": 401,
+    "invalid_request_error": 400,
+    "not_found_error": 404,
+    "overloaded_error": 529,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "request_too_large": 413,
+}
+"""What Anthropic's errors are called where they come in a stream that had begun well, with HTTP status 200."""
 
 _OVERLOADED: Final = frozenset({429, 503, 529})
 _TOO_LONG: Final = (
@@ -58,6 +72,10 @@ _TOO_LONG: Final = (
     "prompt is too long",
 )
 """What the providers say in the message of a request that is over the model's window."""
+_TOO_LONG_422: Final = ("`inputs` must have less than", "`inputs` tokens + `max_new_tokens` must be")
+"""What Hugging Face's servers say of it."""
+_BAD_KEY: Final = "api key not valid"
+"""What Google says of a key that it does not know, with HTTP status 400."""
 
 
 def availability_errors(extra: Sequence[type[Exception]] = ()) -> tuple[type[Exception], ...]:
@@ -99,6 +117,11 @@ def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | N
     if named == "ContextOverflowError":
         return "too_long"
     status = _status(error)
+    said = str(error).lower() if status in (None, 400, 422) else ""
+    if _BAD_KEY in said:
+        return "misconfigured"
+    if any(sign in said for sign in (_TOO_LONG if status == 400 else _TOO_LONG_422)):
+        return "too_long"
     if status is None and named is not None:
         return _NAMED[named]
     if status is None:
@@ -108,7 +131,7 @@ def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | N
         return "misconfigured"
     if status in _OVERLOADED:
         return "overloaded"
-    if status in (400, 413) and any(sign in str(error).lower() for sign in _TOO_LONG):
+    if status == 413:
         return "too_long"
     if status >= 500 or status in (-1, 408, 409, 425) or (status == 404 and _is_ollama(error)):
         return "unavailable"
@@ -118,10 +141,11 @@ def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | N
 def _status(error: Exception) -> int | None:
     response: object = getattr(error, "response", None)
     for holder in (error, response):
-        for name in ("status_code", "code"):
+        for name in ("status_code", "code", "status"):
             value = getattr(holder, name, None)
             if isinstance(value, int) and not isinstance(value, bool):
-                return value
+                # The answer had begun well before the error came.
+                return _STATUS_OF.get(str(getattr(error, "type", "")), 500) if value == 200 else value
     if isinstance(response, Mapping):  # as botocore has it
         metadata: object = cast("Mapping[str, object]", response).get("ResponseMetadata")
         value = cast("Mapping[str, object]", metadata).get("HTTPStatusCode") if isinstance(metadata, Mapping) else None
