@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -176,8 +175,3 @@ def bounded(text: str, max_bytes: int) -> str:
 def encoded(text: str) -> bytes:
     """Encode a text that may hold half surrogate pairs, which UTF-8 has no bytes for."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-
-
-def checked(examples: Sequence[Example] | None) -> tuple[Example, ...]:
-    """Give the examples, or the default ones."""
-    return EXAMPLES if examples is None else tuple(examples)
