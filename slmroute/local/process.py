@@ -100,17 +100,20 @@ class RunnerProcess:
             Refused: It cannot be loaded.
         """
         key = secrets.token_urlsafe(24)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            str(RUNNER),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            # An interrupt in the terminal is for the server, which ends the runner.
-            start_new_session=True,
-            env=ENVIRONMENT | os.environ,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                str(RUNNER),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                # An interrupt in the terminal is for the server, which ends the runner.
+                start_new_session=True,
+                env=ENVIRONMENT | os.environ,
+            )
+        except OSError as error:
+            raise Refused(500, f"llama runner cannot be started: {error.strerror}") from error
         try:
             url = await loaded(process, settings.line(key))
         except BaseException:

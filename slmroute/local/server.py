@@ -9,7 +9,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import closing, suppress
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Self, cast
@@ -27,6 +28,8 @@ from slmroute.local.tally import Counts, Tally
 __all__ = ["LocalServer", "is_loopback"]
 
 logger = logging.getLogger("slmroute.local")
+
+Running = tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]
 
 WINDOW = 8192
 BACKLOG = 1024
@@ -174,14 +177,14 @@ class LocalServer:
                 "password.",
                 self._host,
             )
-        started = Future[None]()
-        thread = threading.Thread(target=asyncio.run, args=(self._serve(started),), name="slmroute-local", daemon=True)
+        started, self._running = Future[None](), Future[Running]()
+        thread = threading.Thread(target=self._run, args=(started,), name="slmroute-local", daemon=True)
         thread.start()
         try:
             started.result()
         except BaseException:
-            thread.join()
-            self._address = None
+            # Also where the wait is interrupted: nothing is left running.
+            self._end(thread)
             raise
         self._thread = thread
         return self
@@ -190,9 +193,7 @@ class LocalServer:
         """Stop listening, break off what is under way, and end the model's process."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-            thread.join()
-            self._address = None
+            self._end(thread)
 
     def wait(self) -> None:
         """Wait until the server is closed by another thread, or the wait is interrupted."""
@@ -215,22 +216,33 @@ class LocalServer:
     ) -> None:
         await asyncio.to_thread(self.close)
 
+    def _run(self, started: Future[None]) -> None:
+        try:
+            with suppress(asyncio.CancelledError):
+                asyncio.run(self._serve(started))
+        finally:
+            # Nobody waits for ever, whatever went wrong.
+            self._running.cancel()
+            started.cancel()
+
+    def _end(self, thread: threading.Thread) -> None:
+        with suppress(CancelledError, RuntimeError):
+            loop, task = self._running.result()
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        self._address = None
+
     async def _serve(self, started: Future[None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
+        self._running.set_result((asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())))
         self._connections: set[Connection] = set()
         self._engine = Engine(self._settings, self._keep_alive_s, self._queue, self._tally)
         self._routes = Routes(self._file, self._engine, loopback=is_loopback(self._host))
-        listener: asyncio.Server | None = None
-        bound: socket.socket | None = None
         try:
-            bound = await self._bind()
-            if self._preload:
-                async with self._engine.use():
-                    pass
-            listener = await self._loop.create_server(self._connection, sock=bound, backlog=BACKLOG)
-            started.set_result(None)
-            await self._stop.wait()
+            with closing(await self._bind()) as bound:
+                if self._preload:
+                    async with self._engine.use():
+                        pass
+                await self._listen(bound, started)
         except Refused as error:
             started.set_exception(
                 ConfigError(f"model={str(self._file.path)!r} cannot be loaded by llama.cpp: {error.message}")
@@ -238,17 +250,22 @@ class LocalServer:
         except SlmrouteError as error:
             started.set_exception(error)
         finally:
-            if listener is not None:
-                listener.close()
-            elif bound is not None:
-                bound.close()
             await self._break_off()
             await self._engine.close()
+
+    async def _listen(self, bound: socket.socket, started: Future[None]) -> None:
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(self._connection, sock=bound, backlog=BACKLOG)
+        try:
+            started.set_result(None)
+            await loop.create_future()
+        finally:
+            listener.close()
 
     async def _bind(self) -> socket.socket:
         where = f"host={self._host!r}, port={self._wanted_port}"
         try:
-            found = await self._loop.getaddrinfo(self._host, self._wanted_port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(self._host, self._wanted_port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise ConfigError(f"{where}: the host is not known: {error.strerror}.") from error
         family, kind, protocol, _, address = found[0]

@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +20,9 @@ import httpx
 import ollama
 import pytest
 
+from slmroute.errors import ConfigError
 from slmroute.local import LocalServer, default_model
+from slmroute.local import server as server_module
 
 ENDLESS = {"temperature": 0, "num_predict": 100_000, "stop": []}
 PROMPT = "0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1"
@@ -28,7 +32,7 @@ def slots(server: LocalServer) -> list[Mapping[str, object]]:
     """What llama.cpp itself says that it does now."""
     runner = server._engine.runner
     assert runner is not None
-    return asyncio.run_coroutine_threadsafe(runner.slots(), server._loop).result()
+    return asyncio.run_coroutine_threadsafe(runner.slots(), server._running.result()[0]).result()
 
 
 def until_idle(server: LocalServer) -> None:
@@ -194,3 +198,60 @@ def test_closing_breaks_off_what_is_under_way_and_frees_the_port() -> None:
     with socket.socket() as probe:
         assert probe.connect_ex((str(url.hostname), int(url.port or 0))) != 0
     server.close()
+
+
+def runners() -> set[int]:
+    """The processes of this machine that hold a model for this one."""
+    found: set[int] = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command, status = (folder / "cmdline").read_bytes(), (folder / "stat").read_text()
+        except OSError:
+            continue
+        if b"runner.py" in command and int(status.rpartition(")")[2].split()[1]) == os.getpid():
+            found.add(int(folder.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this machine does not tell of processes in /proc")
+def test_closing_while_the_model_is_loading_leaves_no_process() -> None:
+    before = runners()
+    server = LocalServer(preload=False).start()
+    with send(server, {"model": server.model}):
+        server.wait_until(lambda counts: counts.open == 1)
+        server.close()
+    assert server.counts.loads == 0
+    assert runners() == before
+
+
+class Interrupted(Future[None]):
+    """What a start waits for, with an interrupt that comes while it waits."""
+
+    def result(self, timeout: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+
+class Futures:
+    """The class of futures, of which those without a result are interrupted."""
+
+    def __class_getitem__(cls, item: object) -> object:
+        return Interrupted if item is None else Future[item]  # type: ignore[valid-type]
+
+
+def test_a_start_that_is_interrupted_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(threading.enumerate())
+    server = LocalServer()
+    monkeypatch.setattr(server_module, "Future", Futures)
+    with pytest.raises(KeyboardInterrupt):
+        server.start()
+    assert set(threading.enumerate()) == before
+    with pytest.raises(ConfigError, match="no address"):
+        _ = server.url
+
+
+def test_a_model_that_nobody_asks_for_is_put_out() -> None:
+    with LocalServer(keep_alive=0.01) as server, ollama.Client(server.url) as client:
+        while client.ps().models:
+            time.sleep(0.01)
+        assert client.generate(server.model, "Hello", options={"num_predict": 1}).eval_count == 1
+        assert server.counts.loads == 2

@@ -249,7 +249,7 @@ def test_a_model_is_put_out_and_loaded_again(client: ollama.Client, local_server
     assert client.generate(local_server.model).done_reason == "load"
     assert local_server.counts.loads == loads + 1
     assert client.generate(local_server.model, keep_alive="0s").done_reason == "unload"
-    answer = client.chat(local_server.model, HELLO, options={"num_predict": 1})
+    answer = client.chat(local_server.model, HELLO, options=EXACT)
     assert answer.message.content
     assert (answer.load_duration or 0) > 1_000_000
     assert local_server.counts.loads == loads + 2

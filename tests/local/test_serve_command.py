@@ -41,10 +41,12 @@ def test_it_serves_says_what_it_is_and_ends_when_told(ending: signal.Signals, mo
         with ollama.Client(url) as client:
             assert [model.model for model in client.list().models] == ["mine:latest"]
             assert client.generate("mine", "Hello", options={"num_predict": 1}).eval_count == 1
+        assert process.stdout is not None
+        told = process.stdout.readline()
         process.send_signal(ending)
-        out, err = process.communicate(timeout=30)
-    assert "machines without Ollama" in out
-    assert "no replacement" in out
+        _, err = process.communicate(timeout=30)
+    assert "machines without Ollama" in told
+    assert "no replacement" in told
     assert err == ""
     assert process.returncode == 130
 
