@@ -91,7 +91,9 @@ def _categories(found: AuditResult) -> Table:
     for line in found.categories[:MOST_CATEGORIES]:
         low, high = line.interval
         shares = (line.share, line.cost_share, line.unsure, line.simple)
-        table.add_row(line.category, *map(percent, shares), f"{percent(low)} to {percent(high)}" if within else None)
+        table.add_row(
+            line.category, *map(percent, shares), *((f"{percent(low)} to {percent(high)}",) if within else ())
+        )
     if len(found.categories) > MOST_CATEGORIES:
         rest = found.categories[MOST_CATEGORIES:]
         table.add_row(f"{len(rest)} more", percent(sum(line.share for line in rest)))

@@ -1,0 +1,243 @@
+"""Audits of real files: every format and ending, bad lines, samples against full reads, and what is never shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slmroute.audit import Assumptions, AuditResult, audit
+from slmroute.demo.requests import load_requests
+from slmroute.errors import ConfigError
+
+Row = Mapping[str, Any]
+Rows = Callable[..., list[Row]]
+Write = Callable[[str, Iterable[Row]], Path]
+FORMATS = ("OpenAI requests and responses", "LangSmith runs", "Langfuse observations", "LiteLLM logs", "plain prompts")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "json", "csv", "parquet"])
+def test_every_format_is_read_from_every_ending(write: Write, name: str, ending: str, rows: Rows) -> None:
+    found = audit([write(f"log.{ending}", rows(name))])
+    assert found.files[0].form == name
+    assert (found.calls, found.looked_at, found.without_prompt) == (68, 68, 0)
+    assert found.files[0].bad == 0
+    assert not found.sampled
+    assert 0.4 < found.simple < 0.9
+
+
+def test_endings_do_not_change_what_is_found(write: Write, rows: Rows) -> None:
+    log = rows("Langfuse observations")
+    results = [audit([write(f"log.{ending}", log)]) for ending in ("jsonl", "csv", "parquet")]
+    assert len({(found.simple, round(found.today, 9), found.patterns) for found in results}) == 1
+
+
+def test_plain_lines_of_text_are_prompts(write: Write, rows: Rows) -> None:
+    found = audit([write("prompts.txt", rows("plain prompts"))])
+    assert (found.files[0].form, found.calls) == ("plain prompts", 68)
+
+
+def test_logged_costs_and_times_are_taken_as_they_are(write: Write, rows: Rows) -> None:
+    found = audit([write("log.jsonl", rows("LiteLLM logs"))])
+    assert found.today == pytest.approx(sum(0.001 * (number + 1) for number in range(68)))
+    assert found.cost_sources == {"logged": 68}
+    assert (found.median_ms, found.slowest_ms) == (1500, 1500)
+    assert found.tokens_estimated == 0
+
+
+def test_missing_costs_are_the_list_price_of_the_logs_model(write: Write, rows: Rows) -> None:
+    found = audit([write("log.jsonl", rows("OpenAI requests and responses"))])
+    assert found.today == pytest.approx(sum((100 + n) * 2 + (10 + n) * 8 for n in range(68)) / 1e6)
+    assert found.cost_sources == {"listed": 68}
+
+
+def test_without_tokens_model_and_cost_everything_is_said_to_be_assumed(write: Write, rows: Rows) -> None:
+    path = write("log.jsonl", rows("plain prompts"))
+    found = audit([path], assumed=Assumptions(prices=(Decimal(10), Decimal(30)), answer_tokens=100))
+    tokens = sum(len(request.prompt) // 4 for request in load_requests())
+    assert found.today == pytest.approx((tokens * 10 + 68 * 100 * 30) / 1e6)
+    assert found.cost_sources == {"assumed": 68}
+    assert any("68 of 68 calls have neither a cost" in line for line in found.assumed)
+    assert found.median_ms is None
+
+
+def test_the_saving_is_the_arithmetic_of_its_calls(write: Write, rows: Rows) -> None:
+    found = audit([write("log.jsonl", rows("LiteLLM logs"))])
+    embedded = found.patterns[0]
+    assert embedded.name == "embedded"
+    assert embedded.stays == pytest.approx(found.simple)
+    assert embedded.low <= embedded.cost_share <= embedded.high
+    binary = found.patterns[1]
+    assert binary.cost_share * found.today == pytest.approx(embedded.cost_share * found.today + 68 * 1050 * 0.19e-6)
+
+
+def test_bad_lines_are_counted_and_named_and_never_fatal(write: Write, rows: Rows) -> None:
+    path = write("log.jsonl", rows("OpenAI requests and responses"))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:10], '{"cut": ', *lines[10:20], "[1, 2]", "plain words", *lines[20:]]) + "\n")
+    found = audit([path])
+    assert found.looked_at == 68
+    assert (found.files[0].bad, found.files[0].bad_lines) == (3, (11, 22, 23))
+
+
+def test_bad_rows_of_a_csv_file_are_counted(write: Write, rows: Rows) -> None:
+    path = write("log.csv", rows("plain prompts"))
+    path.write_text(path.read_text() + 'a,b,c,d\n"short"\n')
+    found = audit([path])
+    assert found.looked_at == 68
+    assert found.files[0].bad == 2
+
+
+def test_chains_and_tools_of_a_trace_are_left_out(write: Write, rows: Rows) -> None:
+    chains = [{**row, "run_type": "chain"} for row in rows("LangSmith runs")[:30]]
+    found = audit([write("log.jsonl", [*rows("LangSmith runs"), *chains])])
+    assert (found.calls, found.files[0].other) == (68, 30)
+
+
+def test_calls_without_a_prompt_are_counted(write: Write, rows: Rows) -> None:
+    silent = {"messages": [{"role": "system", "content": "Be brief."}], "model": "gpt-4.1"}
+    found = audit([write("log.jsonl", [*rows("OpenAI requests and responses"), silent])])
+    assert (found.calls, found.looked_at, found.without_prompt) == (69, 68, 1)
+
+
+def test_the_logs_own_categories_are_used_where_it_has_some(write: Write, rows: Rows) -> None:
+    own = audit([write("own.jsonl", rows("plain prompts"))])
+    assert {line.category for line in own.categories} == {request.kind for request in load_requests()}
+    told = audit([write("told.jsonl", rows("LiteLLM logs"))])
+    assert {"classification", "sentiment", "extraction", "language detection"} <= {
+        line.category for line in told.categories
+    }
+    assert sum(line.calls for line in told.categories) == 68
+    assert sum(line.cost_share for line in told.categories) == pytest.approx(1)
+
+
+def test_a_sample_is_the_same_every_time_and_agrees_with_the_full_read(write: Write, rows: Rows) -> None:
+    path = write("log.jsonl", rows("OpenAI requests and responses", 4000))
+    whole, drawn, again = audit([path], everything=True), audit([path], sample=1000), audit([path], sample=1000)
+    assert (drawn.simple, drawn.today, drawn.patterns) == (again.simple, again.today, again.patterns)
+    assert (drawn.calls, drawn.looked_at, drawn.sampled) == (4000, 1000, True)
+    assert (whole.looked_at, whole.sampled) == (4000, False)
+    assert drawn.simple_interval[0] <= whole.simple <= drawn.simple_interval[1]
+    assert drawn.simple_interval[1] - drawn.simple_interval[0] < 0.07
+    assert drawn.today_interval[0] <= whole.today <= drawn.today_interval[1]
+    for part, full in zip(drawn.patterns, whole.patterns, strict=True):
+        assert part.low <= full.cost_share <= part.high
+
+
+def test_several_files_are_drawn_from_by_their_size(write: Write, rows: Rows) -> None:
+    large = write("large.jsonl", rows("LiteLLM logs", 900))
+    small = write("small.json", rows("Langfuse observations", 100))
+    found = audit([large, small], sample=200)
+    assert (found.calls, found.looked_at) == (1000, 200)
+    assert [line.records for line in found.files] == [900, 100]
+
+
+def test_several_processes_find_the_same(write: Write, rows: Rows) -> None:
+    path = write("log.jsonl", rows("LiteLLM logs", 3200))
+    one, two = audit([path], everything=True), audit([path], everything=True, processes=2)
+    assert (one.simple, one.categories, one.patterns) == (two.simple, two.categories, two.patterns)
+
+
+def test_prompts_are_shown_only_when_asked_for(write: Write, rows: Rows) -> None:
+    path = write("log.jsonl", rows("plain prompts"))
+    prompts = [request.prompt for request in load_requests()]
+
+    def holds(found: AuditResult) -> bool:
+        text = json.dumps(found.to_json(), ensure_ascii=False) + repr(found)
+        return any(json.dumps(prompt, ensure_ascii=False)[1:60] in text for prompt in prompts)
+
+    assert not holds(audit([path]))
+    assert holds(audit([path], show=1))
+    assert all(len(line.examples) == 1 for line in audit([path], show=1).categories)
+
+
+def test_unsure_calls_are_named_by_file_and_number(write: Write, rows: Rows) -> None:
+    path = write("log.jsonl", rows("plain prompts", 2000))
+    found = audit([path], everything=True)
+    assert found.simple_range[0] <= found.simple <= found.simple_range[1]
+    assert all(abs(call.score - found.threshold) < 0.1 for call in found.unsure_calls)
+    lines = path.read_text().splitlines()
+    assert all(json.loads(lines[call.place - 1])["category"] == call.category for call in found.unsure_calls)
+
+
+def test_progress_is_told_to_the_end(write: Write, rows: Rows) -> None:
+    told: list[tuple[int, int]] = []
+    audit([write("log.jsonl", rows("plain prompts"))], progress=lambda done, of: told.append((done, of)))
+    assert told[-1] == (68, 68)
+
+
+def test_other_currencies_need_a_rate(write: Write, rows: Rows) -> None:
+    log = [{**row, "currency": "EUR" if number % 2 else "USD"} for number, row in enumerate(rows("LiteLLM logs"))]
+    path = write("log.jsonl", log)
+    with pytest.raises(ConfigError, match=r"34 calls in EUR, 34 calls in USD.*--rate EUR=1\.08"):
+        audit([path])
+    found = audit([path], assumed=Assumptions(rates={"EUR": Decimal(2)}))
+    assert found.today == pytest.approx(sum(0.001 * (n + 1) * (2 if n % 2 else 1) for n in range(68)))
+
+
+def test_an_unknown_frontier_needs_a_price(write: Write, rows: Rows) -> None:
+    with pytest.raises(ConfigError, match="--frontier openai:no-such-model: no price is known"):
+        audit([write("log.jsonl", rows("plain prompts"))], assumed=Assumptions(frontier="openai:no-such-model"))
+
+
+def broken(tmp_path: Path, name: str, content: bytes) -> Path:
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.jsonl", b"", "is empty"),
+        ("blank.jsonl", b"\n\n  \n", "is empty"),
+        ("broken.parquet", b"PAR1 this is no parquet file PAR1", "cannot be read as parquet"),
+        ("text.parquet", b"hello", "cannot be read as parquet"),
+        ("cut.jsonl.gz", b"\x1f\x8b\x08\x00\x00", "no whole gzip file"),
+        ("broken.json", b'[{"prompt": "a"}, {"prompt"', "cannot be read as json"),
+        ("words.jsonl", b"these are\nonly words\n", "holds no records"),
+        (
+            "numbers.csv",
+            b"a,b\n1,2\n3,4\n",
+            "no prompts in a place that is known. Its records have the fields a, b",
+        ),
+        ("other.jsonl", b'{"trace": 1}\n', "fields trace"),
+    ],
+)
+def test_what_cannot_be_audited_says_what_was_found(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        audit([broken(tmp_path, name, content)])
+
+
+def test_files_that_are_not_there_and_no_files_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="There is no file"):
+        audit([tmp_path / "missing.jsonl"])
+    with pytest.raises(ConfigError, match="name one or more files"):
+        audit([])
+    with pytest.raises(ConfigError, match="--sample 0"):
+        audit([tmp_path], sample=0)
+
+
+def test_names_of_files_and_fields_cannot_break_out_of_a_query(write: Write) -> None:
+    path = write('o\'clock; -- "x".jsonl', [{'it\'s "so"': "Is it?", "c'": 2} for _ in range(4)])
+    found = audit([path], places={"prompt": 'it\'s "so"', "cost": "c'"})
+    assert found.calls == 4
+    assert found.today == pytest.approx(8)
+
+
+def test_a_mapped_log_is_read(write: Write) -> None:
+    log: list[dict[str, Any]] = [
+        {"ask": {"text": request.prompt}, "use": {"in": 50, "out": 5}, "usd": 0.5, "took": 2.0}
+        for request in load_requests()
+    ]
+    places = {"prompt": "ask.text", "input_tokens": "use.in", "output_tokens": "use.out", "cost": "usd",
+              "latency_s": "took"}  # fmt: skip
+    found = audit([write("log.jsonl", log)], places=places)
+    assert found.files[0].form == "as mapped"
+    assert found.today == pytest.approx(34)
+    assert (found.median_ms, found.tokens_estimated) == (2000, 0)
