@@ -2,75 +2,33 @@
 
 from __future__ import annotations
 
-import copy
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
-from langchain_core.language_models import LanguageModelInput, ModelProfile
-from langchain_core.language_models.base import LangSmithParams
-from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult, RunInfo
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel
 
-from langchain_slmroute import serialise
 from langchain_slmroute.messages import request_of
-from langchain_slmroute.models import TierModels, profile_of
 from langchain_slmroute.perform import ChatPerformer, PrivatePerformer
 from langchain_slmroute.routed import Asked, AsyncRoutedCall, Child, RoutedCall, Setting
+from langchain_slmroute.router import Router
 from langchain_slmroute.tools import ToolLike, neutral_tools
-from slmroute.classify import EmbeddedClassifier
-from slmroute.classify.protocol import ClassifierLike
 from slmroute.context import current_context
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
-from slmroute.engine import Engine, LedgerLike
-from slmroute.errors import ConfigError
-from slmroute.policy import Confidence, Policy, Rule
-from slmroute.record import Hook
-from slmroute.request import estimate_tokens
 from slmroute.run import Run
-from slmroute.tier import Money, Tier
 
 __all__ = ["RoutingChatModel"]
 
 PerformerT = TypeVar("PerformerT", bound=ChatPerformer)
 
-if TYPE_CHECKING:
-    Tiers = Sequence[Tier]
-    Rules = Sequence[Rule]
-    Checks = bool | AbstractSet[str]
-    Hooks = Sequence[Hook]
-    Prices = Mapping[str, tuple[Money, Money]]
-    Errors = Sequence[type[Exception]]
-    OptionalConfidence = Confidence | None
-    OptionalClassifier = ClassifierLike | None
-    OptionalLedger = LedgerLike | str | None
-else:
-    # The policy and the engine check them: their errors say more than Pydantic's, which would copy them, too.
-    Tiers = Rules = Checks = Hooks = Prices = Errors = OptionalConfidence = OptionalClassifier = OptionalLedger = Any
 
-
-@dataclass(frozen=True, eq=False)
-class _Shared:
-    """What a router and its copies share: health, ledger and hooks in the engine, and the clients of the tiers."""
-
-    engine: Engine
-    models: TierModels
-
-    def __deepcopy__(self, memo: object) -> _Shared:
-        return self
-
-
-class RoutingChatModel(BaseChatModel):
+class RoutingChatModel(Router):
     """A chat model that has each call answered by the cheapest tier able to.
 
     A classifier scores how complex the call is; the tier that the thresholds give for it answers. Answers that are
@@ -120,200 +78,6 @@ class RoutingChatModel(BaseChatModel):
         'frontier'
     """
 
-    tiers: Tiers
-    classifier: OptionalClassifier = Field(default_factory=EmbeddedClassifier)
-    threshold: float | None = None
-    thresholds: Sequence[float] | None = None
-    escalation: OptionalConfidence = None
-    rules: Rules = ()
-    default_tier: str | None = None
-    checks: Checks = Field(default=True, alias="validate")
-    failover: bool = True
-    deadline_s: float | None = None
-    budget: Any = None
-    ledger: OptionalLedger = None
-    hooks: Hooks = ()
-    prices: Prices | None = None
-    availability_errors: Errors = ()
-    temperature: float | None = None
-    max_tokens: int | None = None
-    timeout: float | None = None
-    stop: Sequence[str] | None = None
-    max_retries: int | None = None
-    api_key: SecretStr | None = None
-    streaming: bool = False
-    shared: Any = Field(default=None, exclude=True, repr=False)
-
-    model_config = ConfigDict(populate_by_name=True, extra="forbid", hide_input_in_errors=True)
-
-    if not TYPE_CHECKING:
-
-        def __init__(self, **settings: Any) -> None:
-            known = {name: field.alias for name, field in type(self).model_fields.items()}
-            accepted = known.keys() | {alias for alias in known.values() if alias}
-            for name in settings.keys() - accepted:
-                close = get_close_matches(name, accepted, n=1)
-                hint = f" Did you mean {close[0]}=?" if close else ""
-                raise ConfigError(f"RoutingChatModel has no setting {name}=.{hint}")
-            if "tiers" not in settings:
-                raise ConfigError("RoutingChatModel needs tiers=: two or more Tier objects, cheapest first.")
-            super().__init__(**serialise.read_settings(settings))
-            self._prepare()
-
-    @classmethod
-    def binary(cls, **changes: Any) -> Self:
-        """Make the article's binary router: see ``slmroute.presets.binary`` for what can be changed."""
-        from slmroute import presets
-
-        return cls(**presets.binary(**changes))
-
-    @classmethod
-    def three_tier(cls, **changes: Any) -> Self:
-        """Make the article's router of three tiers: see ``slmroute.presets.three_tier`` for what can be changed."""
-        from slmroute import presets
-
-        return cls(**presets.three_tier(**changes))
-
-    @classmethod
-    def cascade(cls, **changes: Any) -> Self:
-        """Make the article's confidence-based router: see ``slmroute.presets.cascade`` for what can be changed."""
-        from slmroute import presets
-
-        return cls(**presets.cascade(**changes))
-
-    @classmethod
-    def from_config(cls, path: Path | str = "slmroute.toml") -> Self:
-        """Make the router that a file describes.
-
-        Args:
-            path: A TOML file.
-
-        Raises:
-            ConfigError: The file is not there or wrong; the message names the file, the key and what would be right.
-        """
-        from slmroute.config import router_arguments
-
-        return cls(**router_arguments(path))
-
-    # --- construction, copies, serialisation ---
-
-    def _prepare(self) -> None:
-        """Make the policy and the engine, or take over the engine that this is a copy's of."""
-        own: float | None = getattr(self.classifier, "threshold", None) if self._needs_own_threshold() else None
-        policy = Policy.build(
-            self.tiers,
-            threshold=self.threshold,
-            thresholds=self.thresholds,
-            classifier_threshold=own,
-            default_tier=self.default_tier,
-            escalation=self.escalation,
-            rules=self.rules,
-            classify=self.classifier is not None,
-            validate=self.checks,
-            failover=self.failover,
-            deadline_s=self.deadline_s,
-        )
-        before = self.shared
-        if isinstance(before, _Shared):
-            same = [tier.model for tier in before.engine.policy.tiers] == [tier.model for tier in self.tiers]
-            models = before.models if same else TierModels(self.tiers, self._standard_arguments())
-            self.shared = _Shared(before.engine.adapted(policy, self.classifier), models)
-            return
-        models = TierModels(self.tiers, self._standard_arguments())
-        engine = Engine(
-            policy,
-            self.classifier,
-            budget=self.budget,
-            ledger=self.ledger,
-            hooks=self.hooks,
-            prices=self.prices,
-            named=models.identities(),
-            extra_errors=self.availability_errors,
-        )
-        self.shared = _Shared(engine, models)
-
-    def _needs_own_threshold(self) -> bool:
-        return self.threshold is None and self.thresholds is None and self.classifier is not None
-
-    def _standard_arguments(self) -> dict[str, Any]:
-        # ``stop`` goes with every call instead: ChatOllama refuses to be told twice.
-        names = ("temperature", "max_tokens", "timeout", "max_retries", "api_key", "output_version")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-
-    @property
-    def _engine(self) -> Engine:
-        return cast("_Shared", self.shared).engine
-
-    @property
-    def _models(self) -> TierModels:
-        return cast("_Shared", self.shared).models
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed."""
-        copied = super().model_copy(update=update, deep=deep)
-        if update:
-            cast("dict[str, Any]", copied.__dict__).pop("_serialized", None)  # what LangChain keeps of the original
-            copied._prepare()  # noqa: SLF001  a copy of this very class
-        return copied
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        # Models hold connections and locks, which cannot be copied, and a copy shares them anyway.
-        copied = self.__copy__()
-        copied.tags, copied.metadata = copy.copy(self.tags), copy.deepcopy(self.metadata)
-        return copied
-
-    def __getstate__(self) -> dict[Any, Any]:
-        state = super().__getstate__()
-        return {**state, "__dict__": {**state["__dict__"], "shared": None}}
-
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        super().__setstate__(state)
-        self._prepare()
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Routers whose tiers are given as strings can be written with ``dumps`` and read back with ``loads``."""
-        return True
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """The import path under which a written router is found again."""
-        return ["langchain_slmroute"]
-
-    def to_json(self) -> Any:
-        """Write the router without secrets; see ``serialise``."""
-        return serialise.router_to_json(self)
-
-    @property
-    def _llm_type(self) -> str:
-        return "slmroute"
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return serialise.identity(self)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop or (list(self.stop) if self.stop else None), **kwargs)
-        params["ls_provider"] = "slmroute"
-        params["ls_model_name"] = str(kwargs.get("model") or "slmroute")
-        return params
-
-    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        # Two routers must never share an entry of a cache, however alike they look.
-        return f"slmroute router {self._engine.number} {super()._get_llm_string(stop=stop, **kwargs)}"
-
-    def _resolve_model_profile(self) -> ModelProfile | None:
-        return profile_of(self.tiers)
-
-    def get_num_tokens(self, text: str) -> int:
-        """Estimate the tokens of a text, without any model's vocabulary and without a network."""
-        return estimate_tokens(text)
-
-    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        """Estimate the tokens of a conversation, without any model's vocabulary and without a network."""
-        described = [dict(tool) for tool in neutral_tools(cast("Sequence[ToolLike]", tools))] if tools else None
-        return count_tokens_approximately(messages, tools=cast("Any", described))
-
     # --- one call ---
 
     def _call_arguments(
@@ -339,7 +103,7 @@ class RoutingChatModel(BaseChatModel):
         schema: Mapping[str, object] | None = None,
     ) -> Asked:
         rest, tier, local_only = self._call_arguments(stop, kwargs)
-        engine = self._engine
+        engine = self.engine
         request = request_of(
             messages,
             rest,
@@ -349,8 +113,8 @@ class RoutingChatModel(BaseChatModel):
             local_only=local_only,
             schema=schema,
         )
-        run = Run(engine, request, self._models.known(request, rest))
-        return Asked(run, self._models, messages, rest, self.cache)
+        run = Run(engine, request, self.models.known(request, rest))
+        return Asked(run, self.models, messages, rest, self.cache)
 
     def _own_config(self) -> RunnableConfig:
         # LangChain notes its versions on every model; the tiers' own models bring theirs.

@@ -10,7 +10,7 @@ from slmroute.plain import address_data, confidence_data, read_tiers, tier_data
 from slmroute.policy import Confidence
 
 if TYPE_CHECKING:
-    from langchain_slmroute.chat_model import RoutingChatModel
+    from langchain_slmroute.router import Router
 
 __all__ = ["identity", "read_settings", "router_to_json"]
 
@@ -46,7 +46,7 @@ def read_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return read
 
 
-def router_to_json(router: RoutingChatModel) -> dict[str, Any]:
+def router_to_json(router: Router) -> dict[str, Any]:
     """Write a router as LangChain's ``dumps`` wants it.
 
     Keys, headers and the like are left out, of ``model_args`` too: a router that is read back takes them from the
@@ -80,7 +80,7 @@ def router_to_json(router: RoutingChatModel) -> dict[str, Any]:
     return {"lc": 1, "type": "constructor", "id": [*router.get_lc_namespace(), type(router).__name__], "kwargs": kwargs}
 
 
-def identity(router: RoutingChatModel) -> dict[str, Any]:
+def identity(router: Router) -> dict[str, Any]:
     """Give what tells one router from another in traces, without any secret."""
     escalation = router.escalation
     return {

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from llama_index.core.base.llms.types import LLMMetadata
@@ -21,10 +19,10 @@ from llama_index_slmroute.scopes import QueryScopes
 from slmroute.classify import EmbeddedClassifier
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.engine import Engine, LedgerLike
-from slmroute.errors import ConfigError
 from slmroute.plain import read_tiers
-from slmroute.policy import Confidence, Policy, Rule
+from slmroute.policy import Confidence, Rule
 from slmroute.record import Hook
+from slmroute.router import RouterBasics, check_names, engine_of, same_models
 from slmroute.tier import Money, Tier
 
 __all__ = ["Router"]
@@ -64,7 +62,7 @@ class Shared:
         return self
 
 
-class Router(FunctionCallingLLM):
+class Router(RouterBasics, FunctionCallingLLM):
     """The settings of a router and what follows from them; ``RoutingLLM`` is the one to use."""
 
     tiers: Tiers = Field(exclude=True)
@@ -101,14 +99,8 @@ class Router(FunctionCallingLLM):
     if not TYPE_CHECKING:
 
         def __init__(self, **settings: Any) -> None:
-            known = {name: field.alias for name, field in type(self).model_fields.items()}
-            accepted = known.keys() | {alias for alias in known.values() if alias}
-            for name in settings.keys() - accepted:
-                close = get_close_matches(name, accepted, n=1)
-                hint = f" Did you mean {close[0]}=?" if close else ""
-                raise ConfigError(f"RoutingLLM has no setting {name}=.{hint}")
-            if "tiers" not in settings:
-                raise ConfigError("RoutingLLM needs tiers=: two or more Tier objects, cheapest first.")
+            aliases = {name: field.alias for name, field in type(self).model_fields.items()}
+            check_names("RoutingLLM", settings.keys(), aliases)
             settings = {**serialise.read_settings(settings), "tiers": read_tiers(settings["tiers"])}
             super().__init__(**settings)
             self._prepare()
@@ -118,80 +110,17 @@ class Router(FunctionCallingLLM):
         """The name under which LlamaIndex writes a router down."""
         return "RoutingLLM"
 
-    @classmethod
-    def binary(cls, **changes: Any) -> Self:
-        """Make the article's binary router: see ``slmroute.presets.binary`` for what can be changed."""
-        from slmroute import presets
-
-        return cls(**presets.binary(**changes))
-
-    @classmethod
-    def three_tier(cls, **changes: Any) -> Self:
-        """Make the article's router of three tiers: see ``slmroute.presets.three_tier`` for what can be changed."""
-        from slmroute import presets
-
-        return cls(**presets.three_tier(**changes))
-
-    @classmethod
-    def cascade(cls, **changes: Any) -> Self:
-        """Make the article's confidence-based router: see ``slmroute.presets.cascade`` for what can be changed."""
-        from slmroute import presets
-
-        return cls(**presets.cascade(**changes))
-
-    @classmethod
-    def from_config(cls, path: Path | str = "slmroute.toml") -> Self:
-        """Make the router that a file describes.
-
-        Args:
-            path: A TOML file.
-
-        Raises:
-            ConfigError: The file is not there or wrong; the message names the file, the key and what would be right.
-        """
-        from slmroute.config import router_arguments
-
-        return cls(**router_arguments(path))
-
-    # --- construction, copies, serialisation ---
-
     def _prepare(self) -> None:
-        """Make the policy and the engine, or take over the engine that this is a copy's of."""
+        """Make the engine and the tiers' models, or take over those of the router that this is a copy of."""
         checked_policy(self.context_window)
         self._metadata = None
-        needs_own = self.threshold is None and self.thresholds is None and self.classifier is not None
-        own: float | None = getattr(self.classifier, "threshold", None) if needs_own else None
-        policy = Policy.build(
-            self.tiers,
-            threshold=self.threshold,
-            thresholds=self.thresholds,
-            classifier_threshold=own,
-            default_tier=self.default_tier,
-            escalation=self.escalation,
-            rules=self.rules,
-            classify=self.classifier is not None,
-            validate=self.checks,
-            failover=self.failover,
-            deadline_s=self.deadline_s,
-        )
-        before = self.shared
-        if isinstance(before, Shared):
-            same = [tier.model for tier in before.engine.policy.tiers] == [tier.model for tier in self.tiers]
-            models = before.models if same else TierModels(self.tiers, self._standard_arguments())
-            self.shared = Shared(before.engine.adapted(policy, self.classifier), models, before.scopes)
-            return
-        models = TierModels(self.tiers, self._standard_arguments())
-        engine = Engine(
-            policy,
-            self.classifier,
-            ledger=self.ledger,
-            hooks=self.hooks,
-            prices=self.prices,
-            named=models.identities(),
-            extra_errors=self.availability_errors,
-            budget=self.budget,
-        )
-        self.shared = Shared(engine, models, QueryScopes())
+        before = self.shared if isinstance(self.shared, Shared) else None
+        if before is not None and same_models(self, before.engine):
+            models = before.models
+        else:
+            models = TierModels(self.tiers, self._standard_arguments())
+        engine = engine_of(self, models.identities(), before and before.engine)
+        self.shared = Shared(engine, models, before.scopes if before else QueryScopes())
 
     def _standard_arguments(self) -> dict[str, Any]:
         names = ("temperature", "max_tokens", "timeout", "stop", "max_retries")

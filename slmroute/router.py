@@ -1,0 +1,166 @@
+"""What a router has whatever its framework: its settings made into a policy and an engine, its presets, feedback."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Protocol, Self, cast
+
+from slmroute.classify.protocol import ClassifierLike
+from slmroute.engine import Engine, LedgerLike
+from slmroute.errors import ConfigError
+from slmroute.policy import Confidence, Policy, Rule
+from slmroute.record import Hook
+from slmroute.tier import Money, Tier
+
+__all__ = ["RouterBasics", "Settings", "check_names", "engine_of", "same_models"]
+
+
+class Settings(Protocol):
+    """The settings that routers of every framework have; ``RoutingChatModel`` says what they mean."""
+
+    tiers: Sequence[Tier]
+    classifier: ClassifierLike | None
+    threshold: float | None
+    thresholds: Sequence[float] | None
+    escalation: Confidence | None
+    rules: Sequence[Rule]
+    default_tier: str | None
+    checks: bool | AbstractSet[str]
+    failover: bool
+    deadline_s: float | None
+    budget: Any
+    ledger: LedgerLike | str | None
+    hooks: Sequence[Hook]
+    prices: Mapping[str, tuple[Money, Money]] | None
+    availability_errors: Sequence[type[Exception]]
+
+
+class RouterBasics:
+    """The ways of making a router that are the same in every framework, and taking feedback."""
+
+    @property
+    @abstractmethod
+    def engine(self) -> Engine:
+        """What lives across the calls of this router and its copies."""
+
+    @classmethod
+    def binary(cls, **changes: Any) -> Self:
+        """Make the article's binary router: see ``slmroute.presets.binary`` for what can be changed."""
+        from slmroute import presets
+
+        return cls._of(presets.binary(**changes))
+
+    @classmethod
+    def three_tier(cls, **changes: Any) -> Self:
+        """Make the article's router of three tiers: see ``slmroute.presets.three_tier`` for what can be changed."""
+        from slmroute import presets
+
+        return cls._of(presets.three_tier(**changes))
+
+    @classmethod
+    def cascade(cls, **changes: Any) -> Self:
+        """Make the article's confidence-based router: see ``slmroute.presets.cascade`` for what can be changed."""
+        from slmroute import presets
+
+        return cls._of(presets.cascade(**changes))
+
+    @classmethod
+    def from_config(cls, path: Path | str = "slmroute.toml") -> Self:
+        """Make the router that a file describes.
+
+        Args:
+            path: A TOML file.
+
+        Raises:
+            ConfigError: The file is not there or wrong; the message names the file, the key and what would be right.
+        """
+        from slmroute.config import router_arguments
+
+        return cls._of(router_arguments(path))
+
+    @classmethod
+    def _of(cls, arguments: Mapping[str, Any]) -> Self:
+        return cast("Callable[..., Self]", cls)(**arguments)
+
+    def feedback(self, call_id: str, good: bool, *, source: str = "user") -> None:
+        """Note in the ledger whether the answer of a call was good, without waiting for anything.
+
+        Args:
+            call_id: The call, as its record names it.
+            good: Whether the answer was good.
+            source: Who says so, for example ``user`` or ``judge``.
+
+        Raises:
+            ConfigError: The router has no ledger.
+        """
+        self.engine.feedback(call_id, good, source=source)
+
+
+def check_names(router: str, given: AbstractSet[str], aliases: Mapping[str, str | None]) -> None:
+    """Make sure that a router is given settings it has.
+
+    Args:
+        router: The router's class, for the error.
+        given: The names of the settings given.
+        aliases: The names there are, each with the other name it goes by.
+
+    Raises:
+        ConfigError: There is no such setting, with the nearest that there is; or ``tiers`` is missing.
+    """
+    accepted = aliases.keys() | {alias for alias in aliases.values() if alias}
+    for name in sorted(given - accepted):
+        close = get_close_matches(name, accepted, n=1)
+        hint = f" Did you mean {close[0]}=?" if close else ""
+        raise ConfigError(f"{router} has no setting {name}=.{hint}")
+    if "tiers" not in given:
+        raise ConfigError(f"{router} needs tiers=: two or more Tier objects, cheapest first.")
+
+
+def engine_of(settings: Settings, named: Mapping[str, str], before: Engine | None) -> Engine:
+    """Make a router's engine, or adapt the one of the router that this is a copy of.
+
+    Args:
+        settings: The router's settings.
+        named: The ``"provider:model"`` of tiers whose model is an object, see ``PriceBook``.
+        before: The engine of the router that this is a copy of, or None.
+
+    Raises:
+        ConfigError: A setting is wrong; the message names it.
+    """
+    classifier = settings.classifier
+    chosen = settings.threshold is not None or settings.thresholds is not None
+    own: float | None = None if chosen or classifier is None else getattr(classifier, "threshold", None)
+    policy = Policy.build(
+        settings.tiers,
+        threshold=settings.threshold,
+        thresholds=settings.thresholds,
+        classifier_threshold=own,
+        default_tier=settings.default_tier,
+        escalation=settings.escalation,
+        rules=settings.rules,
+        classify=classifier is not None,
+        validate=settings.checks,
+        failover=settings.failover,
+        deadline_s=settings.deadline_s,
+    )
+    if before is not None:
+        return before.adapted(policy, classifier)
+    return Engine(
+        policy,
+        classifier,
+        ledger=settings.ledger,
+        hooks=settings.hooks,
+        prices=settings.prices,
+        named=named,
+        extra_errors=settings.availability_errors,
+        budget=settings.budget,
+    )
+
+
+def same_models(settings: Settings, engine: Engine) -> bool:
+    """Tell whether a router's tiers have the models that an engine's have, so that their clients can be shared."""
+    return [tier.model for tier in settings.tiers] == [tier.model for tier in engine.policy.tiers]
