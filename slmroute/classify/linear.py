@@ -100,13 +100,14 @@ class LinearWeights:
         remedy = "fit one that does with: slmroute train embedded --data PROMPTS.jsonl --out PATH"
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-                meta = cast("dict[str, object]", json.loads(arrays["meta"].tobytes()))
+                header: object = json.loads(arrays["meta"].tobytes())
                 dense = np.asarray(arrays["dense"], dtype=np.float32)
                 hashed = np.asarray(arrays["hashed"], dtype=np.float16)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ConfigError(
                 f"EmbeddedClassifier(weights={str(path)!r}) is not a weights file ({error}); {remedy}"
             ) from error
+        meta = cast("dict[str, object]", header) if isinstance(header, dict) else {}
         fits = meta.get("format") == FORMAT and meta.get("features") == features_digest()
         if not fits or dense.shape != (len(feature_names()),) or hashed.shape != (BUCKETS,):
             raise ConfigError(
