@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import Connection, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from slmroute.ledger.address import Address
 from slmroute.ledger.opening import prepare
@@ -38,6 +39,9 @@ class Feedback:
 
 Item = RouteRecord | Feedback
 
+UNFIT: Final = (DataError, IntegrityError, ProgrammingError, ArithmeticError, AttributeError, TypeError, ValueError)
+"""What comes of a record that holds what no ledger stores: it must not keep the others from being written."""
+
 
 class Store:
     """Writes to a ledger over one connection, which it opens when first needed and again after a failure.
@@ -64,7 +68,11 @@ class Store:
         """
         try:
             self._write(items)
-        except (DataError, IntegrityError, OverflowError, UnicodeError):
+        except UNFIT as error:
+            # What the server says of a statement (its tables are gone, say) has a code; what a driver says of a value
+            # that it cannot send has none.
+            if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) is not None:
+                raise
             if len(items) == 1:
                 return 1
             return sum(self.write([item]) for item in items)
