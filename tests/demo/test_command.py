@@ -17,6 +17,8 @@ from slmroute.demo.requests import load_requests
 from slmroute.demo.run import Outcome
 from slmroute.record import RouteRecord
 
+pytestmark = pytest.mark.usefixtures("closed_clients")
+
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
     with pytest.raises(SystemExit) as stopped:
@@ -35,9 +37,9 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_it_runs_and_says_what_it_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    printed, told = run(capsys, "--limit", "6", "--model", "built-in")
-    assert "6 requests of a support desk and a back office" in told.replace("\n", " ")
-    assert "6 of 6 after" in told
+    printed, told = run(capsys, "--limit", "4", "--model", "built-in")
+    assert "4 requests of a support desk and a back office" in told.replace("\n", " ")
+    assert "4 of 4 after" in told
     words = " ".join(printed.split())
     for part in ("Per tier", "A person would have sent", "Projected saving", "100,000 calls a month",
                  "Had weak local answers moved up", "stands in for the model of 2 to 8 billion parameters",
@@ -48,9 +50,9 @@ def test_it_runs_and_says_what_it_found(capsys: pytest.CaptureFixture[str], tmp_
 
 
 def test_json_gives_the_same_as_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    printed, _ = run(capsys, "--limit", "4", "--model", "built-in", "--json", "--out", "page.html", "--ledger", "a.db")
+    printed, _ = run(capsys, "--limit", "2", "--model", "built-in", "--json", "--out", "page.html", "--ledger", "a.db")
     found = json.loads(printed)
-    assert found["requests"] == 4
+    assert found["requests"] == 2
     assert found["small"]["stand_in"] is True
     assert (found["ledger"], found["report"]) == ("a.db", "page.html")
     assert (tmp_path / "page.html").exists()

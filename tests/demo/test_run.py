@@ -17,6 +17,8 @@ from slmroute.ledger import Ledger, LedgerReader
 from slmroute.report import read_report
 from slmroute.testing import FakeServer, Fault
 
+pytestmark = pytest.mark.usefixtures("closed_clients")
+
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
