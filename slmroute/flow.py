@@ -70,6 +70,8 @@ def route(policy: Policy, request: RouteRequest, tiers: Sequence[Tier] | None = 
 def eligible_tiers(policy: Policy, request: RouteRequest, tiers: Sequence[Tier]) -> tuple[Tier, ...]:
     """Give the tiers that can do what a call needs, cheapest first.
 
+    To be forced to call a tool is the one need that is let go where no tier that may answer can be.
+
     Raises:
         UnknownTier: The caller named a tier that the policy does not have.
         NoEligibleTier: There is none, or the one the caller named is not among them; the message says what each lacks.
@@ -77,11 +79,13 @@ def eligible_tiers(policy: Policy, request: RouteRequest, tiers: Sequence[Tier])
     """
     if request.tier is not None:
         policy.tier(request.tier)
-    needs = request.needs
-    lacks = {tier.name: _lacks(tier, request, needs) for tier in tiers}
-    able = tuple(tier for tier in tiers if not lacks[tier.name])
-    if able and (request.tier is None or not lacks[request.tier]):
-        return able
+    lacks: dict[str, tuple[str, ...]] = {}
+    # Where no tier can be forced to call a tool, it is asked to, and its answer is looked at.
+    for needs in dict.fromkeys((request.needs, request.needs - {"tool_choice"})):
+        lacks = {tier.name: _lacks(tier, request, needs) for tier in tiers}
+        able = tuple(tier for tier in tiers if not lacks[tier.name])
+        if able and (request.tier is None or not lacks[request.tier]):
+            return able
     wanted = [request.tier] if request.tier is not None else list(lacks)
     reasons = "; ".join(f"{name}: {', '.join(lacks[name])}" for name in wanted)
     if all(reason.startswith("window") for name in wanted for reason in lacks[name]):
