@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
@@ -87,7 +87,7 @@ class ChatPerformer:
         llm, kwargs, asks_usage = self.prepared_stream(call)
         with self.asked.place.again():
             stream = self.ask_stream(llm, call, kwargs)
-        with closing(stream) as responses:
+        with closed_after(stream) as responses:
             for response in responses:
                 yield chunk_of(_marked(response, call, asks_usage=asks_usage))
 
@@ -97,7 +97,7 @@ class ChatPerformer:
         llm, kwargs, asks_usage = self.prepared_stream(call)
         with self.asked.place.again():
             stream = await self.aask_stream(llm, call, kwargs)
-        async with aclosing(stream) as responses:
+        async with aclosed_after(stream) as responses:
             async for response in responses:
                 yield chunk_of(_marked(response, call, asks_usage=asks_usage))
 
@@ -233,6 +233,16 @@ class CompletionPerformer(ChatPerformer):
 
     def _prompt(self, call: Call) -> str:
         return self.prompt if call.draft is None else with_draft(self.prompt, call.draft)
+
+
+def closed_after(stream: Any) -> AbstractContextManager[Any]:
+    """Close a stream at the end; LLMs of others may give iterators that cannot be closed."""
+    return closing(stream) if hasattr(stream, "close") else nullcontext(stream)
+
+
+def aclosed_after(stream: Any) -> AbstractAsyncContextManager[Any]:
+    """Close an asynchronous stream at the end; see ``closed_after``."""
+    return aclosing(stream) if hasattr(stream, "aclose") else nullcontext(stream)
 
 
 def _marked(response: ResponseT, call: Call, *, asks_usage: bool) -> ResponseT:

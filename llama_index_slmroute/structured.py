@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -17,7 +16,7 @@ from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 from llama_index_slmroute.answers import Response, answer_of
 from llama_index_slmroute.callbacks import WatchedCallbacks
 from llama_index_slmroute.messages import asking
-from llama_index_slmroute.perform import Asked, ChatPerformer
+from llama_index_slmroute.perform import Asked, ChatPerformer, aclosed_after, closed_after
 from llama_index_slmroute.scopes import question_of
 from slmroute.gate import Chunk
 from slmroute.steps import Answer, Call, Usage
@@ -114,7 +113,7 @@ class StructuredPerformer(ChatPerformer):
         with self.asked.place.again():
             stream = llm.stream_structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         try:
-            with closing(stream) as values:
+            with closed_after(stream) as values:
                 for value in values:
                     yield _chunk(Parsed(value))
         except _NOT_PARSED as error:
@@ -134,7 +133,7 @@ class StructuredPerformer(ChatPerformer):
         with self.asked.place.again():
             stream = await ask(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         try:
-            async with aclosing(stream) as values:
+            async with aclosed_after(stream) as values:
                 async for value in values:
                     yield _chunk(Parsed(value))
         except _NOT_PARSED as error:
