@@ -102,7 +102,7 @@ class RouteCosts:
         self.unpriced = 0
         self.tiers: dict[str, TierCosts] = {}
         self.roles: dict[Role, Decimal] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a stream that is collected as garbage ends within it
 
     def __repr__(self) -> str:
         return f"<RouteCosts: {self.calls} calls, ${self.cost:f}, saved ${self.saved:f}>"
