@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCall as LangChainToolCall
 
-from langchain_slmroute.tools import tool_spec
+from langchain_slmroute.tools import is_forced, tool_spec
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
 from slmroute.request import RouteRequest, estimate_tokens, judged_text
@@ -80,7 +80,7 @@ def request_of(
         text=judged_text(turns),
         turns=len(turns),
         tools=tools,
-        forced_tool=bool(tools) and kwargs.get("tool_choice") not in (None, False, "auto", "none"),
+        forced_tool=bool(tools) and is_forced(kwargs.get("tool_choice")),
         schema=response_schema(kwargs) if schema is None else schema,
         modalities=modalities,
         tokens=tokens,

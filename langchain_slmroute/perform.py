@@ -20,7 +20,7 @@ from langchain_slmroute.dialects import Dialect, bound_config, bound_kwargs, cal
 from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record
 from langchain_slmroute.models import TierModels
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
-from langchain_slmroute.tools import sources
+from langchain_slmroute.tools import neutral_choice, sources
 from slmroute.gate import Chunk, Gate
 from slmroute.run import Run
 from slmroute.steps import Answer, Call, Decision
@@ -77,7 +77,7 @@ class TierCalls:
         bound = self.models.model(call.tier)
         model, own = chat_model(bound), bound_kwargs(bound)
         kwargs = dict(self.asked.kwargs)
-        tools, choice = kwargs.pop("tools", None), kwargs.pop("tool_choice", None)
+        tools, choice = kwargs.pop("tools", None), neutral_choice(kwargs.pop("tool_choice", None))
         strict, parallel = kwargs.pop("strict", None), kwargs.pop("parallel_tool_calls", None)
         dialect = self.models.dialect(call.tier)
         kwargs = call_kwargs(model, kwargs)

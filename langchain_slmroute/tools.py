@@ -10,7 +10,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from slmroute.request import ToolSpec
 
-__all__ = ["BoundTool", "builtin_providers", "neutral_tools", "sources", "tool_spec"]
+__all__ = ["BoundTool", "builtin_providers", "is_forced", "neutral_choice", "neutral_tools", "sources", "tool_spec"]
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
@@ -87,6 +87,32 @@ def builtin_providers(tool: Mapping[str, Any]) -> frozenset[str] | None:
     if kind[-9:-8] == "_" and kind[-8:].isdigit():
         return _ANTHROPIC
     return next((_BUILT_IN[name] for name in tool if name in _BUILT_IN), None)
+
+
+def neutral_choice(choice: Any) -> Any:
+    """Give ``tool_choice`` as every tier's ``bind_tools`` takes it: a name, or a word such as ``any``.
+
+    Args:
+        choice: What the caller gave, in LangChain's form or a provider's own. A form that is not known stays as it is.
+    """
+    if not isinstance(choice, Mapping):
+        return choice
+    given = cast("Mapping[str, Any]", choice)
+    match given.get("type"):
+        case "function":
+            named = cast("Mapping[str, Any]", given.get("function") or given).get("name")
+            return given if named is None else named
+        case "tool" if "name" in given:
+            return given["name"]
+        case "any" | "auto" | "none" as word if len(given) == 1:
+            return word
+        case _:
+            return given
+
+
+def is_forced(choice: Any) -> bool:
+    """Whether a ``tool_choice`` says that the answer must call a tool."""
+    return neutral_choice(choice) not in (None, False, "auto", "none")
 
 
 def tool_spec(tool: Any) -> ToolSpec:

@@ -62,6 +62,8 @@ PUBLIC = (invoke, ainvoke, stream, astream, batch, abatch, generate, agenerate)
 PRIVATE = (stream_events, astream_events)
 """Those in which the router itself is the only run."""
 EVERY = (*PUBLIC, *PRIVATE)
+BINDABLE = tuple(way for way in EVERY if way not in (generate, agenerate))
+"""Those that heed what was bound to a model: its ``generate`` is its own, as with every chat model."""
 STREAMS = (stream, astream, *PRIVATE)
 
 
