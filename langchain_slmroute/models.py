@@ -13,10 +13,10 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.runnables.base import RunnableBinding
 from pydantic import SecretStr
 
-from langchain_slmroute.dialects import OLLAMA_OPTIONS, Dialect, bound_kwargs, chat_model, dialect_of
-from langchain_slmroute.dry_run import DryRunChatModel
+from langchain_slmroute.build import build
+from langchain_slmroute.dialects import Dialect, bound_kwargs, chat_model, dialect_of
 from langchain_slmroute.tools import builtin_providers
-from slmroute.errors import ConfigError, MissingExtra
+from slmroute.errors import ConfigError
 from slmroute.request import RouteRequest
 from slmroute.tier import ABILITIES, Tier
 
@@ -39,8 +39,6 @@ _PROFILED: Final = {
     "openai": "langchain_openai",
 }
 """The providers whose packages ship profiles of their models."""
-
-_OLLAMA_DROPPED: Final = frozenset({"api_key", "max_retries"})
 
 
 class TierModels:
@@ -75,12 +73,13 @@ class TierModels:
 
         Raises:
             MissingExtra: The package of its provider is not installed.
-            ConfigError: The provider is not known.
+            Misconfigured: It has no API key.
+            ConfigError: The provider is not known, or an argument is wrong.
         """
         built = self._built.get(tier.name)
         if built is None:
             with self._lock:
-                built = self._built.get(tier.name) or _build(tier, self._standard)
+                built = self._built.get(tier.name) or build(tier, self._standard)
                 self._built[tier.name] = built
         return built
 
@@ -171,7 +170,7 @@ def _unconnected(tier: Tier) -> BaseChatModel | None:
     provider = cast("str", tier.spec).partition(":")[0]
     if provider not in _PROFILED or tier.dry_run or find_spec(_PROFILED[provider]) is None:
         return None
-    return _build(dataclasses.replace(tier, model_args=None), {"api_key": SecretStr("unused")})
+    return build(dataclasses.replace(tier, model_args=None), {"api_key": SecretStr("unused")})
 
 
 def _without_tools(tier: Tier) -> Tier:
@@ -199,65 +198,3 @@ def _abilities(dialect: Dialect, profile: Mapping[str, Any]) -> frozenset[str] |
         return None
     known = ABILITIES if dialect.abilities is None else dialect.abilities
     return frozenset(a for a in known if profile.get(_PROFILE_ABILITIES[a]) is not False)
-
-
-def _build(tier: Tier, standard: Mapping[str, Any]) -> BaseChatModel:
-    spec = cast("str", tier.spec)
-    provider, _, name = spec.partition(":")
-    given = {key: value for key, value in standard.items() if value is not None}
-    own: dict[str, Any] = dict(tier.model_args or {})
-    if tier.dry_run:
-        return DryRunChatModel(model=spec, **own)
-    match provider:
-        case "ollama":
-            return _build_ollama(tier, name, {**_ollama_arguments(given), **own})
-        case "openai":
-            chat_openai = _import("langchain_openai", "ChatOpenAI", "langchain", tier)
-            # A router moves on to another tier instead of having each client retry by itself.
-            return chat_openai(**{"max_retries": 0, "stream_usage": True, **given, **own}, model=name)
-        case "anthropic":
-            chat_anthropic = _import("langchain_anthropic", "ChatAnthropic", "anthropic", tier)
-            return chat_anthropic(**{"max_retries": 0, **given, **own}, model=name)
-        case "google_genai":
-            chat_google = _import("langchain_google_genai", "ChatGoogleGenerativeAI", "google", tier)
-            return chat_google(**{"max_retries": 1, **given, **own}, model=name)
-        case _:
-            return _build_any(tier, spec, {**given, **own})
-
-
-def _ollama_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = {OLLAMA_OPTIONS.get(k, k): v for k, v in given.items() if k not in {*_OLLAMA_DROPPED, "timeout"}}
-    if "timeout" in given:
-        arguments["client_kwargs"] = {"timeout": given["timeout"]}
-    return arguments
-
-
-def _build_ollama(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatModel:
-    if tier.window is not None:
-        # The server cuts longer prompts silently, and reloads the model whenever this changes.
-        arguments.setdefault("num_ctx", tier.window)
-    chat_ollama = _import("langchain_ollama", "ChatOllama", "langchain", tier)
-    return chat_ollama(**arguments, model=name)
-
-
-def _build_any(tier: Tier, spec: str, arguments: dict[str, Any]) -> BaseChatModel:
-    try:
-        from langchain.chat_models import init_chat_model
-    except ImportError:
-        raise ConfigError(
-            f"Tier({tier.name!r}): the provider of {spec!r} is not built in. pip install langchain and the provider's "
-            "package, or give a chat model object."
-        ) from None
-    try:
-        return cast("BaseChatModel", init_chat_model(spec, **arguments))
-    except (ImportError, ValueError) as error:
-        raise ConfigError(f"Tier({tier.name!r}): {spec!r} cannot be built: {error}") from error
-
-
-def _import(module: str, name: str, extra: str, tier: Tier) -> Any:
-    from importlib import import_module
-
-    try:
-        return getattr(import_module(module), name)
-    except ImportError:
-        raise MissingExtra(extra, f"Tier({tier.name!r}, {tier.spec!r})") from None

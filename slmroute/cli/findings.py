@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from slmroute.errors import ClassifierUnavailable, ModelMissing, ServerUnreachable, SlmrouteError
+from slmroute.keys import KEY_VARIABLES
 
 if TYPE_CHECKING:
     from slmroute.classify.few_shot import FewShotClassifier
@@ -19,19 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "check_classifier", "check_extras", "check_keys", "check_ledger", "check_ollama", "client_errors"]
 
 State = Literal["ok", "problem", "skipped"]
-
-KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "anthropic": ("ANTHROPIC_API_KEY",),
-    "azure": ("AZURE_OPENAI_API_KEY",),
-    "deepseek": ("DEEPSEEK_API_KEY",),
-    "google_genai": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
-    "groq": ("GROQ_API_KEY",),
-    "huggingface": ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN"),
-    "mistralai": ("MISTRAL_API_KEY",),
-    "openai": ("OPENAI_API_KEY",),
-    "xai": ("XAI_API_KEY",),
-}
-"""The variables that the providers' clients look for, any one of them."""
 
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "langchain": ("langchain_core", "langchain_ollama", "langchain_openai"),
@@ -136,7 +124,7 @@ def check_keys(settings: RouterConfig, environ: Mapping[str, str]) -> Iterator[F
     shared = settings.variables.get(("router", "api_key"))
     for tier in called(settings.policy.tiers):
         own = settings.variables.get(("tier", tier.name)) or shared
-        names = (own,) if own else KEYS.get(provider_of(tier), ())
+        names = (own,) if own else KEY_VARIABLES.get(provider_of(tier), ())
         if provider_of(tier) == "ollama" or not (names or tier.spec):
             continue
         what = f"key of tier {tier.name}"
