@@ -54,7 +54,8 @@ class RoutingChatModel(Router):
         budget: Spending limits.
         ledger: A ``Ledger``, or its URL, for example ``"sqlite:///slmroute.db"``.
         hooks: Callables told of every call's ``RouteRecord``.
-        prices: Dollars for a million input and output tokens by ``"provider:model"`` or tier name.
+        prices: Dollars for a million input and output tokens by ``"provider:model"`` or tier name; a third amount is
+            for tokens read from a provider's cache, a fourth for those written to it.
         availability_errors: Further errors that mean a tier is not available.
         temperature: A standard model argument, passed to tiers built from strings in their provider's terms; as are
             ``max_tokens``, ``timeout`` (seconds), ``stop``, ``max_retries`` and ``api_key``.

@@ -60,7 +60,8 @@ class RoutingLLM(CallingRouter):
         budget: Spending limits.
         ledger: A ``Ledger``, or its URL, for example ``"sqlite:///slmroute.db"``.
         hooks: Callables told of every call's ``RouteRecord``.
-        prices: Dollars for a million input and output tokens by ``"provider:model"`` or tier name.
+        prices: Dollars for a million input and output tokens by ``"provider:model"`` or tier name; a third amount is
+            for tokens read from a provider's cache, a fourth for those written to it.
         availability_errors: Further errors that mean a tier is not available.
         local_only: Whether all calls stay on tiers declared local.
         context_window: The window that prompts are packed for: ``"smallest"`` of the tiers' (every tier can then answer

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Rules = Sequence[Rule]
     Checks = bool | AbstractSet[str]
     Hooks = Sequence[Hook]
-    Prices = Mapping[str, tuple[Money, Money]]
+    Prices = Mapping[str, tuple[Money, ...]]
     Errors = Sequence[type[Exception]]
     OptionalConfidence = Confidence | None
     OptionalClassifier = ClassifierLike | None

@@ -13,8 +13,9 @@ from slmroute.classify.protocol import ClassifierLike
 from slmroute.engine import Engine, LedgerLike
 from slmroute.errors import ConfigError
 from slmroute.policy import Confidence, Policy, Rule
+from slmroute.price import Prices
 from slmroute.record import Hook
-from slmroute.tier import Money, Tier
+from slmroute.tier import Tier
 
 __all__ = ["RouterBasics", "Settings", "check_names", "engine_of", "same_models"]
 
@@ -35,7 +36,7 @@ class Settings(Protocol):
     budget: Any
     ledger: LedgerLike | str | None
     hooks: Sequence[Hook]
-    prices: Mapping[str, tuple[Money, Money]] | None
+    prices: Prices | None
     availability_errors: Sequence[type[Exception]]
 
 
