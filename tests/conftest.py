@@ -16,11 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import hypothesis
 import pytest
 from pytest_socket import socket_allow_hosts
 
 if TYPE_CHECKING:
     from slmroute.local import LocalServer
+
+# How long an example takes says nothing on a machine that is busy with something else.
+hypothesis.settings.register_profile("slmroute", deadline=None)
+hypothesis.settings.load_profile("slmroute")
 
 PROGRAMS = ("/usr/lib/postgresql/*/bin", "/usr/bin", "/usr/local/bin")
 

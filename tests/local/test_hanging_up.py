@@ -141,9 +141,10 @@ def test_a_runner_that_dies_ends_the_answer_with_an_error_and_comes_back(narrow_
 
 
 def test_a_generation_that_fills_the_window_ends_with_length(narrow_server: LocalServer) -> None:
-    body = endless(narrow_server, stream=False)
+    body = endless(narrow_server, stream=False) | {"prompt": "0 1 " * 110}
     answer = httpx.post(f"{narrow_server.url}/api/generate", json=body, timeout=120).json()
     assert answer["done_reason"] == "length"
+    assert answer["eval_count"] > 10
     assert answer["prompt_eval_count"] + answer["eval_count"] == pytest.approx(narrow_server.num_ctx, abs=2)
 
 
