@@ -222,7 +222,7 @@ ANYTHING = scenarios(st.one_of(replies(), ERRORS, BREAKS), [None, "first tokens"
 
 
 @given(ANYTHING)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whole_answers_agree_sync_and_async(scenario: Scenario) -> None:
     sync = outcome(scenario, drive_one, is_async=False)
     assert sync == outcome(scenario, adrive_one, is_async=True)
@@ -230,7 +230,7 @@ def test_whole_answers_agree_sync_and_async(scenario: Scenario) -> None:
 
 
 @given(ANYTHING)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_streams_agree_sync_and_async(scenario: Scenario) -> None:
     sync = outcome(scenario, drive_stream, is_async=False)
     assert sync == outcome(scenario, adrive_stream, is_async=True)
@@ -246,7 +246,7 @@ def timeless(found: Outcome) -> object:
 
 
 @given(scenarios(st.one_of(replies(), ERRORS), ["whole", "judge"], [None]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_stream_that_is_held_whole_agrees_with_a_whole_answer(scenario: Scenario) -> None:
     whole = outcome(scenario, drive_one, is_async=False)
     streamed = outcome(scenario, drive_stream, is_async=False)
