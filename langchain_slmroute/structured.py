@@ -21,9 +21,11 @@ from langchain_slmroute.messages import answer_of, last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child
 from langchain_slmroute.relay import is_streamed
 from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
+from langchain_slmroute.validated import is_pydantic, validated
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
 from slmroute.gate import Chunk
 from slmroute.steps import Answer, Call, Decision
+from slmroute.validate import fits
 
 if TYPE_CHECKING:
     from langchain_slmroute.chat_model import RoutingChatModel
@@ -219,8 +221,11 @@ class StructuredPerformer(ChatPerformer):
         if "strict" in dialect.binding:
             given["strict"] = outline.strict
         options = {key: value for key, value in given.items() if value is not None}
-        chain = inner.with_structured_output(outline.schema, include_raw=include_raw, **options, **outline.kwargs)
-        return _with_kwargs(cast("Runnable[Any, Any]", chain), kwargs)
+        plain = dialect.plain_schemas and is_pydantic(outline.schema)
+        schema = outline.schema.model_json_schema() if plain else outline.schema
+        chain = inner.with_structured_output(schema, include_raw=include_raw, **options, **outline.kwargs)
+        chain = _with_kwargs(cast("Runnable[Any, Any]", chain), kwargs)
+        return validated(chain, outline.schema, include_raw=include_raw) if plain else chain
 
     def _watched(self, call: Call) -> tuple[RunnableConfig, _Catcher]:
         config, catcher = self.config(call, watch=False), _Catcher()
@@ -231,9 +236,13 @@ class StructuredPerformer(ChatPerformer):
         raw, parsed, error = cast("AIMessage", result["raw"]), result["parsed"], result["parsing_error"]
         answer = answer_of(raw, self.provider(call))
         # A tool call is only how some tiers give their answer; whether it parses is what counts.
-        return replace(
-            answer, tool_calls=(), parsed=parsed is not None and error is None, native=Parsed(raw, parsed, error)
-        )
+        good = parsed is not None and error is None and self._follows(parsed)
+        return replace(answer, tool_calls=(), parsed=good, native=Parsed(raw, parsed, error))
+
+    def _follows(self, parsed: object) -> bool:
+        """Whether a dictionary follows its schema, which nobody has checked yet; a Pydantic object does."""
+        schema = self.run.request.schema
+        return schema is None or not isinstance(parsed, Mapping) or fits(cast("Mapping[str, object]", parsed), schema)
 
 
 def _with_kwargs(chain: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnable[Any, Any]:

@@ -12,7 +12,7 @@ from slmroute.errors import ConfigError
 from slmroute.request import RouteRequest, ToolSpec
 from slmroute.steps import CONTENT_FILTER, Answer, ToolCall
 
-__all__ = ["FAULTS", "checks_of", "fault_of"]
+__all__ = ["FAULTS", "checks_of", "fault_of", "fits"]
 
 FAULTS: Final = frozenset({"bad_json", "empty", "no_tool_call", "refusal", "tool_arguments", "unknown_tool"})
 """Every fault there is: ``validate=`` takes True for all, False for none, or a set of them."""
@@ -84,34 +84,41 @@ def _faults(answer: Answer, request: RouteRequest) -> list[str]:
     if answer.tool_calls and (request.tools or request.schema is None):
         return [fault for call in answer.tool_calls if (fault := _tool_fault(call, request.tools)) is not None]
     if request.schema is not None:
-        return [] if _parses(answer) else ["bad_json"]
+        return [] if _parses(answer, request.schema) else ["bad_json"]
     if not answer.text.strip():
         return ["empty"]
     faults = ["refusal"] if _REFUSAL.match(answer.text[:_OPENING].replace("\u2019", "'")) else []
     return [*faults, "no_tool_call"] if request.forced_tool else faults
 
 
-def _parses(answer: Answer) -> bool:
+def _parses(answer: Answer, schema: Mapping[str, object]) -> bool:
     if answer.parsed is not None:
         return answer.parsed
     try:
-        json.loads(answer.text)
+        value: object = json.loads(answer.text)
     except (ValueError, RecursionError):
         return False
-    return True
+    if not _is_of(value, schema.get("type")):
+        return False
+    return not isinstance(value, Mapping) or fits(cast("Mapping[str, object]", value), schema)
 
 
 def _tool_fault(call: ToolCall, tools: tuple[ToolSpec, ...]) -> str | None:
     spec = next((tool for tool in tools if tool.name == call.name), None)
     if spec is None:
         return "unknown_tool"
-    if call.arguments is None or not _fits(call.arguments, spec.parameters or {}):
+    if call.arguments is None or not fits(call.arguments, spec.parameters or {}):
         return "tool_arguments"
     return None
 
 
-def _fits(arguments: Mapping[str, object], schema: Mapping[str, object]) -> bool:
-    """Whether the required arguments are there and each is of its declared type; the rest of a schema is not read."""
+def fits(arguments: Mapping[str, object], schema: Mapping[str, object]) -> bool:
+    """Tell whether what a schema requires is there and each value is of its declared type.
+
+    Args:
+        arguments: The arguments of a tool call, or a structured answer.
+        schema: Their JSON schema; the rest of it is not read.
+    """
     required, properties = schema.get("required"), schema.get("properties")
     names = cast("list[object]", required) if isinstance(required, list) else []
     if any(isinstance(name, str) and name not in arguments for name in names):

@@ -191,12 +191,13 @@ async def test_a_provider_strategy_reaches_each_tier_in_its_own_form(stage: Stag
 
 
 async def test_an_invalid_structured_answer_of_a_provider_strategy_escalates(stage: Stage, is_async: bool) -> None:
-    stage.server.script(SMALL, Reply("It is sunny."))
-    stage.server.script(BIG, STRUCTURED)
-    agent = create_agent(stage.router("small"), [], response_format=ProviderStrategy(Weather))
-    result = await run(agent, "How is it?", is_async)
-    assert result["structured_response"] == Weather(degrees=21, sunny=True)
-    assert stage.models_called == [SMALL, BIG]
+    for wrong in ("It is sunny.", '{"degrees": "hot", "sunny": true}', '{"degrees": 21}', "[]"):
+        stage.server.script(SMALL, Reply(wrong))
+        stage.server.script(BIG, STRUCTURED)
+        agent = create_agent(stage.router("small"), [], response_format=ProviderStrategy(Weather))
+        result = await run(agent, "How is it?", is_async)
+        assert result["structured_response"] == Weather(degrees=21, sunny=True)
+        assert stage.models_called[-2:] == [SMALL, BIG]
 
 
 async def test_a_schema_alone_is_given_the_strategy_that_all_tiers_can_follow(stage: Stage, is_async: bool) -> None:
