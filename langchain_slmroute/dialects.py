@@ -24,6 +24,8 @@ __all__ = [
     "chat_model",
     "dialect_of",
     "logprob_kwargs",
+    "provider_of",
+    "served_by",
 ]
 
 
@@ -39,6 +41,7 @@ class Dialect:
         abilities: What the class can do where its profile does not say; None when nobody knows.
         renamed: Standard arguments of a call that the class calls otherwise.
         refused: Arguments that only other providers know, and that would fail the call here.
+        plain_schemas: Whether it takes JSON schemas for structured answers, and no Pydantic classes.
     """
 
     provider: str | None = None
@@ -48,6 +51,7 @@ class Dialect:
     abilities: frozenset[str] | None = None
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     refused: frozenset[str] = frozenset()
+    plain_schemas: bool = False
 
 
 _BINDING: Final = frozenset({"parallel_tool_calls", "strict", "tool_choice"})
@@ -85,6 +89,16 @@ _DIALECTS: Final[Mapping[str, Dialect]] = {
     "chat-google-generative-ai": Dialect(
         "google_genai", abilities=ABILITIES, renamed={"max_tokens": "max_output_tokens"}, refused=_OLLAMA_ONLY
     ),
+    # It takes a tool choice only for a single tool, and knows no such option of OpenAI's.
+    "huggingface-chat-wrapper": Dialect(
+        "huggingface",
+        {"logprobs": True},
+        {"stream_usage": True},
+        frozenset(),
+        ABILITIES - {"tool_choice"},
+        refused=_OLLAMA_ONLY | {"cache_control", "thinking", "top_k"},
+        plain_schemas=True,
+    ),
     "slmroute-dry-run": Dialect(abilities=ABILITIES),
 }
 _UNKNOWN: Final = Dialect()
@@ -99,6 +113,24 @@ _OLLAMA_KNOWN: Final = frozenset(
 def dialect_of(model: BaseChatModel) -> Dialect:
     """Give the dialect of a chat model."""
     return _DIALECTS.get(llm_type(model), _UNKNOWN)
+
+
+def provider_of(model: BaseChatModel) -> str | None:
+    """Give the provider of a chat model, for prices and records."""
+    provider = dialect_of(model).provider
+    return provider and served_by(provider, getattr(getattr(model, "llm", None), "provider", None))
+
+
+def served_by(provider: str, via: object) -> str:
+    """Give who serves a model that is reached by a name or through a hub that others serve.
+
+    Args:
+        provider: The provider's name in a model string, or its class's.
+        via: Whom Hugging Face is told to have serve it, if anyone.
+    """
+    if provider == "huggingface" and via not in (None, "auto", "hf-inference"):
+        return f"huggingface_{via}"
+    return "azure" if provider == "azure_openai" else provider
 
 
 def logprob_kwargs(model: BaseChatModel) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from langchain_slmroute.tools import is_forced, tool_spec
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
 from slmroute.request import RouteRequest, estimate_tokens, judged_text
-from slmroute.steps import Answer, ToolCall, Usage
+from slmroute.steps import CONTENT_FILTER, Answer, ToolCall, Usage
 
 __all__ = [
     "RECORD_KEY",
@@ -45,6 +45,13 @@ _MEDIA: Final = {
 }
 _PORTABLE_BLOCKS: Final = frozenset({"text", "image", "audio", "video", "file", "text-plain"})
 _PORTABLE_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,40}")
+_CACHE_WRITES: Final = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+"""Tokens written to a cache: Anthropic's, by how long they are kept there; the first is 0 where the others are not."""
+_WITHHELD: Final = frozenset(
+    {"BLOCKLIST", "IMAGE_SAFETY", "PROHIBITED_CONTENT", "RECITATION", "SAFETY", "SPII", "refusal"}
+)
+"""How Google and Anthropic say that a content filter withheld the answer."""
+
 TOKENS_PER_IMAGE: Final = 800
 """A middling estimate: providers charge from 85 to some 1,600 tokens for an image."""
 
@@ -233,7 +240,6 @@ def answer_of(message: AIMessage, provider: str | None) -> Answer:
         provider: Who serves the tier, where the message does not say.
     """
     metadata = message.response_metadata
-    finish = metadata.get("finish_reason") or metadata.get("done_reason") or metadata.get("stop_reason")
     calls = [ToolCall(call["name"], dict(call["args"])) for call in message.tool_calls]
     calls += [ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls]
     return Answer(
@@ -241,11 +247,19 @@ def answer_of(message: AIMessage, provider: str | None) -> Answer:
         tool_calls=tuple(calls),
         usage=_usage(message.usage_metadata, estimated=metadata.get("usage_source") == "estimated"),
         logprobs=chunk_logprobs(message) or None,
-        finish=None if finish is None else str(finish),
+        finish=_finish(metadata),
         model=metadata.get("model_name") or metadata.get("model"),
         provider=metadata.get("model_provider") or provider,
         native=message,
     )
+
+
+def _finish(metadata: Mapping[str, Any]) -> str | None:
+    finish = metadata.get("finish_reason") or metadata.get("done_reason") or metadata.get("stop_reason")
+    blocked = cast("Mapping[str, Any]", metadata.get("prompt_feedback") or {}).get("block_reason")
+    if finish in _WITHHELD or blocked:
+        return CONTENT_FILTER
+    return None if finish is None else str(finish)
 
 
 def _usage(reported: UsageMetadata | None, *, estimated: bool) -> Usage | None:
@@ -258,7 +272,7 @@ def _usage(reported: UsageMetadata | None, *, estimated: bool) -> Usage | None:
         input_tokens=reported["input_tokens"],
         output_tokens=reported["output_tokens"],
         cached_tokens=inputs.get("cache_read") or 0,
-        cache_write_tokens=inputs.get("cache_creation") or 0,
+        cache_write_tokens=sum(cast("Mapping[str, int]", inputs).get(kind) or 0 for kind in _CACHE_WRITES),
         reasoning_tokens=(reported.get("output_token_details") or {}).get("reasoning") or 0,
         source="cached" if cached else "estimated" if estimated else "reported",
     )

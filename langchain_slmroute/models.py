@@ -14,7 +14,7 @@ from langchain_core.runnables.base import RunnableBinding
 from pydantic import SecretStr
 
 from langchain_slmroute.build import build
-from langchain_slmroute.dialects import Dialect, bound_kwargs, chat_model, dialect_of
+from langchain_slmroute.dialects import Dialect, bound_kwargs, chat_model, dialect_of, provider_of, served_by
 from langchain_slmroute.tools import builtin_providers
 from slmroute.errors import ConfigError
 from slmroute.request import RouteRequest
@@ -89,17 +89,24 @@ class TierModels:
 
     def provider(self, tier: Tier) -> str | None:
         """Give the provider of a tier, for prices and records."""
-        spec = tier.spec
-        return spec.partition(":")[0] if spec else self.dialect(tier).provider
+        return _named_provider(tier) if tier.spec else provider_of(chat_model(self.model(tier)))
 
     def identities(self) -> dict[str, str]:
-        """Give the ``"provider:model"`` of each tier whose model is an object, as its own class tells tracers."""
-        found: dict[str, str] = {}
+        """Give the ``"provider:model"`` of each tier whose model is an object, as its own class tells tracers.
+
+        And of each that is served by another than its string says.
+        """
+        found = {
+            tier.name: f"{_named_provider(tier)}:{tier.spec.partition(':')[2]}"
+            for tier in self._tiers.values()
+            if tier.spec and not tier.spec.startswith(f"{_named_provider(tier)}:")
+        }
         for name, model in self._built.items():
             inner = chat_model(model)
             params = inner._get_ls_params(**bound_kwargs(model))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             if self._tiers[name].spec is None and params.get("ls_model_name"):
-                found[name] = f"{params.get('ls_provider', '')}:{params.get('ls_model_name')}"
+                provider = provider_of(inner) or params.get("ls_provider", "")
+                found[name] = f"{provider}:{params.get('ls_model_name')}"
         return found
 
     def known(self, request: RouteRequest, kwargs: Mapping[str, Any]) -> tuple[Tier, ...]:
@@ -171,6 +178,12 @@ def _unconnected(tier: Tier) -> BaseChatModel | None:
     if provider not in _PROFILED or tier.dry_run or find_spec(_PROFILED[provider]) is None:
         return None
     return build(dataclasses.replace(tier, model_args=None), {"api_key": SecretStr("unused")})
+
+
+def _named_provider(tier: Tier) -> str:
+    """Give the provider of a tier whose model is a string."""
+    provider = cast("str", tier.spec).partition(":")[0]
+    return served_by(provider, (tier.model_args or {}).get("provider"))
 
 
 def _without_tools(tier: Tier) -> Tier:

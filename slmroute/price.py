@@ -29,8 +29,11 @@ SECONDS_PER_HOUR: Final = Decimal(3600)
 
 _LIST_NAMES: Final[Mapping[str, str]] = {
     "anthropic": "anthropic",
+    "anthropic_bedrock": "aws",
     "azure": "azure",
+    "azure_openai": "azure",
     "bedrock": "aws",
+    "bedrock_converse": "aws",
     "deepseek": "deepseek",
     "google_genai": "google",
     "google_vertexai": "google",
@@ -91,8 +94,9 @@ class PriceBook:
         prices: The user's prices beside those on the tiers: ``{"openai:gpt-4.1": ("2", "8")}``, dollars for a million
             input and output tokens, by ``"provider:model"`` or by a tier's name. A third and a fourth amount are for
             input tokens that are read from a provider's cache and written to it, which else cost as much as others.
-        named: The ``"provider:model"`` of tiers whose model is an object, by the tier's name, as far as the adapter
-            knows them; without it what such a tier would have cost is only known once it has answered.
+        named: The ``"provider:model"`` of tiers whose model is an object, or is served by another than its string
+            says, by the tier's name, as far as the adapter knows them; without it what such a tier would have cost is
+            only known once it has answered.
 
     Raises:
         ConfigError: A price is not an amount, or tiers are not cheapest first by their list prices.
@@ -139,9 +143,10 @@ class PriceBook:
             return FREE
         if tier.input_price is not None or tier.hour_price is not None:
             return Priced(_declared(tier, usage, seconds), f"tier:{tier.name}", cast("Decimal | None", tier.hour_price))
-        named_provider, _, named_model = (tier.spec or self._named.get(tier.name) or ":").partition(":")
+        named = self._named.get(tier.name) or tier.spec or ":"
+        named_provider, _, named_model = named.partition(":")
         provider, model = provider or named_provider, model or named_model
-        for key in (tier.name, f"{provider}:{model}", f"{named_provider}:{named_model}") if self._own else ():
+        for key in (tier.name, f"{provider}:{model}", named, tier.spec) if self._own else ():
             if key in self._own:
                 return self._own[key].price(usage)
         return UNPRICED if tier.local else self.price_of(usage, provider, model)
