@@ -13,7 +13,7 @@ from slmroute.classify.linear import LinearWeights
 from slmroute.classify.platt import Platt
 from slmroute.classify.training.left_out import Figures, Split, figures_of, left_out_scores, threshold_for
 from slmroute.classify.training.logistic import Linear, fit_linear, matrices_of
-from slmroute.classify.training.rows import LabelledPrompt, family_of, read_prompts
+from slmroute.classify.training.rows import LabelledPrompt, read_prompts
 from slmroute.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["TrainingReport", "train_embedded"]
 
 SPLITS = 3
+FEWEST_SHOWN = 20
+"""Categories with fewer prompts are left out of the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class TrainingReport:
             lines.append(f"  {LABELS[field.name]:<52} {'  '.join(values)}   {shown(self.mean()[field.name])}")
         lines.append("Right at 0.5 when left out, by category:")
         for category, (right, count) in sorted(self.categories.items()):
+            if count < FEWEST_SHOWN:
+                continue
             lines.append(f"  {category:<28} {right:5.0%} of {count}")
         return "\n".join(lines)
 
@@ -142,7 +146,7 @@ def train_embedded(data: Sequence[Path], out: Path, *, seed: int = 0, holdout: b
         bytes=saved.stat().st_size,
         prompts=len(prompts),
         complex=int(labels.sum()),
-        families=len({family_of(prompt.source) for prompt in prompts}),
+        families=len({prompt.family for prompt in prompts}),
         judged=int(counted.sum()),
         figures=tuple(figures_of(split, labels, lengths, counted) for split in splits) if holdout else (),
         categories=right_by_category(prompts, splits, labels) if holdout else {},

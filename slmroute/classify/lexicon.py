@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from importlib.resources import files
 
@@ -15,6 +15,7 @@ UNSPACED = re.compile(r"[\u0900-\u0dff\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7af\uf
 """Scripts whose entries match anywhere: no spaces between words, endings glued on, vowel signs that end a ``\\w+``."""
 
 LONGEST_UNSPACED = 9
+WORDS_REMEMBERED = 20_000
 CONCEPTS_VERSION = 1
 
 
@@ -26,6 +27,8 @@ class Lexicon:
     whole: dict[str, tuple[str, ...]]
     stems: dict[str, tuple[str, ...]]
     unspaced: dict[str, tuple[str, ...]]
+    openers: frozenset[str]
+    beginnings: frozenset[str]
     digest: str
 
 
@@ -74,6 +77,8 @@ def lexicon() -> Lexicon:
         {key: tuple(value) for key, value in whole.items()},
         {key: tuple(value) for key, value in stems.items()},
         {key: tuple(value) for key, value in unspaced.items()},
+        frozenset(key.partition("_")[0] for key in whole if "_" in key),
+        frozenset(key[0] for key in unspaced),
         sha256(raw).hexdigest()[:12],
     )
 
@@ -112,16 +117,11 @@ def words_of(text: str) -> Words:
 def spaced_concepts(words: list[str], book: Lexicon) -> list[str]:
     """Look up words, their stems, and pairs and triples of neighbours."""
     found: list[str] = []
-    whole, stems = book.whole, book.stems
+    whole, openers = book.whole, book.openers
     count = len(words)
     for i, word in enumerate(words):
-        if word in whole:
-            found += whole[word]
-        for length in range(3, len(word) + 1):
-            stem = word[:length]
-            if stem in stems:
-                found += stems[stem]
-        if i + 1 < count:
+        found += word_concepts(word)
+        if word in openers and i + 1 < count:
             pair = f"{word}_{words[i + 1]}"
             if pair in whole:
                 found += whole[pair]
@@ -132,10 +132,22 @@ def spaced_concepts(words: list[str], book: Lexicon) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def word_concepts(word: str) -> tuple[str, ...]:
+    """Look up a single word and its stems; texts repeat their words."""
+    book = lexicon()
+    found = [*book.whole.get(word, ())]
+    for length in range(3, len(word) + 1):
+        found += book.stems.get(word[:length], ())
+    return tuple(found)
+
+
 def unspaced_concepts(run: str, book: Lexicon) -> list[str]:
     """Look up every stretch of a run of characters without spaces."""
     found: list[str] = []
-    for start in range(len(run)):
+    for start, character in enumerate(run):
+        if character not in book.beginnings:
+            continue
         for length in range(1, min(LONGEST_UNSPACED, len(run) - start) + 1):
             entry = book.unspaced.get(run[start : start + length])
             if entry is not None:

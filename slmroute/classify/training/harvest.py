@@ -45,6 +45,7 @@ OPTION_SLOTS = frozenset({"options_", "options_str"})
 PASSAGE_HEADS = ("Document [{}]", "[{}]", "Passage {}:", "Source {} -", "({})", "Result {}.", "Context {}:\n")
 PASSAGE_POOL = 60
 LONGEST_PASSAGE = 1500
+CHOICE_MARK = "\n\n"
 OPTIONS = (
     "OPTIONS:\n- yes\n- no",
     "OPTIONS:\n- (A) yes\n- (B) it is not possible to tell\n- (C) no",
@@ -178,10 +179,20 @@ def tidied(row: Row, source: Mapping[str, Any]) -> Row:
         prompt = found.group(1).strip() if found else ""
     if source.get("squeeze"):
         prompt = re.sub(r"(?<=[^\x00-\x7f]) +| +(?=[^\x00-\x7f])", "", prompt)
+    if "choices" in row:
+        prompt = f"{prompt}\n{lettered(row['choices'].split(CHOICE_MARK))}"
     if "before" in source:
         starts = cast("list[str]", source["before"])
         prompt = f"{starts[int(order_of(prompt)[:8], 16) % len(starts)]}\n{prompt}".strip()
-    return {**row, "prompt": prompt}
+    return {**{key: value for key, value in row.items() if key != "choices"}, "prompt": prompt}
+
+
+def lettered(choices: Sequence[str]) -> str:
+    """Write the choices of an exam question as exams do, in one of several styles."""
+    style = ("{}) {}", "{}. {}", "({}) {}", "{}: {}")[int(order_of("".join(choices))[:8], 16) % 4]
+    return "\n".join(
+        style.format(letter, choice.strip()) for letter, choice in zip("ABCDEFG", filter(None, choices), strict=False)
+    )
 
 
 def pool(found: Harvest, row: Row) -> None:
@@ -273,7 +284,7 @@ def add(
         "category": category,
         "language": row["language"],
         "licence": str(source["licence"]),
-        "wrapped": wrapped,
+        "own": wrapped,
     }
     if category in ("knowledge", "reasoning") and not wrapped and len(prompt) < 500:
         found.asked.setdefault(row["language"], []).append(prompt)

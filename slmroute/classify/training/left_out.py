@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from slmroute.classify.platt import Platt
 from slmroute.classify.training.logistic import Matrices, fit_linear
-from slmroute.classify.training.rows import LabelledPrompt, family_of
+from slmroute.classify.training.rows import LabelledPrompt
 from slmroute.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def deal_families(prompts: Sequence[LabelledPrompt], seed: int) -> NDArray[np.in
     """
     import numpy as np
 
-    families = [family_of(prompt.source) for prompt in prompts]
+    families = [prompt.family for prompt in prompts]
     counts: dict[str, list[int]] = {}
     for family, prompt in zip(families, prompts, strict=True):
         counts.setdefault(family, [0, 0])[prompt.complex] += 1

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Linear", "Matrices", "fit_linear", "matrices_of"]
 
-DENSE_C = 0.3
+DENSE_C = 0.003
 NGRAM_C = 10.0
+LEAST_SPREAD = 0.05
+"""Added to the spread that dense features are divided by, so that rare ones are not blown up."""
+
 MOST_ROUNDS = 1000
 
 
@@ -83,11 +86,17 @@ def fit_linear(matrices: Matrices, labels: NDArray[np.bool_]) -> Linear:
         from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as error:
         raise MissingExtra("lab", "slmroute train embedded") from error
+    import numpy as np
+
     regression = cast("Any", LogisticRegression)
+    middle = matrices.dense.mean(axis=0, dtype=np.float64)
+    spread = matrices.dense.std(axis=0, dtype=np.float64) + LEAST_SPREAD
     with cast("Any", threadpool_limits)(limits=1):
         fits = [
             regression(C=c, max_iter=MOST_ROUNDS, class_weight="balanced").fit(columns, labels)
-            for c, columns in ((DENSE_C, matrices.dense), (NGRAM_C, matrices.ngrams))
+            for c, columns in ((DENSE_C, (matrices.dense - middle) / spread), (NGRAM_C, matrices.ngrams))
         ]
-    coefficients = [cast("Vector", fit.coef_[0]) / len(fits) for fit in fits]
-    return Linear(coefficients[0], coefficients[1], sum(float(fit.intercept_[0]) for fit in fits) / len(fits))
+    dense, hashed = [cast("Vector", fit.coef_[0]) / len(fits) for fit in fits]
+    dense = dense / spread
+    bias = sum(float(fit.intercept_[0]) for fit in fits) / len(fits) - float(dense @ middle)
+    return Linear(dense, hashed, bias)

@@ -33,13 +33,15 @@ class LabelledPrompt:
         complex: Whether it needs a large model.
         source: Where it comes from, as ``owner/repository:part``.
         category: The kind of task.
-        own: Whether it was written for this project; figures are taken on the others.
+        family: What it is left out together with: sources that share templates or texts.
+        own: Whether its instruction was written for this project; figures are taken on the others.
     """
 
     text: str
     complex: bool
     source: str
     category: str
+    family: str
     own: bool
 
 
@@ -60,7 +62,8 @@ def read_prompts(paths: Sequence[Path], *, seed: int = 0) -> list[LabelledPrompt
 
     Args:
         paths: JSONL files with a row for each prompt: ``prompt``, ``tier`` (``simple`` or ``complex``), ``source``, and
-            optionally ``category``. A row with ``payload`` (a list of kinds) is a template: ``{payload}`` in its prompt
+            optionally ``category``, ``family`` (what is left out together; by default the repository) and ``own`` (true
+            where the instruction is one of ours, so that no figure is taken on it). A row with ``payload`` (a list of kinds) is a template: ``{payload}`` in its prompt
             is filled with four of the project's own texts; ``{#}`` stands for a number.
         seed: What the fillings are drawn with.
 
@@ -115,6 +118,7 @@ def filled(row: dict[str, object], seed: int) -> Iterator[LabelledPrompt]:
     template, source = str(row["prompt"]), str(row["source"])
     kinds = cast("list[str]", row.get("payload") or [])
     language = str(row.get("language") or "en")
+    family = str(row.get("family") or family_of(source))
     own = source.startswith(OWN)
     numbered = own and "{#}" in template
     dice = random.Random(f"{seed}\n{template}")  # noqa: S311 - reproducible fillings, nothing secret
@@ -127,7 +131,8 @@ def filled(row: dict[str, object], seed: int) -> Iterator[LabelledPrompt]:
             text = text.replace("{#}", str(dice.randint(2, 60)), 1)
         if text not in seen:
             seen.add(text)
-            yield LabelledPrompt(text, row["tier"] == "complex", source, str(row.get("category") or "other"), own)
+            category, hard = str(row.get("category") or "other"), row["tier"] == "complex"
+            yield LabelledPrompt(text, hard, source, category, family, own or row.get("own") is True)
 
 
 @cache
