@@ -172,7 +172,8 @@ def _latency(report: Report) -> Section:
 
 def _failures(report: Report) -> Section:
     rates = [(rate.tier, rate) for rate in report.failures]
-    rates += [(f"{rate.tier}, {rate.category}", rate) for rate in report.failures_by_category if rate.category]
+    below = [each for each in report.failures_by_category if each.category and each.tier not in report.last_tiers]
+    rates += [(f"{rate.tier}, {rate.category}", rate) for rate in below]
     moved, calls, (low, high) = report.escalation
     rows = [(name, *_rate_cells(rate)) for name, rate in rates if rate.answers]
     escalated = (

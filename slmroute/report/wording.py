@@ -32,13 +32,13 @@ def dollars(amount: Decimal | None) -> str:
 
 
 def percent(share: float | Decimal | None) -> str:
-    """Write a share in [0, 1] as a percentage with two digits, or three from 10% on; ``-`` where there is none."""
+    """Write a share in [0, 1] as a percentage: one decimal, two digits that count under 1%; ``-`` where there is none."""
     if share is None:
         return "-"
     value = float(share) * 100
-    if abs(value) < 10 and value != 0:
-        return f"{value:.2g}%"
-    return f"{value:.3g}%" if abs(value) < 99.5 else f"{value:.0f}%"
+    if abs(value - round(value)) < 1e-9 or abs(value) >= 99.95:
+        return f"{value:.0f}%"
+    return f"{value:.2g}%" if abs(value) < 0.995 else f"{value:.1f}%"
 
 
 def duration(ms: float | None) -> str:
