@@ -32,7 +32,7 @@ def dollars(amount: Decimal | None) -> str:
 
 
 def percent(share: float | Decimal | None) -> str:
-    """Write a share in [0, 1] as a percentage: one decimal, two digits that count under 1%; ``-`` where there is none."""
+    """Write a share in [0, 1] as a percentage: one decimal, or two digits that count; ``-`` where there is none."""
     if share is None:
         return "-"
     value = float(share) * 100
