@@ -1,0 +1,73 @@
+"""``slmroute train embedded`` fits weights that the classifier takes, the same ones each time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import slmroute.classify
+from slmroute import EmbeddedClassifier, RouteRequest
+
+SIMPLE = ["Which language is this? {}", "Is this review positive or negative? {}", "Extract the date from: {}"]
+COMPLEX = ["Design a fault-tolerant scheduler for {} and prove it live.", "Write a villanelle about {}.", "Debug {}"]
+THINGS = [
+    "the parcel",
+    "a lamp",
+    "Guten Tag",
+    "a lease of 2024",
+    "three trains",
+    "the old bridge",
+    "a heron",
+    "a clock",
+]
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    rows = [
+        {"prompt": text.format(thing), "tier": tier, "source": f"house/{tier}{number}:part{place % 2}"}
+        for tier, texts in (("simple", SIMPLE), ("complex", COMPLEX))
+        for number, text in enumerate(texts)
+        for place, thing in enumerate(THINGS)
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def test_the_same_data_give_the_same_file_bit_for_bit(run, tmp_path: Path) -> None:
+    prompts = Path(slmroute.classify.__file__).parent / "training" / "own_prompts.jsonl"
+    first, second = tmp_path / "first.npz", tmp_path / "second.npz"
+    shown = run("train", "embedded", "--data", str(prompts), "--out", str(first), "--no-holdout")
+    assert shown.code == 0, shown.err
+    assert "threshold" in shown.out
+    assert run("train", "embedded", "--data", str(prompts), "--out", str(second), "--no-holdout").code == 0
+    assert first.read_bytes() == second.read_bytes()
+    classifier = EmbeddedClassifier(first)
+    scores = [classifier.score(RouteRequest.from_text(text)) for text in (SIMPLE[0], COMPLEX[0])]
+    assert scores[0] < scores[1]
+
+
+def test_the_report_as_json_has_the_figures_of_left_out_sources(run, prompts: Path, tmp_path: Path) -> None:
+    shown = run("train", "embedded", "--data", str(prompts), "--out", str(tmp_path / "w.npz"), "--json")
+    assert shown.code == 0, shown.err
+    report = json.loads(shown.out)
+    assert report["prompts"] == 48
+    assert len(report["figures"]) == 3
+    assert 0 <= report["mean"]["auc"] <= 1
+
+
+def test_a_file_that_is_not_there_is_named(run, tmp_path: Path) -> None:
+    shown = run("train", "embedded", "--data", str(tmp_path / "nothing.jsonl"))
+    assert shown.code == 2
+    assert "nothing.jsonl is not a file" in " ".join(shown.err.split())
+
+
+def test_prompts_of_one_tier_only_are_refused(run, tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    path.write_text(json.dumps({"prompt": "Debug this.", "tier": "complex", "source": "house/one:part"}))
+    shown = run("train", "embedded", "--data", str(path), "--out", str(tmp_path / "w.npz"))
+    assert shown.code == 2
+    assert "one tier only" in " ".join(shown.err.split())
