@@ -15,7 +15,7 @@ from slmroute.demo.small import SmallModel
 from slmroute.demo.summary import DemoSummary, summarise
 from slmroute.ledger import Ledger, LedgerReader
 from slmroute.report import read_report
-from slmroute.testing import FakeServer, Fault
+from slmroute.testing import FakeServer, Fault, Reply
 
 pytestmark = pytest.mark.usefixtures("closed_clients")
 
@@ -152,6 +152,32 @@ def test_a_small_model_that_goes_down_does_not_end_the_run(
     scripted.script("llama3.1:8b", Fault(503))
     outcomes = run_requests(requests, small_tier(small), frontier_tier({}))
     assert {outcome.record.tier for outcome in outcomes} == {"frontier"}
+
+
+def test_with_a_key_the_frontier_really_answers_and_the_saving_is_saved(
+    requests: list[Request], small: SmallModel, scripted: FakeServer, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.script("gpt-4.1", Reply("8", input_tokens=500, output_tokens=300))
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    monkeypatch.setenv("OPENAI_BASE_URL", scripted.openai_url)
+    tiers = (small_tier(small), frontier_tier())
+    with Ledger(ledger) as book:
+        outcomes = run_requests(requests, *tiers, ledger=book)
+    found = summarise(outcomes, small=small, tiers=tiers, seconds=1.0)
+    frontier = found.tiers[-1]
+    assert not found.dry_run
+    assert frontier.right + frontier.wrong > 0
+    assert (
+        frontier.cost
+        == scripted.bill["gpt-4.1"].input_tokens * Decimal(2) / 10**6
+        + Decimal(scripted.bill["gpt-4.1"].output_tokens) * 8 / 10**6
+    )
+    data = found.to_json()
+    assert "projected" not in data
+    assert Decimal(str(data["saved"])) == found.gain
+    page = demo_page(found, read_report(ledger))
+    assert " saved</h1>" in page
+    assert "projected" not in page.lower()
 
 
 def test_the_frontier_is_real_only_with_a_key_and_when_wanted() -> None:
