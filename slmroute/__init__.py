@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from slmroute.budget import Budget, Limits
+    from slmroute.classify.chain import ChainClassifier
     from slmroute.classify.embedded import EmbeddedClassifier
     from slmroute.classify.few_shot import FewShotClassifier
     from slmroute.classify.few_shot_prompt import Example
@@ -59,6 +60,7 @@ __all__ = [
     "Budget",
     "BudgetExceeded",
     "Calibrator",
+    "ChainClassifier",
     "Classification",
     "Classifier",
     "ClassifierUnavailable",
@@ -105,6 +107,7 @@ _HOMES = {
     "AttemptRecord": "record",
     "Budget": "budget",
     "Calibrator": "confidence",
+    "ChainClassifier": "classify.chain",
     "Classification": "classify.protocol",
     "Classifier": "classify.protocol",
     "Confidence": "policy",

@@ -7,8 +7,8 @@
     ledger = "sqlite:///slmroute.db"     # or ledger_env = "LEDGER_URL"
     max_tokens = 800                     # also temperature, timeout, stop, max_retries
 
-    [classifier]                         # or classifier = "embedded", "embedded:best", "few-shot:phi3:mini", "none"
-    kind = "few-shot"
+    [classifier]                         # or classifier = "embedded", "embedded:best", "few-shot:phi3:mini", "none";
+    kind = "few-shot"                    # kind = "chain" has first = "embedded", second = "few-shot:...", band
     model = "phi3:mini"
     host = "http://127.0.0.1:11434"
 
@@ -54,6 +54,8 @@ from slmroute.classify.protocol import ClassifierLike
 from slmroute.config_faults import Place, config_error, refuse_keys, where
 from slmroute.config_tables import (
     BudgetTable,
+    ChainTable,
+    ClassifierTable,
     EmbeddedTable,
     FewShotTable,
     NoClassifierTable,
@@ -194,7 +196,7 @@ def built(table: RouterTable, file: str, text: str) -> RouterConfig:
         with located(file, text, ("tiers", index)):
             tiers.append(Tier(**row.given("api_key_env")))
     with located(file, text, ("classifier",)):
-        classifier = classifier_of(table, Path(file).parent)
+        classifier = classifier_of(table.classifier, Path(file).parent)
     settings = table.given("tiers", "classifier", "escalation", "budget", "checks", "ledger_env", "api_key_env")
     with located(file, text, ("escalation",)):
         if table.escalation is not None:
@@ -214,11 +216,19 @@ def built(table: RouterTable, file: str, text: str) -> RouterConfig:
     )
 
 
-def classifier_of(table: RouterTable, folder: Path) -> ClassifierLike | None:
+def classifier_of(table: ClassifierTable | None, folder: Path) -> ClassifierLike | None:
     """Make the classifier; files that it names are looked for beside the configuration."""
-    match table.classifier:
+    match table:
         case NoClassifierTable():
             return None
+        case ChainTable() as chosen:
+            from slmroute.classify.chain import ChainClassifier
+
+            first, second = classifier_of(chosen.first, folder), classifier_of(chosen.second, folder)
+            assert first is not None  # noqa: S101  the table takes none that is no classifier
+            assert second is not None  # noqa: S101
+            low, high = chosen.band
+            return ChainClassifier(first, second, band=(low, high), **chosen.given("kind", "first", "second", "band"))
         case FewShotTable() as chosen:
             from slmroute.classify.few_shot import Example, FewShotClassifier, Platt
 

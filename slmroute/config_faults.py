@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from slmroute.config_tables import (
     KEY_IN_FILE,
     BudgetTable,
+    ChainTable,
     EmbeddedTable,
     EscalationTable,
     ExampleTable,
@@ -50,6 +51,7 @@ MOST_LINES: Final = 1000
 _CLASSIFIERS: Final[Mapping[object, type[Table]]] = {
     "embedded": EmbeddedTable,
     "few-shot": FewShotTable,
+    "chain": ChainTable,
     "none": NoClassifierTable,
 }
 
@@ -140,20 +142,26 @@ def keys_of(data: Mapping[str, Any], table: Place) -> list[str]:
         case ("escalation",):
             kind = EscalationTable
         case ("classifier",):
+            kind = _classifier(data.get("classifier"))
+        case ("classifier", "first" | "second" as part):
             given: object = data.get("classifier")
-            named = cast("Mapping[str, Any]", given).get("kind") if isinstance(given, dict) else None
-            kind = _CLASSIFIERS.get(named, FewShotTable)
+            kind = _classifier(cast("Mapping[str, Any]", given).get(part) if isinstance(given, dict) else None)
         case ("budget",):
             kind = BudgetTable
         case ("budget", "per_key", str()):
             kind = LimitsTable
-        case ("classifier", "examples", int()):
+        case ("classifier", *_, "examples", int()):
             kind = ExampleTable
-        case ("classifier", "calibrator"):
+        case ("classifier", *_, "calibrator"):
             kind = PlattTable
         case _:
             kind = RouterTable
     return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def _classifier(given: object) -> type[Table]:
+    named = cast("Mapping[str, Any]", given).get("kind") if isinstance(given, dict) else None
+    return _CLASSIFIERS.get(named, FewShotTable)
 
 
 def within(data: object, place: Sequence[str | int]) -> Place:

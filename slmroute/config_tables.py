@@ -14,6 +14,7 @@ from slmroute.tier import money
 
 __all__ = [
     "BudgetTable",
+    "ChainTable",
     "ClassifierTable",
     "EmbeddedTable",
     "EscalationTable",
@@ -32,7 +33,7 @@ KEY_NAME = re.compile(r"api_?key|access_?key|auth_?token|access_?token|bearer|se
 KEY_VALUE = re.compile(r"(bearer\s+)?((sk|pk|rk|gsk|xai|hf|nvapi|r8)[-_][\w-]{12,}|AIza[\w-]{12,})|bearer\s+\S+", re.I)
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
-CLASSIFIERS: Final = ("embedded", "few-shot", "none")
+CLASSIFIERS: Final = ("embedded", "few-shot", "chain", "none")
 
 KEY_IN_FILE: Final = (
     'holds a key, and a file is no place for one: put it into an environment variable and write api_key_env = "NAME"'
@@ -192,7 +193,20 @@ class FewShotTable(Table):
     output_price: Amount = None
 
 
-ClassifierTable = EmbeddedTable | FewShotTable | NoClassifierTable
+class ChainTable(Table):
+    """``[classifier]`` of two: see ``slmroute.ChainClassifier``."""
+
+    kind: Literal["chain"]
+    first: Annotated[EmbeddedTable | FewShotTable, Field(discriminator="kind"), BeforeValidator(classifier_table)] = (
+        EmbeddedTable(kind="embedded")
+    )
+    second: Annotated[EmbeddedTable | FewShotTable, Field(discriminator="kind"), BeforeValidator(classifier_table)]
+    band: Annotated[list[float], Field(min_length=2, max_length=2)] = [0.2, 0.6]
+    weight: float = 0.5
+    threshold: float | None = None
+
+
+ClassifierTable = EmbeddedTable | FewShotTable | ChainTable | NoClassifierTable
 
 
 class EscalationTable(Table):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from slmroute.classify.chain import ChainClassifier as ChainClassifier
     from slmroute.classify.embedded import EmbeddedClassifier as EmbeddedClassifier
     from slmroute.classify.few_shot import FewShotClassifier as FewShotClassifier
     from slmroute.classify.protocol import Classification as Classification
     from slmroute.classify.protocol import Classifier as Classifier
 
-__all__ = ["Classification", "Classifier", "EmbeddedClassifier", "FewShotClassifier"]
+__all__ = ["ChainClassifier", "Classification", "Classifier", "EmbeddedClassifier", "FewShotClassifier"]
 
 _HOMES = {
+    "ChainClassifier": "chain",
     "Classification": "protocol",
     "Classifier": "protocol",
     "EmbeddedClassifier": "embedded",
