@@ -45,6 +45,8 @@ _MEDIA: Final = {
 }
 _PORTABLE_BLOCKS: Final = frozenset({"text", "image", "audio", "video", "file", "text-plain"})
 _PORTABLE_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,40}")
+_AUTHORS: Final = {"azure": "openai"}
+"""What messages say of their provider, where they say otherwise."""
 _CACHE_WRITES: Final = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 """Tokens written to a cache: Anthropic's, by how long they are kept there; the first is 0 where the others are not."""
 _WITHHELD: Final = frozenset(
@@ -185,7 +187,7 @@ class _Fitter:
 
     def _fit_answer(self, message: AIMessage) -> AIMessage:
         author = message.response_metadata.get("model_provider")
-        foreign = author is not None and author != self._provider
+        foreign = author is not None and author != _AUTHORS.get(self._provider or "", self._provider)
         calls = [
             {**call, "id": _call_id(call["id"]) if call["id"] else self._new_id(call)} for call in message.tool_calls
         ]
@@ -237,7 +239,7 @@ def answer_of(message: AIMessage, provider: str | None) -> Answer:
 
     Args:
         message: What the tier answered; kept as the answer's ``native``.
-        provider: Who serves the tier, where the message does not say.
+        provider: Who serves the tier; None where only the message says.
     """
     metadata = message.response_metadata
     calls = [ToolCall(call["name"], dict(call["args"])) for call in message.tool_calls]
@@ -249,7 +251,7 @@ def answer_of(message: AIMessage, provider: str | None) -> Answer:
         logprobs=chunk_logprobs(message) or None,
         finish=_finish(metadata),
         model=metadata.get("model_name") or metadata.get("model"),
-        provider=metadata.get("model_provider") or provider,
+        provider=provider or metadata.get("model_provider"),
         native=message,
     )
 
@@ -263,17 +265,21 @@ def _finish(metadata: Mapping[str, Any]) -> str | None:
 
 
 def _usage(reported: UsageMetadata | None, *, estimated: bool) -> Usage | None:
-    if reported is None or not reported["input_tokens"] + reported["output_tokens"]:
+    if reported is None:
         return None
-    inputs = reported.get("input_token_details") or {}
-    # langchain-core notes a total cost of 0 on answers that came out of its cache.
-    cached = "total_cost" in reported
+    told = cast("Mapping[str, Any]", reported)
+    # langchain-core notes a total cost of 0 on answers that came out of its cache, whether they had tokens or not.
+    cached = told.get("total_cost") == 0
+    input_tokens, output_tokens = told.get("input_tokens") or 0, told.get("output_tokens") or 0
+    if not cached and not input_tokens + output_tokens:
+        return None
+    inputs = cast("Mapping[str, int]", told.get("input_token_details") or {})
     return Usage(
-        input_tokens=reported["input_tokens"],
-        output_tokens=reported["output_tokens"],
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
         cached_tokens=inputs.get("cache_read") or 0,
-        cache_write_tokens=sum(cast("Mapping[str, int]", inputs).get(kind) or 0 for kind in _CACHE_WRITES),
-        reasoning_tokens=(reported.get("output_token_details") or {}).get("reasoning") or 0,
+        cache_write_tokens=sum(inputs.get(kind) or 0 for kind in _CACHE_WRITES),
+        reasoning_tokens=(told.get("output_token_details") or {}).get("reasoning") or 0,
         source="cached" if cached else "estimated" if estimated else "reported",
     )
 

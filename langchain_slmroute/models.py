@@ -133,7 +133,7 @@ class TierModels:
         if known is None:
             model = chat_model(self.model(tier))
             profile = cast("Mapping[str, Any]", model.profile or {})
-            abilities = tier.abilities if tier.abilities is not None else _abilities(self.dialect(tier), profile)
+            abilities = tier.abilities if tier.abilities is not None else _abilities(model, profile)
             window = tier.window or getattr(model, "num_ctx", None) or profile.get("max_input_tokens")
             known = dataclasses.replace(tier, abilities=abilities, window=window)
             self._facts[tier.name] = known
@@ -206,8 +206,13 @@ def _checked(tier: Tier) -> BaseChatModel | RunnableBinding[Any, Any]:
     )
 
 
-def _abilities(dialect: Dialect, profile: Mapping[str, Any]) -> frozenset[str] | None:
-    if dialect.abilities is None and not profile:
+def _abilities(model: BaseChatModel, profile: Mapping[str, Any]) -> frozenset[str] | None:
+    known = dialect_of(model).abilities
+    if known is None and type(model).bind_tools is BaseChatModel.bind_tools:
+        # LangChain's own way to structured answers binds a tool, too.
+        answers = type(model).with_structured_output is not BaseChatModel.with_structured_output
+        known = frozenset({"images", "schema"} if answers else {"images"})
+    if known is None and not profile:
         return None
-    known = ABILITIES if dialect.abilities is None else dialect.abilities
+    known = ABILITIES if known is None else known
     return frozenset(a for a in known if profile.get(_PROFILE_ABILITIES[a]) is not False)

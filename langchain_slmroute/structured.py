@@ -21,7 +21,7 @@ from langchain_slmroute.messages import answer_of, last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child
 from langchain_slmroute.relay import is_streamed
 from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
-from langchain_slmroute.validated import is_pydantic, validated
+from langchain_slmroute.validated import is_pydantic, unparsed, validated
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
 from slmroute.gate import Chunk
 from slmroute.steps import Answer, Call, Decision
@@ -164,14 +164,20 @@ class StructuredPerformer(ChatPerformer):
         """See ``drive.Performer``."""
         config = self.config(call, watch=True)
         chain = self._chain(call, include_raw=True, streams=is_streamed(config))
-        result = chain.invoke(self.history(call), config)
+        try:
+            result = chain.invoke(self.history(call), config)
+        except _NOT_PARSED as error:
+            result = unparsed(error)
         return self._answer(call, result)
 
     async def acall(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
         config = self.config(call, watch=True)
         chain = self._chain(call, include_raw=True, streams=is_streamed(config))
-        result = await chain.ainvoke(self.history(call), config)
+        try:
+            result = await chain.ainvoke(self.history(call), config)
+        except _NOT_PARSED as error:
+            result = unparsed(error)
         return self._answer(call, result)
 
     def stream(self, call: Call) -> Generator[Chunk]:
@@ -182,7 +188,7 @@ class StructuredPerformer(ChatPerformer):
             for part in chain.stream(self.history(call), config):
                 yield _part(part)
         except _NOT_PARSED as error:
-            yield Chunk(_End(catcher.message, error))
+            yield Chunk(_End(catcher.message or unparsed(error)["raw"], error))
         else:
             yield Chunk(_End(catcher.message, None))
 
@@ -196,7 +202,7 @@ class StructuredPerformer(ChatPerformer):
                 async for part in stream:
                     yield _part(part)
         except _NOT_PARSED as error:
-            yield Chunk(_End(catcher.message, error))
+            yield Chunk(_End(catcher.message or unparsed(error)["raw"], error))
         else:
             yield Chunk(_End(catcher.message, None))
 

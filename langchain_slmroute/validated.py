@@ -1,16 +1,18 @@
-"""Pydantic answers of chat models whose own class gives dictionaries only."""
+"""Structured answers where a class does it otherwise: it gives dictionaries only, or its client does the parsing."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, cast
 
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.runnables import Runnable, RunnableGenerator
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["is_pydantic", "validated"]
+__all__ = ["is_pydantic", "unparsed", "validated"]
 
 
 def is_pydantic(schema: object) -> bool:
@@ -45,6 +47,32 @@ def validated(chain: Runnable[Any, Any], schema: type[BaseModel], *, include_raw
             yield each
 
     return chain | RunnableGenerator(transform, atransform, name="PydanticValidation")
+
+
+def unparsed(error: Exception) -> dict[str, Any]:
+    """Give what a structured chain would have, had it raised in its parser and not in the client beneath.
+
+    OpenAI's client parses answers by itself, and hangs the HTTP response on the error: its tokens were paid for.
+
+    Args:
+        error: What was raised.
+    """
+    raw = AIMessage(content="")
+    try:
+        body = cast("Any", error).response.json()
+        usage = body["usage"]
+        raw = AIMessage(
+            content=body["choices"][0]["message"]["content"] or "",
+            response_metadata={"model_name": body["model"]},
+            usage_metadata=UsageMetadata(
+                input_tokens=usage["prompt_tokens"],
+                output_tokens=usage["completion_tokens"],
+                total_tokens=usage["total_tokens"],
+            ),
+        )
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+        pass  # another client's error, or a body that is no chat completion
+    return {"raw": raw, "parsed": None, "parsing_error": error}
 
 
 class _Objects:

@@ -1,4 +1,4 @@
-"""A server on loopback that speaks another provider's wire, and says what a script of replies and faults tells it to."""
+"""A server on loopback that speaks another provider's wire, and says what a script of replies and faults says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from slmroute.testing import Fault, Reply
+from slmroute.testing import Entry, Fault, Reply
 
 Json = dict[str, Any]
 
@@ -53,7 +53,7 @@ class LoopbackServer:
     def __init__(self, wire: Wire) -> None:
         self.requests: list[Asked] = []
         self._wire = wire
-        self._scripts: dict[str, list[Reply | Fault]] = {}
+        self._scripts: dict[str, list[Entry]] = {}
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
 
@@ -61,7 +61,7 @@ class LoopbackServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http.server_port}"
 
-    def script(self, model: str, *entries: Reply | Fault) -> None:
+    def script(self, model: str, *entries: Entry) -> None:
         self._scripts[model] = list(entries)
 
     def calls(self) -> list[Asked]:
@@ -83,6 +83,8 @@ class LoopbackServer:
         model = self._wire.model(asked)
         script = self._scripts[model]
         entry = script.pop(0) if len(script) > 1 else script[0]
+        if callable(entry):
+            entry = entry(asked.body)
         streams = self._wire.streams(asked)
         if isinstance(entry, Reply):
             if streams:
@@ -109,7 +111,7 @@ class _Answers(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server_of: LoopbackServer
 
-    def do_POST(self) -> None:  # noqa: N802  the standard library's name
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server_of.answer(Asked(self.path.partition("?")[0], json.loads(body), headers), self)
