@@ -274,12 +274,13 @@ def _usage(reported: UsageMetadata | None, *, estimated: bool) -> Usage | None:
     if not cached and not input_tokens + output_tokens:
         return None
     inputs = cast("Mapping[str, int]", told.get("input_token_details") or {})
+    outputs = cast("Mapping[str, int]", told.get("output_token_details") or {})
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cached_tokens=inputs.get("cache_read") or 0,
         cache_write_tokens=sum(inputs.get(kind) or 0 for kind in _CACHE_WRITES),
-        reasoning_tokens=(told.get("output_token_details") or {}).get("reasoning") or 0,
+        reasoning_tokens=outputs.get("reasoning") or 0,
         source="cached" if cached else "estimated" if estimated else "reported",
     )
 
