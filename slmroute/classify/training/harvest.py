@@ -1,4 +1,4 @@
-"""From clones of public repositories to labelled prompts: ``python -m slmroute.classify.training.harvest``.
+"""From clones of public repositories to labelled prompts: ``slmroute train sources``.
 
 ``sources.toml`` names each repository with its commit, licence and files. Nothing of them is kept in the project: the
 prompts go to the JSONL file that the command names, and the fit reads it (``slmroute train embedded --data``).
@@ -6,14 +6,12 @@ prompts go to the JSONL file that the command names, and the fit reads it (``slm
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import re
-import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.resources import files
@@ -23,7 +21,6 @@ from typing import Any, cast
 from slmroute.classify.training.collections_of_tasks import COLLECTIONS
 from slmroute.classify.training.mirror import Repository
 from slmroute.classify.training.readers import READERS, Row
-from slmroute.errors import ConfigError
 
 __all__ = ["harvest", "templates"]
 
@@ -94,12 +91,13 @@ def order_of(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def harvest(mirror: Path, *, seed: int = 0) -> Harvest:
+def harvest(mirror: Path, *, seed: int = 0, missing: Callable[[str], object] | None = None) -> Harvest:
     """Read every source of the manifest that is cloned below ``mirror``.
 
     Args:
         mirror: A folder of clones named ``owner+repository``.
         seed: What the wrapping is drawn with.
+        missing: Called with the name of each repository that is not there.
 
     Returns:
         The rows, sorted by source, without repeats.
@@ -111,7 +109,8 @@ def harvest(mirror: Path, *, seed: int = 0) -> Harvest:
     for source in manifest():
         repository = Repository.find(mirror, source["repository"], source["commit"])
         if repository is None:
-            print(f"no clone of {source['repository']}", file=sys.stderr)  # noqa: T201 - a command of its own
+            if missing is not None:
+                missing(source["repository"])
             continue
         reader = {**READERS, **COLLECTIONS}[source["read"]]
         gather(found, source, list(reader(repository, source)), seed)
@@ -295,22 +294,3 @@ def written(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Give the rows as JSON lines."""
     for row in rows:
         yield json.dumps(row, ensure_ascii=False) + "\n"
-
-
-def main() -> None:
-    """Harvest the clones and write the prompts."""
-    parser = argparse.ArgumentParser(prog="python -m slmroute.classify.training.harvest", description=__doc__)
-    parser.add_argument("--mirror", type=Path, required=True, help="folder of clones named owner+repository")
-    parser.add_argument("--out", type=Path, required=True, help="JSONL file for the prompts")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    found = harvest(given.mirror, seed=given.seed)
-    if not found.rows:
-        raise ConfigError(f"--mirror {given.mirror} holds none of the repositories of sources.toml.")
-    given.out.write_text("".join(written(found.rows)), encoding="utf-8")
-    for source, count in sorted(found.counts.items()):
-        print(f"{count:6d} {source}")  # noqa: T201 - a command of its own
-
-
-if __name__ == "__main__":
-    main()

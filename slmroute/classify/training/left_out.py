@@ -11,6 +11,7 @@ from slmroute.classify.platt import Platt
 from slmroute.classify.training.logistic import Matrices, fit_linear
 from slmroute.classify.training.rows import LabelledPrompt
 from slmroute.errors import ConfigError
+from slmroute.metrics import area, calibration_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +27,6 @@ SHORT_CHARACTERS = 250
 RECALL = 0.95
 RECALL_AIM = 0.965
 """95% on these sources was 92 to 97% on others, hence a margin."""
-
-BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def figures_of(
         split: The left-out log-odds.
         labels: True where complex.
         lengths: The prompts' lengths in characters.
-        counted: Which prompts are looked at; all of them calibrate.
+        counted: Which prompts are looked at, and calibrate where there are both kinds among them.
     """
     import numpy as np
 
@@ -136,40 +135,20 @@ def figures_of(
     above = np.zeros(len(labels), dtype=bool)
     for fold in sorted(set(split.folds.tolist())):
         here, others = split.folds == fold, split.folds != fold
+        if labels[others & counted].any() and not labels[others & counted].all():
+            others = others & counted
         platt = Platt.fit(split.logits[others].tolist(), labels[others].tolist())
         scores[here] = [platt(logit) for logit in split.logits[here].tolist()]
         above[here] = split.logits[here] > threshold_for(split.logits[others], labels[others])
     hard, easy = labels & counted, ~labels & counted
     edge = np.quantile(split.logits[hard], 1 - RECALL)
+    long, short = counted & (lengths >= LONG_CHARACTERS), counted & (lengths <= SHORT_CHARACTERS)
     return Figures(
-        auc=area(split.logits, labels, counted),
-        auc_long=area(split.logits, labels, counted & (lengths >= LONG_CHARACTERS)),
-        auc_short=area(split.logits, labels, counted & (lengths <= SHORT_CHARACTERS)),
+        auc=area(split.logits[counted], labels[counted]),
+        auc_long=area(split.logits[long], labels[long]),
+        auc_short=area(split.logits[short], labels[short]),
         kept_local=float(np.mean(split.logits[easy] <= edge)),
         went_up=float(np.mean(above[hard])),
         kept_at_threshold=float(np.mean(~above[easy])),
         ece=calibration_error(scores[counted], labels[counted]),
     )
-
-
-def area(scores: Vector, labels: NDArray[np.bool_], among: NDArray[np.bool_]) -> float | None:
-    """Give the area under the ROC curve from the rank sum of the complex prompts, ties counted half."""
-    import numpy as np
-
-    chosen, truths = scores[among], labels[among]
-    hard = int(truths.sum())
-    easy = len(truths) - hard
-    if not hard or not easy:
-        return None
-    _, inverse, counts = np.unique(chosen, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[truths].sum() - hard * (hard + 1) / 2) / (hard * easy))
-
-
-def calibration_error(scores: Vector, labels: NDArray[np.bool_]) -> float:
-    """Give the expected calibration error over ten bins of equal width."""
-    import numpy as np
-
-    bins = np.minimum((scores * BINS).astype(int), BINS - 1)
-    gaps = [abs(float(scores[bins == one].sum() - labels[bins == one].sum())) for one in range(BINS)]
-    return sum(gaps) / len(scores)

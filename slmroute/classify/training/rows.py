@@ -13,7 +13,7 @@ from typing import cast
 
 from slmroute.errors import ConfigError
 
-__all__ = ["LabelledPrompt", "family_of", "read_prompts"]
+__all__ = ["OWN_PROMPTS", "LabelledPrompt", "family_of", "read_prompts"]
 
 TIERS = ("simple", "complex")
 VARIANTS = 4
@@ -22,6 +22,8 @@ VARIANTS = 4
 LONG = "long_"
 PASSAGE_HEADS = ("Document [{}]", "[{}]", "Source {}:", "Passage {} -")
 OWN = "slmroute:"
+OWN_PROMPTS = Path(__file__).with_name("own_prompts.jsonl")
+"""The prompts that were written for this project."""
 
 
 @dataclass(frozen=True, slots=True)
