@@ -37,7 +37,7 @@ def blank(width: int, height: int) -> tuple[Figure, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtra("report", "Charts") from None
+        raise MissingExtra("report", "A chart") from None
 
     figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained", facecolor="none")
     axes: Any = figure.subplots()

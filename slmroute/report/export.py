@@ -190,5 +190,5 @@ def _pandas() -> Any:
     try:
         import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
-        raise MissingExtra("report", "Data frames") from None
+        raise MissingExtra("report", "A data frame") from None
     return pd

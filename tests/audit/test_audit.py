@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from slmroute.audit import Assumptions, AuditResult, audit
 from slmroute.demo.requests import load_requests
-from slmroute.errors import ConfigError
+from slmroute.errors import ConfigError, MissingExtra
 
 Row = Mapping[str, Any]
 Rows = Callable[..., list[Row]]
@@ -221,6 +222,13 @@ def test_files_that_are_not_there_and_no_files_are_told(tmp_path: Path) -> None:
         audit([])
     with pytest.raises(ConfigError, match="--sample 0"):
         audit([tmp_path], sample=0)
+
+
+def test_without_duckdb_the_extra_is_named(write: Write, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    path = write("log.jsonl", rows("plain prompts"))
+    with pytest.raises(MissingExtra, match=r'needs the extra "lab"'):
+        audit([path])
 
 
 def test_names_of_files_and_fields_cannot_break_out_of_a_query(write: Write) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from slmroute.demo.requests import Request, is_right
 from slmroute.demo.run import Outcome, frontier_tier, run_requests, small_tier
 from slmroute.demo.small import SmallModel
 from slmroute.demo.summary import DemoSummary, summarise
+from slmroute.errors import MissingExtra
 from slmroute.ledger import Ledger, LedgerReader
 from slmroute.report import read_report
+from slmroute.report.page import _template
 from slmroute.testing import FakeServer, Fault, Reply
 
 pytestmark = pytest.mark.usefixtures("closed_clients")
@@ -138,6 +141,17 @@ def test_the_page_says_plainly_that_a_tiny_model_stands_in(found: DemoSummary, l
     tiny = replace(found, small=replace(found.small, name="smollm2:135m", parameters="134.52M", stand_in=True))
     page = demo_page(tiny, read_report(ledger))
     assert "smollm2:135m (135M) stands in for the model of 2 to 8 billion parameters" in page
+
+
+@pytest.mark.parametrize("module", ["matplotlib.figure", "jinja2"])
+def test_the_page_names_the_extra_that_it_needs(
+    found: DemoSummary, ledger: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    report = read_report(ledger)
+    _template.cache_clear()
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra, match=r'needs the extra "report": pip install "slmroute\[report\]"'):
+        demo_page(found, report)
 
 
 def test_outcomes_are_told_as_they_come(requests: list[Request], small: SmallModel) -> None:

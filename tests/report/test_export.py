@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from slmroute.errors import MissingExtra
 from slmroute.report import Period, Report, frame, frames, read_report, rows, to_csv, to_json
 from slmroute.report.facts import Group
 
@@ -58,3 +60,9 @@ def test_all_frames_come_at_once(report: Report) -> None:
     assert set(found) == {*GROUPS, "money", "failures"}
     assert found["money"]["cost"].sum() == pytest.approx(float(report.total.cost))
     assert found["failures"]["answers"].sum() == 2 * sum(rate.answers for rate in report.failures)
+
+
+def test_without_pandas_the_extra_is_named(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtra, match=r'A data frame needs the extra "report"'):
+        frames(report)
