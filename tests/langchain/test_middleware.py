@@ -70,11 +70,11 @@ def test_weak_answers_escalate_to_the_agents_own_model(server: FakeServer) -> No
 
 
 def test_the_agents_own_model_is_priced_as_given(server: FakeServer) -> None:
-    server.script("gpt-4.1", Reply("Answer.", input_tokens=1_000_000, output_tokens=0))
+    server.script("gpt-4.1", Reply("Answer.", input_tokens=1_000_000, output_tokens=200_000))
     middleware = RoutingMiddleware([small(server)], rules=[lambda request: "frontier"], agent_prices=("3", "5"))
     agent = create_agent(frontier(server), [], middleware=[middleware])
     record = agent.invoke({"messages": "Anything."})["messages"][-1].response_metadata["slmroute"]
-    assert record["cost"] == "3"
+    assert record["cost"] == "4"
 
 
 def test_routers_for_different_models_share_their_health(server: FakeServer) -> None:
