@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,6 +18,27 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_slmroute import RoutingChatModel
 from slmroute import Tier
 from tests.langchain.providers.providers import PROVIDERS, Provider
+
+WARNED_OF_BARE = (
+    "Inheritance class AiohttpClientSession:DeprecationWarning",
+    "Pydantic serializer warnings:UserWarning",
+    "coroutine 'ClientResponse.json' was never awaited:RuntimeWarning",
+)
+"""What the clients themselves warn of, whoever uses them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for warning in WARNED_OF_BARE:
+                item.add_marker(pytest.mark.filterwarnings(f"ignore:{warning}"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """What the clients leave behind is to be warned of here, and in no later test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from slmroute.testing import Fault, Reply
 from tests.langchain.providers.loopback import Asked, Json, sse
@@ -26,6 +27,11 @@ BY_CODE = {
     ),
     "bad_key": ("INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."),
 }
+
+
+@dataclass(frozen=True)
+class Blocked(Reply):
+    """No answer at all, because of what was asked."""
 
 
 class GoogleWire:
@@ -58,12 +64,15 @@ class GoogleWire:
         return sse(self.error(fault))
 
     def _part(self, model: str, reply: Reply, parts: list[Json], *, last: bool) -> Json:
+        if isinstance(reply, Blocked):
+            usage: Json = {"promptTokenCount": reply.input_tokens, "totalTokenCount": reply.input_tokens}
+            return {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": usage, "modelVersion": model}
         candidate: Json = {"content": {"parts": parts, "role": "model"}, "index": 0}
         if last:
             candidate["finishReason"] = FINISH_REASONS[reply.finish]
         prompt, output = reply.input_tokens or 0, reply.output_tokens or 0
         # The counts grow from chunk to chunk; reasoning is counted beside the answer.
-        usage: Json = {"promptTokenCount": prompt, "totalTokenCount": prompt}
+        usage = {"promptTokenCount": prompt, "totalTokenCount": prompt}
         if reply.cached_tokens:
             usage["cachedContentTokenCount"] = reply.cached_tokens
         if last:

@@ -12,15 +12,10 @@ from langchain_slmroute import RoutingChatModel
 from slmroute import Tier
 from slmroute.testing import Reply
 from tests.langchain import ways
+from tests.langchain.providers.google_wire import Blocked
 from tests.langchain.providers.loopback import Billed
-from tests.langchain.providers.providers import AZURE, OPENAI, Provider
+from tests.langchain.providers.providers import AZURE, GOOGLE, OPENAI, Provider
 from tests.langchain.stage import record_of
-
-# The bare clients themselves warn of these.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
-]
 
 WAYS = (ways.invoke, ways.ainvoke, ways.stream, ways.astream)
 each_way = pytest.mark.parametrize("ask", WAYS, ids=ways.name_of)
@@ -163,6 +158,17 @@ async def test_why_an_answer_ended_is_understood(
     # What a filter withheld stands; no other tier is had to say it.
     assert record["tier"] == "asked"
     assert ("truncated:asked" in record["events"]) == (finish == "length")
+
+
+@each_way
+@pytest.mark.parametrize("provider", [GOOGLE], ids=["google"])
+async def test_a_prompt_that_google_blocks_is_not_asked_elsewhere(
+    provider: Provider, server: Any, routed: RoutingChatModel, ask: ways.Ask
+) -> None:
+    server.script(provider.model, Blocked(input_tokens=30))
+    answer = await ask(routed, "Something unsafe.")
+    assert (answer.text, record_of(answer)["tier"]) == ("", "asked")
+    assert "Something" not in str(record_of(answer))
 
 
 @each_way
