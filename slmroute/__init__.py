@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from slmroute.budget import Budget, Limits
+    from slmroute.calibrators import FittedCalibrator
     from slmroute.classify.chain import ChainClassifier
     from slmroute.classify.embedded import EmbeddedClassifier
     from slmroute.classify.few_shot import FewShotClassifier
@@ -71,6 +72,7 @@ __all__ = [
     "EmbeddedClassifier",
     "Example",
     "FewShotClassifier",
+    "FittedCalibrator",
     "GeometricMean",
     "Hook",
     "LedgerError",
@@ -114,6 +116,7 @@ _HOMES = {
     "EmbeddedClassifier": "classify.embedded",
     "Example": "classify.few_shot_prompt",
     "FewShotClassifier": "classify.few_shot",
+    "FittedCalibrator": "calibrators",
     "GeometricMean": "confidence",
     "Hook": "record",
     "Limits": "budget",

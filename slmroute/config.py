@@ -57,6 +57,7 @@ from slmroute.config_tables import (
     ChainTable,
     ClassifierTable,
     EmbeddedTable,
+    EscalationTable,
     FewShotTable,
     NoClassifierTable,
     RouterTable,
@@ -200,7 +201,7 @@ def built(table: RouterTable, file: str, text: str) -> RouterConfig:
     settings = table.given("tiers", "classifier", "escalation", "budget", "checks", "ledger_env", "api_key_env")
     with located(file, text, ("escalation",)):
         if table.escalation is not None:
-            settings["escalation"] = Confidence(**table.escalation.given())
+            settings["escalation"] = escalation_of(table.escalation, Path(file).parent)
     with located(file, text, ("budget",)):
         if table.budget is not None:
             settings["budget"] = budget_of(table.budget)
@@ -246,6 +247,19 @@ def classifier_of(table: ClassifierTable | None, folder: Path) -> ClassifierLike
             from slmroute.classify.embedded import EmbeddedClassifier
 
             return EmbeddedClassifier()
+
+
+def escalation_of(table: EscalationTable, folder: Path) -> Confidence:
+    """Make the escalation; a calibrator is looked for beside the configuration, and brings a threshold of its own."""
+    given = table.given("calibrator")
+    if table.calibrator is None:
+        return Confidence(**given)
+    from slmroute.calibrators import FittedCalibrator
+
+    calibrator = FittedCalibrator.load(folder / table.calibrator)
+    if "threshold" in given:
+        return Confidence(calibrator=calibrator, **given)
+    return calibrator.confidence(**given)
 
 
 def budget_of(table: BudgetTable) -> object:

@@ -210,9 +210,10 @@ ClassifierTable = EmbeddedTable | FewShotTable | ChainTable | NoClassifierTable
 
 
 class EscalationTable(Table):
-    """``[escalation]``: see ``slmroute.Confidence``."""
+    """``[escalation]``: see ``slmroute.Confidence``; ``calibrator`` is a file that ``slmroute calibrate`` wrote."""
 
     threshold: float = 0.85
+    calibrator: str | None = None
     pass_draft: bool = True
     stream: Literal["first_tokens", "whole"] = "first_tokens"
     first_tokens: int = 16

@@ -127,7 +127,7 @@ def test_a_budget_has_limits_for_all_and_for_keys(write) -> None:
 
 
 def test_a_table_of_escalation_has_every_setting_that_is_no_code() -> None:
-    assert set(keys_of({}, ("escalation",))) == set(inspect.signature(Confidence).parameters) - {"judge", "calibrator"}
+    assert set(keys_of({}, ("escalation",))) == set(inspect.signature(Confidence).parameters) - {"judge"}
 
 
 def test_the_router_takes_every_setting_of_the_file() -> None:

@@ -1,0 +1,271 @@
+"""Calibrating confidence on outcomes, and choosing the threshold that keeps a promise: ``slmroute calibrate``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from slmroute.calibrators import FEATURES, FEWEST_EACH, FittedCalibrator, Method
+from slmroute.errors import ConfigError
+from slmroute.outcomes import Outcome
+from slmroute.risk import Tested, answers_needed, safe_threshold
+
+if TYPE_CHECKING:
+    from slmroute.calibrate_left_out import LeftOut
+
+__all__ = ["Calibration", "calibrate", "confidences", "dealt", "fit", "groups", "halves", "tested_threshold"]
+
+FEWEST: Final = 4 * FEWEST_EACH
+"""Half of the outcomes are fitted on, and each half needs ten of either kind, about."""
+
+MOST_CANDIDATES: Final = 200
+MOST_STARTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What came out.
+
+    Attributes:
+        calibrator: The fitted calibrator, with the threshold where one was found.
+        outcomes: How many outcomes there were.
+        accuracy: The share of right ones.
+        target: What the failure rate of served answers must be under.
+        confidence: How sure one wanted to be of that.
+        tested: The threshold with its test, or None where none keeps the promise.
+        tested_on: How many outcomes the threshold was tested on; the fit had not seen them.
+        missing: How many more labelled outcomes it would take, about; None where the number does not help.
+        advice: What to do now, in words.
+        left_out: How it does on left-out sources.
+    """
+
+    calibrator: FittedCalibrator = field(repr=False)
+    outcomes: int
+    accuracy: float
+    target: float
+    confidence: float
+    tested: Tested | None
+    tested_on: int
+    missing: int | None
+    advice: str
+    left_out: LeftOut
+
+    def to_json(self) -> dict[str, object]:
+        """Give it as plain data."""
+        return {
+            "version": self.calibrator.version,
+            "model": self.calibrator.model,
+            "threshold": self.calibrator.threshold,
+            "outcomes": self.outcomes,
+            "accuracy": self.accuracy,
+            "target": self.target,
+            "confidence": self.confidence,
+            "tested": None if self.tested is None else asdict(self.tested),
+            "tested_on": self.tested_on,
+            "missing": self.missing,
+            "advice": self.advice,
+            "left_out": asdict(self.left_out),
+        }
+
+
+def calibrate(
+    outcomes: Sequence[Outcome],
+    *,
+    target: float = 0.05,
+    confidence: float = 0.95,
+    method: Method = "platt",
+    features: Sequence[str] = FEATURES,
+    seed: int = 0,
+) -> Calibration:
+    """Fit a calibrator on outcomes, and choose the threshold from which answers may be served.
+
+    Half of the outcomes, whole sources at a time, are fitted on; on the other half thresholds are tested
+    (``risk.safe_threshold``). So the promise holds for the outcomes' own mixture of tasks; how it fares on sources that
+    neither half has seen is in ``left_out``.
+
+    Args:
+        outcomes: Of one model.
+        target: What the failure rate of served answers must stay under.
+        confidence: How sure one wants to be of that.
+        method: ``platt`` or ``isotonic``; see ``FittedCalibrator``.
+        features: What to look at.
+        seed: Of the halves and folds.
+
+    Raises:
+        ConfigError: A setting is out of its range; or there are too few outcomes, or all of one kind, with how many are
+            missing.
+    """
+    from slmroute.calibrate_left_out import left_out_figures
+
+    for setting, value in (("target", target), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise ConfigError(f"calibrate({setting}={value}) must be above 0 and below 1, for example 0.05 or 0.95.")
+    check(outcomes, target, confidence)
+    fit_half, test_half = halves(outcomes, seed)
+    fitted = fit(fit_half, method, features)
+    tested = tested_threshold(fitted, fit_half, test_half, target, confidence)
+    missing, advice = what_is_missing(fitted, test_half, tested, target, confidence)
+    return Calibration(
+        calibrator=replace(fitted, threshold=None if tested is None else tested.threshold),
+        outcomes=len(outcomes),
+        accuracy=sum(one.correct for one in outcomes) / len(outcomes),
+        target=target,
+        confidence=confidence,
+        tested=tested,
+        tested_on=len(test_half),
+        missing=missing,
+        advice=advice,
+        left_out=left_out_figures(outcomes, target, confidence, method, features, seed),
+    )
+
+
+def check(outcomes: Sequence[Outcome], target: float, confidence: float) -> None:
+    """Refuse what nothing can be learnt from, and say how many labels it takes."""
+    right = sum(one.correct for one in outcomes)
+    wrong = len(outcomes) - right
+    least = answers_needed(target, confidence)
+    assert least is not None  # noqa: S101  a rate of 0 is under every target
+    if len(outcomes) >= FEWEST and min(right, wrong) >= 2 * FEWEST_EACH:
+        models = Counter(one.model for one in outcomes)
+        if len(models) > 1:
+            raise ConfigError(f"The outcomes are of {len(models)} models: calibrate each model by itself.")
+        return
+    needs = [f"{max(0, FEWEST - len(outcomes))} more in all"] if len(outcomes) < FEWEST else []
+    needs += [
+        f"{2 * FEWEST_EACH - count} more that are {kind}"
+        for kind, count in (("right", right), ("wrong", wrong))
+        if count < 2 * FEWEST_EACH
+    ]
+    raise ConfigError(
+        f"{len(outcomes)} outcomes ({right} right, {wrong} wrong) are too few to calibrate on: label "
+        f"{', '.join(needs)}. To promise a failure rate under {target:g} with confidence {confidence:g}, at least "
+        f"{least} served answers without a failure must be among those tested, so {2 * least} outcomes or more."
+    )
+
+
+def fit(outcomes: Sequence[Outcome], method: Method, features: Sequence[str]) -> FittedCalibrator:
+    """Fit a calibrator on some outcomes."""
+    return FittedCalibrator.fit(
+        [one.logprobs for one in outcomes],
+        [one.correct for one in outcomes],
+        margins=[one.margins for one in outcomes],
+        features=features,
+        method=method,
+        model=outcomes[0].model,
+    )
+
+
+def confidences(calibrator: FittedCalibrator, outcomes: Sequence[Outcome]) -> list[float]:
+    """Give the confidence of each outcome; where there is none it is 0, as unknown escalates."""
+    return [calibrator(one.logprobs, one.margins) or 0.0 for one in outcomes]
+
+
+def groups(outcomes: Sequence[Outcome]) -> list[str]:
+    """Name what belongs together: the sources, or single rows where there are fewer than two."""
+    sources = [one.source for one in outcomes]
+    return sources if len(set(sources)) > 1 else [str(place) for place in range(len(outcomes))]
+
+
+def dealt(outcomes: Sequence[Outcome], parts: int, seed: int) -> list[int]:
+    """Deal groups out into parts of about the same size; the same outcomes and seed, the same parts."""
+    import random
+
+    names = groups(outcomes)
+    sizes = Counter(names)
+    order = sorted(sizes)
+    random.Random(seed).shuffle(order)  # noqa: S311  no secret
+    order.sort(key=lambda name: -sizes[name])
+    filled = [0] * parts
+    part_of: dict[str, int] = {}
+    for name in order:
+        part_of[name] = filled.index(min(filled))
+        filled[part_of[name]] += sizes[name]
+    return [part_of[name] for name in names]
+
+
+def halves(outcomes: Sequence[Outcome], seed: int) -> tuple[list[Outcome], list[Outcome]]:
+    """Split outcomes into those to fit on and those to test on, each with enough of either kind."""
+    for attempt in range(20):
+        parts = dealt(outcomes, 2, seed + attempt)
+        split = [[one for one, part in zip(outcomes, parts, strict=True) if part == side] for side in (0, 1)]
+        if all(FEWEST_EACH <= sum(one.correct for one in half) <= len(half) - FEWEST_EACH for half in split):
+            return split[0], split[1]
+    # Sources that are all right or all wrong: their rows are dealt out by turns.
+    order = sorted(range(len(outcomes)), key=lambda place: (outcomes[place].correct, place))
+    return [outcomes[place] for place in order[::2]], [outcomes[place] for place in order[1::2]]
+
+
+def tested_threshold(
+    fitted: FittedCalibrator,
+    fit_half: Sequence[Outcome],
+    test_half: Sequence[Outcome],
+    target: float,
+    confidence: float,
+) -> Tested | None:
+    """Test thresholds on outcomes that the fit has not seen; which ones, and in which order, only the fit decides."""
+    known = sorted(set(confidences(fitted, fit_half)), reverse=True)
+    step = max(1, len(known) // MOST_CANDIDATES)
+    candidates = known[step - 1 :: step]
+    surest = sorted(confidences(fitted, fit_half), reverse=True)
+    expected = [sum(one >= threshold for one in surest) * len(test_half) / len(surest) for threshold in candidates]
+    starts = starts_of(expected, target, confidence)
+    return safe_threshold(
+        confidences(fitted, test_half),
+        [one.correct for one in test_half],
+        candidates,
+        target=target,
+        confidence=confidence,
+        starts=starts,
+    )
+
+
+def starts_of(expected: Sequence[float], target: float, confidence: float) -> list[int]:
+    """Choose where testing begins: where enough answers are expected to be served, and at twice and four times that."""
+    for count in range(MOST_STARTS, 0, -1):
+        least = answers_needed(target, 1 - (1 - confidence) / count) or 1
+        wanted = [1.25 * least * 2**power for power in range(count)]
+        places = [next((place for place, n in enumerate(expected) if n >= one), None) for one in wanted]
+        found = [place for place in places if place is not None]
+        if len(found) == count:
+            return sorted(set(found))
+    return [max(len(expected) - 1, 0)]
+
+
+def what_is_missing(
+    fitted: FittedCalibrator, test_half: Sequence[Outcome], tested: Tested | None, target: float, confidence: float
+) -> tuple[int | None, str]:
+    """Say how many outcomes it would take where no threshold keeps the promise, and what to do."""
+    if tested is not None:
+        share = tested.served / len(test_half)
+        return 0, f"Serve answers from {tested.threshold:.3f} on: {share:.0%} of them were served in the test."
+    order = sorted(
+        zip(confidences(fitted, test_half), [one.correct for one in test_half], strict=True), key=lambda pair: -pair[0]
+    )
+    best: tuple[float, int, float] | None = None
+    failures = 0
+    for served, (_, correct) in enumerate(order, 1):
+        failures += not correct
+        # Fewer than ten say nothing of a rate; half a failure is added, for none seen is not none.
+        rate = (failures + 0.5) / (served + 1)
+        # As strict as a test with several starts is.
+        strict = 1 - (1 - confidence) / MOST_STARTS
+        needed = answers_needed(target, strict, rate) if served >= FEWEST_EACH else None
+        if needed is not None:
+            rows = round(2 * needed * len(order) / served)
+            if best is None or rows < best[1]:
+                best = (served / len(order), rows, rate)
+    if best is not None:
+        share, rows, rate = best
+        missing = max(rows - 2 * len(test_half), FEWEST)
+        return missing, (
+            f"No threshold can be promised yet: the surest {share:.0%} fail at about {rate:.1%}; label about "
+            f"{missing} more outcomes to show it."
+        )
+    count = max(FEWEST_EACH, len(order) // 10)
+    rate = sum(not correct for _, correct in order[:count]) / count
+    return None, (
+        f"No threshold keeps the failure rate under {target:g}: even of the surest {count} answers {rate:.0%} are "
+        "wrong. More labels will not help: use a better model, serve easier tasks only, or raise --target."
+    )

@@ -1,0 +1,174 @@
+"""``slmroute calibrate``: from log-probabilities to confidence, and the threshold that keeps a promise."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slmroute.report.wording import percent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from slmroute.calibrate import Calibration
+
+app = typer.Typer()
+
+
+class How(StrEnum):
+    """How log-odds become probabilities."""
+
+    PLATT = "platt"
+    ISOTONIC = "isotonic"
+
+
+@app.command()
+def calibrate(
+    outcomes: Annotated[
+        Path,
+        typer.Argument(help="JSONL: correct (true, false), logprobs (one a token), optionally source, category, id."),
+    ],
+    *,
+    target: Annotated[float, typer.Option(help="The failure rate that served answers must stay under.")] = 0.05,
+    confidence: Annotated[float, typer.Option(help="How sure to be of that.")] = 0.95,
+    to: Annotated[Path, typer.Option("--out", "-o", help="The calibrator to write.")] = Path("calibrator.json"),
+    method: Annotated[How, typer.Option(help="isotonic takes some hundred outcomes.")] = How.PLATT,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="A page with the reliability diagram to write: .html, or .png.")
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            help="JSONL with prompt and answer, optionally source: have --model answer, and add to OUTCOMES first.",
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model to run, on Ollama.")] = "ollama:phi3:mini",
+    host: Annotated[str | None, typer.Option(help="Ollama's address; default: OLLAMA_HOST.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Run at most so many prompts, of all sources alike.")] = None,
+    seed: Annotated[int, typer.Option(help="How outcomes are split.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Give the figures as JSON.")] = False,
+) -> None:
+    """Fit a calibrator on labelled outcomes of a small model, and choose the threshold from which it may be served.
+
+    The failure rate of what is served stays under --target with the stated --confidence (fixed-sequence testing with
+    Clopper-Pearson bounds: Angelopoulos and others, "Learn then test", 2021). Where no threshold keeps that promise it
+    says what is missing and exits with 1; the calibrator is written all the same, without a threshold.
+    """
+    from slmroute.calibrate import calibrate as work_out
+    from slmroute.cli.console import out, print_json
+    from slmroute.outcomes import read_outcomes
+
+    if run is not None:
+        _run(run, outcomes, model, host, limit, seed)
+    found = work_out(read_outcomes(outcomes), target=target, confidence=confidence, method=method.value, seed=seed)
+    found.calibrator.save(to)
+    if page is not None:
+        _write_page(found, page)
+    if as_json:
+        print_json({**found.to_json(), "out": to})
+    else:
+        out.print(_figures(found))
+        out.print(_coverage(found))
+        out.print(_words(found, to), highlight=False, soft_wrap=True)
+    if found.tested is None:
+        raise typer.Exit(1)
+
+
+def _run(answers: Path, outcomes: Path, model: str, host: str | None, limit: int | None, seed: int) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    from slmroute.cli.console import err
+    from slmroute.errors import ConfigError
+    from slmroute.outcomes import Outcome, append_outcome, read_known_answers, read_outcomes, run_model, sampled
+
+    provider, _, name = model.partition(":")
+    if provider != "ollama" or not name:
+        raise ConfigError(f"--model {model}: log-probabilities are read from Ollama; write ollama:NAME.")
+    known = {one.id for one in read_outcomes(outcomes)} if outcomes.exists() else set[str]()
+    waiting = [one for one in sampled(read_known_answers(answers), limit, seed) if one.id not in known]
+    columns = (SpinnerColumn(), TextColumn("answering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[words]}", style="dim"), console=err) as bar:
+        task = bar.add_task("", total=len(waiting), words="")
+        right = 0
+
+        def note(outcome: Outcome) -> None:
+            nonlocal right
+            append_outcome(outcomes, outcome)
+            right += outcome.correct
+            bar.update(task, advance=1, words=f"{right} right")
+
+        answered = run_model(waiting, name, host=host, done=note)
+    if missing := len(waiting) - len(answered):
+        err.print(f"{missing} prompts got no answer and are left out.")
+
+
+def _figures(found: Calibration) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    left = found.left_out
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{found.outcomes} outcomes, {percent(found.accuracy)} right; judged with their {left.by} left out",
+        title_justify="left",
+    )
+    for name in ("", "calibrated", "plain mean"):
+        table.add_column(name, justify="right" if name else "left")
+    table.add_row("AUC, right against wrong", _number(left.auc), _number(left.auc_plain))
+    table.add_row("expected calibration error", _number(left.ece), _number(left.ece_plain))
+    if left.auc_margin is not None:
+        table.add_row("AUC of the lowest margin alone", "", _number(left.auc_margin))
+    return table
+
+
+def _coverage(found: Calibration) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title="Serving the surest answers (left out)", title_justify="left")
+    for name in ("served", "answers", "right", "confidence from"):
+        table.add_column(name, justify="right")
+    for one in found.left_out.coverage:
+        table.add_row(percent(one.share), str(one.answers), percent(one.accuracy), f"{one.threshold:.3f}")
+    return table
+
+
+def _words(found: Calibration, to: Path) -> str:
+    left, lines = found.left_out, [found.advice]
+    if found.tested is not None:
+        bound = percent(found.tested.bound)
+        lines.append(
+            f"{found.tested.failures} of {found.tested.served} served answers were wrong in the test: under {bound} "
+            f"with confidence {found.confidence:g}."
+        )
+    if left.served:
+        rate = percent(left.failures / left.served)
+        lines.append(
+            f"Thresholds chosen without them served {left.served} answers of left-out {left.by}: {rate} wrong."
+        )
+    if left.aborted:
+        lines.append(
+            f"Streams: breaking hopeless drafts off after 16 tokens ends {percent(left.aborted)} of them, saves "
+            f"{percent(left.tokens_saved)} of the tokens, and {percent(left.lost)} of those were right."
+        )
+    lines.append(f"Written: {to}. Use it with Confidence(THRESHOLD, calibrator=FittedCalibrator.load({str(to)!r})).")
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _write_page(found: Calibration, path: Path) -> None:
+    from slmroute.report.quality_charts import reliability_diagram, save_png
+    from slmroute.report.quality_pages import calibration_page, write_page
+
+    series = {"calibrated": found.left_out.bins, "mean of the tokens": found.left_out.bins_plain}
+    if path.suffix.lower() == ".png":
+        save_png(reliability_diagram(series), path)
+    else:
+        write_page(calibration_page(found), path)
