@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
 from langchain_core.callbacks import BaseCallbackHandler
 
 from slmroute.costs import RouteCosts
 from slmroute.record import RouteRecord
+from slmroute.run import Run
 
-__all__ = ["RouteCostCallback"]
+__all__ = ["RouteCostCallback", "counted", "tell_costs"]
+
+
+class _Manager(Protocol):
+    handlers: list[BaseCallbackHandler]
 
 
 class RouteCostCallback(BaseCallbackHandler):
@@ -40,3 +49,25 @@ class RouteCostCallback(BaseCallbackHandler):
             record: The call's record.
         """
         self.costs.add(record)
+
+
+def tell_costs(handlers: Sequence[BaseCallbackHandler], record: RouteRecord | None) -> None:
+    """Hand a call's record to those of its handlers that add up costs."""
+    if record is not None:
+        for handler in handlers:
+            if isinstance(handler, RouteCostCallback):
+                handler.add(record)
+
+
+@contextmanager
+def counted(run: Run, manager: _Manager | None) -> Generator[None]:
+    """Hand a call's record on when it ends, however it does.
+
+    Args:
+        run: The call.
+        manager: The manager of the router's own run, where there is one.
+    """
+    try:
+        yield
+    finally:
+        tell_costs([] if manager is None else manager.handlers, run.record)

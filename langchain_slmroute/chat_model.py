@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
 from typing import Any, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
@@ -14,6 +15,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
+from langchain_slmroute.callbacks import counted
 from langchain_slmroute.messages import request_of
 from langchain_slmroute.perform import ChatPerformer, PrivatePerformer
 from langchain_slmroute.routed import Asked, AsyncRoutedCall, Child, RoutedCall, Setting
@@ -273,7 +275,8 @@ class RoutingChatModel(Router):
         **kwargs: Any,
     ) -> ChatResult:
         performer = self._privately(messages, stop, kwargs)
-        return performer.result(drive(performer.run, performer))
+        with counted(performer.run, run_manager):
+            return performer.result(drive(performer.run, performer))
 
     async def _agenerate(
         self,
@@ -283,7 +286,8 @@ class RoutingChatModel(Router):
         **kwargs: Any,
     ) -> ChatResult:
         performer = self._privately(messages, stop, kwargs)
-        return performer.result(await adrive(performer.run, performer))
+        with counted(performer.run, run_manager):
+            return performer.result(await adrive(performer.run, performer))
 
     def _stream(
         self,
@@ -293,8 +297,9 @@ class RoutingChatModel(Router):
         **kwargs: Any,
     ) -> Generator[ChatGenerationChunk]:
         performer = self._privately(messages, stop, kwargs)
-        for native in drive_stream(performer.run, performer):
-            yield performer.generation(cast("AIMessage", native))
+        with counted(performer.run, run_manager), closing(drive_stream(performer.run, performer)) as natives:
+            for native in natives:
+                yield performer.generation(cast("AIMessage", native))
         yield performer.last_generation()
 
     async def _astream(
@@ -305,12 +310,10 @@ class RoutingChatModel(Router):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
         performer = self._privately(messages, stop, kwargs)
-        natives = adrive_stream(performer.run, performer)
-        try:
-            async for native in natives:
-                yield performer.generation(cast("AIMessage", native))
-        finally:
-            await natives.aclose()
+        with counted(performer.run, run_manager):
+            async with aclosing(adrive_stream(performer.run, performer)) as natives:
+                async for native in natives:
+                    yield performer.generation(cast("AIMessage", native))
         yield performer.last_generation()
 
     # --- tools and structured answers ---

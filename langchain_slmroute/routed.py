@@ -10,7 +10,6 @@ from typing import Any, Generic, Self, TypeVar, cast
 from langchain_core.callbacks import (
     AsyncCallbackManager,
     AsyncCallbackManagerForChainRun,
-    BaseCallbackHandler,
     CallbackManager,
     CallbackManagerForChainRun,
 )
@@ -18,7 +17,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 
-from langchain_slmroute.callbacks import RouteCostCallback
+from langchain_slmroute.callbacks import tell_costs
 from langchain_slmroute.messages import last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child, merged
 from slmroute.steps import Decision
@@ -94,12 +93,6 @@ class _Routed(Generic[PerformerT]):
         self.output = with_record(message, self.record)
         return cast("AIMessage", self.output)
 
-    def _tell_costs(self, handlers: Sequence[BaseCallbackHandler]) -> None:
-        if self.run.record is not None:
-            for handler in handlers:
-                if isinstance(handler, RouteCostCallback):
-                    handler.add(self.run.record)
-
     def _show(self, seen: _Seen, message: AIMessage) -> AIMessage | None:
         """Take a chunk of the answer; gives it as the caller is to see it, unless it is to be kept for the last."""
         if self._setting.blocks:
@@ -144,7 +137,7 @@ class RoutedCall(_Routed[PerformerT]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._tell_costs(self._manager.handlers)
+        tell_costs(self._manager.handlers, self.run.record)
         if error is None:
             self._manager.on_chain_end(self.output)
         else:
@@ -193,7 +186,7 @@ class AsyncRoutedCall(_Routed[PerformerT]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._tell_costs(self._manager.handlers)
+        tell_costs(self._manager.handlers, self.run.record)
         if error is None:
             await self._manager.on_chain_end(self.output)
         else:

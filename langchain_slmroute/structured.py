@@ -7,21 +7,17 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableParallel, RunnableSequence
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ValidationError
 
 from langchain_slmroute.messages import answer_of, last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child
 from langchain_slmroute.relay import is_streamed
 from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
-from langchain_slmroute.validated import is_pydantic, unparsed, validated
+from langchain_slmroute.validated import Catcher, End, is_pydantic, not_parsed, unparsed, validated
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
 from slmroute.gate import Chunk
 from slmroute.steps import Answer, Call, Decision
@@ -31,8 +27,6 @@ if TYPE_CHECKING:
     from langchain_slmroute.chat_model import RoutingChatModel
 
 __all__ = ["StructuredRouter"]
-
-_NOT_PARSED = (OutputParserException, ValidationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +160,7 @@ class StructuredPerformer(ChatPerformer):
         chain = self._chain(call, include_raw=True, streams=is_streamed(config))
         try:
             result = chain.invoke(self.history(call), config)
-        except _NOT_PARSED as error:
+        except not_parsed() as error:
             result = unparsed(error)
         return self._answer(call, result)
 
@@ -176,7 +170,7 @@ class StructuredPerformer(ChatPerformer):
         chain = self._chain(call, include_raw=True, streams=is_streamed(config))
         try:
             result = await chain.ainvoke(self.history(call), config)
-        except _NOT_PARSED as error:
+        except not_parsed() as error:
             result = unparsed(error)
         return self._answer(call, result)
 
@@ -187,10 +181,10 @@ class StructuredPerformer(ChatPerformer):
         try:
             for part in chain.stream(self.history(call), config):
                 yield _part(part)
-        except _NOT_PARSED as error:
-            yield Chunk(_End(catcher.message or unparsed(error)["raw"], error))
+        except (ValueError, *not_parsed()) as error:
+            yield Chunk(catcher.end(error))
         else:
-            yield Chunk(_End(catcher.message, None))
+            yield Chunk(End(catcher.message, None))
 
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """See ``drive.Performer``."""
@@ -201,15 +195,15 @@ class StructuredPerformer(ChatPerformer):
             async with aclosing(parts) as stream:
                 async for part in stream:
                     yield _part(part)
-        except _NOT_PARSED as error:
-            yield Chunk(_End(catcher.message or unparsed(error)["raw"], error))
+        except (ValueError, *not_parsed()) as error:
+            yield Chunk(catcher.end(error))
         else:
-            yield Chunk(_End(catcher.message, None))
+            yield Chunk(End(catcher.message, None))
 
     def collect(self, call: Call, natives: Sequence[object]) -> Answer:
         """See ``drive.Performer``."""
-        end = natives[-1] if natives and isinstance(natives[-1], _End) else _End(None, None)
-        parts = [part for part in natives if not isinstance(part, _End)]
+        end = natives[-1] if natives and isinstance(natives[-1], End) else End(None, None)
+        parts = [part for part in natives if not isinstance(part, End)]
         parsed: Any = parts[-1] if parts and end.error is None else None
         error: BaseException | None = end.error
         if self.outline.include_raw:
@@ -233,8 +227,8 @@ class StructuredPerformer(ChatPerformer):
         chain = _with_kwargs(cast("Runnable[Any, Any]", chain), kwargs)
         return validated(chain, outline.schema, include_raw=include_raw) if plain else chain
 
-    def _watched(self, call: Call) -> tuple[RunnableConfig, _Catcher]:
-        config, catcher = self.config(call, watch=False), _Catcher()
+    def _watched(self, call: Call) -> tuple[RunnableConfig, Catcher]:
+        config, catcher = self.config(call, watch=False), Catcher()
         cast("Any", config["callbacks"]).add_handler(catcher, inherit=True)  # pyright: ignore[reportTypedDictNotRequiredAccess]
         return config, catcher
 
@@ -261,28 +255,6 @@ def _with_kwargs(chain: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnab
     else:
         first = first.bind(**kwargs)
     return RunnableSequence(first, *rest)
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """The end of a structured stream: the whole message, and the error of parsing it."""
-
-    message: AIMessage | None
-    error: BaseException | None
-
-
-class _Catcher(BaseCallbackHandler):
-    """Catches the message beneath a structured stream: its tokens must be paid for, whatever becomes of the parsing."""
-
-    run_inline = True
-
-    def __init__(self) -> None:
-        self.message: AIMessage | None = None
-
-    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        generation = response.generations[0][0] if response.generations and response.generations[0] else None
-        if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-            self.message = generation.message
 
 
 def _part(part: Any) -> Chunk:
@@ -314,7 +286,7 @@ class _StructuredCall(_Structured, RoutedCall[StructuredPerformer]):
     def parts(self, natives: Generator[object]) -> Generator[Any]:
         try:
             for native in natives:
-                if not isinstance(native, _End):
+                if not isinstance(native, End):
                     self.output = native
                     yield native
         finally:
@@ -335,7 +307,7 @@ class _AsyncStructuredCall(_Structured, AsyncRoutedCall[StructuredPerformer]):
     async def parts(self, natives: AsyncGenerator[object]) -> AsyncGenerator[Any]:
         try:
             async for native in natives:
-                if not isinstance(native, _End):
+                if not isinstance(native, End):
                     self.output = native
                     yield native
         finally:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableGenerator
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["is_pydantic", "unparsed", "validated"]
+__all__ = ["Catcher", "End", "is_pydantic", "not_parsed", "unparsed", "validated"]
 
 
 def is_pydantic(schema: object) -> bool:
@@ -49,6 +54,14 @@ def validated(chain: Runnable[Any, Any], schema: type[BaseModel], *, include_raw
     return chain | RunnableGenerator(transform, atransform, name="PydanticValidation")
 
 
+def not_parsed() -> tuple[type[Exception], ...]:
+    """Give the errors that mean that an answer was there and could not be parsed, by a chain or by a client."""
+    openai: Any = sys.modules.get("openai")
+    chat: Any = sys.modules.get("langchain_openai.chat_models.base")
+    own = () if openai is None else (openai.LengthFinishReasonError, openai.ContentFilterFinishReasonError)
+    return (OutputParserException, ValidationError, *own, *(() if chat is None else (chat.OpenAIRefusalError,)))
+
+
 def unparsed(error: Exception) -> dict[str, Any]:
     """Give what a structured chain would have, had it raised in its parser and not in the client beneath.
 
@@ -60,19 +73,67 @@ def unparsed(error: Exception) -> dict[str, Any]:
     raw = AIMessage(content="")
     try:
         body = cast("Any", error).response.json()
-        usage = body["usage"]
+        usage, choice = body["usage"], body["choices"][0]
         raw = AIMessage(
-            content=body["choices"][0]["message"]["content"] or "",
-            response_metadata={"model_name": body["model"]},
+            content=choice["message"]["content"] or "",
+            response_metadata={"model_name": body["model"], "finish_reason": choice["finish_reason"]},
             usage_metadata=UsageMetadata(
                 input_tokens=usage["prompt_tokens"],
                 output_tokens=usage["completion_tokens"],
                 total_tokens=usage["total_tokens"],
+                input_token_details={"cache_read": _detail(usage, "prompt_tokens_details", "cached_tokens")},
+                output_token_details={"reasoning": _detail(usage, "completion_tokens_details", "reasoning_tokens")},
             ),
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError):
         pass  # another client's error, or a body that is no chat completion
     return {"raw": raw, "parsed": None, "parsing_error": error}
+
+
+def _detail(usage: Mapping[str, Any], of: str, name: str) -> int:
+    return cast("Mapping[str, int | None]", usage.get(of) or {}).get(name) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a structured stream: the whole message, and the error of parsing it."""
+
+    message: AIMessage | None
+    error: BaseException | None
+
+
+class Catcher(BaseCallbackHandler):
+    """Catches the message beneath a structured stream: its tokens must be paid for, whatever becomes of the parsing."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.message: AIMessage | None = None
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """See ``BaseCallbackHandler``."""
+        self._catch(response)
+
+    def on_llm_error(self, error: BaseException, *, response: LLMResult | None = None, **kwargs: Any) -> None:
+        """See ``BaseCallbackHandler``."""
+        # Clients that parse by themselves raise in the midst of an answer: this much of it was there.
+        if response is not None:
+            self._catch(response)
+
+    def end(self, error: Exception) -> End:
+        """Give the end of a stream that could not be parsed.
+
+        Raises:
+            Exception: It was something else that was wrong.
+        """
+        if not isinstance(error, not_parsed()) and (type(error) is not ValueError or self.message is None):
+            raise error
+        return End(self.message or unparsed(error)["raw"], error)
+
+    def _catch(self, response: LLMResult) -> None:
+        generation = response.generations[0][0] if response.generations and response.generations[0] else None
+        if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
+            self.message = generation.message
 
 
 class _Objects:
