@@ -210,7 +210,7 @@ class StructuredPerformer(ChatPerformer):
             whole: Mapping[str, Any] = {}
             for part in parts:
                 whole = cast("Any", whole) + part if whole else cast("Mapping[str, Any]", part)
-            parsed, error = whole.get("parsed"), whole.get("parsing_error")
+            parsed, error = whole.get("parsed"), whole.get("parsing_error") or end.error
         raw = end.message or AIMessage(content="")
         return self._answer(call, {"raw": raw, "parsed": parsed, "parsing_error": error})
 
@@ -273,8 +273,11 @@ class _Structured:
             raise found.error
         return found.parsed
 
-    def _closing(self, record: Mapping[str, object]) -> Any:
-        return AddableDict(raw=last_chunk(record, None))
+    def _closing(self, decision: Decision, record: Mapping[str, object]) -> Any:
+        raw, error = last_chunk(record, None), cast("Parsed", decision.answer.native).error
+        # What a client could not parse it raised in the midst of the parts; what a chain could not is among them.
+        told = {} if error is None else {"parsed": None, "parsing_error": error}
+        return AddableDict(raw=raw, **told)
 
 
 class _StructuredCall(_Structured, RoutedCall[StructuredPerformer]):
@@ -295,7 +298,7 @@ class _StructuredCall(_Structured, RoutedCall[StructuredPerformer]):
         self.performer.release(decision)
         self.output = self._given(decision, self.record)
         if self.performer.outline.include_raw:
-            yield self._closing(self.record)
+            yield self._closing(decision, self.record)
 
 
 class _AsyncStructuredCall(_Structured, AsyncRoutedCall[StructuredPerformer]):
@@ -316,4 +319,4 @@ class _AsyncStructuredCall(_Structured, AsyncRoutedCall[StructuredPerformer]):
         await self.performer.arelease(decision)
         self.output = self._given(decision, self.record)
         if self.performer.outline.include_raw:
-            yield self._closing(self.record)
+            yield self._closing(decision, self.record)
