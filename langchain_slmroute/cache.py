@@ -59,10 +59,10 @@ def cache_setting(model: BaseChatModel, router_setting: CacheSetting) -> CacheSe
         router_setting: The router's own setting.
     """
     setting: CacheSetting = router_setting if model.cache is None else model.cache
-    if setting is False or _says_what_it_is(model):
+    if setting is False:
         return setting
     cache = setting if isinstance(setting, BaseCache) else get_llm_cache()
-    return setting if cache is None else _OwnEntries(cache, _owner(model))
+    return setting if cache is None or _says_what_it_is(model) else _OwnEntries(cache, _owner(model))
 
 
 def _says_what_it_is(model: BaseChatModel) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult, RunInfo
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
@@ -122,14 +122,16 @@ class RoutingChatModel(Router):
     def _own_config(self) -> RunnableConfig:
         # LangChain notes its versions on every model; the tiers' own models bring theirs.
         metadata = {key: value for key, value in (self.metadata or {}).items() if key != "lc_versions"}
+        if not (metadata or self.callbacks or self.tags):
+            return {}
         own: dict[str, Any] = {"callbacks": self.callbacks, "tags": self.tags, "metadata": metadata}
         own = {key: value for key, value in own.items() if value}
         # Without callbacks of its own it would take over those of the context when it is merged.
-        return cast("RunnableConfig", {"callbacks": [], **own} if own else {})
+        return cast("RunnableConfig", {"callbacks": [], **own})
 
     def _setting(self, messages: Sequence[BaseMessage], config: RunnableConfig | None) -> Setting:
         return Setting(
-            self.get_name(),
+            self.name or type(self).__name__,
             config or {},
             self._own_config(),
             messages,
@@ -147,7 +149,10 @@ class RoutingChatModel(Router):
         schema: Mapping[str, object] | None = None,
     ) -> tuple[Asked, Setting, Callable[[Asked, RunnableConfig, Child], PerformerT]]:
         """Prepare a call; meant for the package's own runnables."""
-        messages = self._convert_input(model_input).to_messages()
+        if isinstance(model_input, str):
+            messages: list[BaseMessage] = [HumanMessage(content=model_input)]
+        else:
+            messages = self._convert_input(model_input).to_messages()
         return self._asked(messages, stop, kwargs, schema), self._setting(messages, config), make
 
     # --- the public ways of asking: the router's run is a chain's, each tier's call a real child run ---

@@ -79,12 +79,21 @@ def request_of(
         local_only: Whether the call must not leave the local tiers.
         schema: The JSON schema of a structured answer, where one is asked for.
     """
-    turns = [message.text for message in messages if isinstance(message, HumanMessage)]
-    modalities = _modalities(messages)
-    tools = tuple(tool_spec(tool) for tool in kwargs.get("tools") or ())
-    tokens = sum(4 + estimate_tokens(message.text) for message in messages)
+    turns: list[str] = []
+    tokens = 0
+    plain = True
+    for message in messages:
+        content = message.content
+        text = content if isinstance(content, str) else message.text
+        plain = plain and text is content
+        tokens += 4 + estimate_tokens(text)
+        if isinstance(message, HumanMessage):
+            turns.append(text)
+    modalities = frozenset[str]() if plain else _modalities(messages)
     tokens += TOKENS_PER_IMAGE * ("image" in modalities)
-    tokens += sum(estimate_tokens(json.dumps(spec.parameters, default=str)) + 10 for spec in tools)
+    tools = tuple(tool_spec(tool) for tool in kwargs.get("tools") or ())
+    for spec in tools:
+        tokens += estimate_tokens(json.dumps(spec.parameters, default=str)) + 10
     return RouteRequest(
         text=judged_text(turns),
         turns=len(turns),

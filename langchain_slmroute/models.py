@@ -57,6 +57,7 @@ class TierModels:
         self._standard = dict(standard)
         self._built: dict[str, BaseChatModel | RunnableBinding[Any, Any]] = {}
         self._facts: dict[str, Tier] = {}
+        self._all_known: tuple[Tier, ...] | None = None
         self._lock = threading.RLock()
         for tier in tiers:
             if not isinstance(tier.model, str):
@@ -118,10 +119,14 @@ class TierModels:
             request: The call.
             kwargs: The call's arguments: a tool that a provider runs itself is beyond every other provider's tiers.
         """
-        learn = bool(request.needs) or request.tokens > LONG_PROMPT_TOKENS
-        known: tuple[Tier, ...] = tuple(
-            self._with_facts(tier) if learn or tier.name in self._built else tier for tier in self._tiers.values()
-        )
+        known = self._all_known
+        if known is None:
+            learn = bool(request.needs) or request.tokens > LONG_PROMPT_TOKENS
+            known = tuple(
+                self._with_facts(tier) if learn or tier.name in self._built else tier for tier in self._tiers.values()
+            )
+            if len(self._facts) == len(self._tiers):
+                self._all_known = known
         for tool in cast("Sequence[object]", kwargs.get("tools") or ()):
             runners = builtin_providers(cast("Mapping[str, Any]", tool)) if isinstance(tool, Mapping) else None
             if runners is not None:
