@@ -1,0 +1,228 @@
+"""``slmroute tune``: thresholds for one's own traffic, and examples for the few-shot classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slmroute.report.wording import percent
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from slmroute.tune import Thresholds, TierPrice, Traffic
+    from slmroute.tune_few_shot import FewShotTuning
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def tune() -> None:
+    """Tune a router to prompts of your own."""
+
+
+@app.command()
+def thresholds(
+    data: Annotated[Path, typer.Argument(help="JSONL with a prompt a row, as they come in.")],
+    *,
+    shares: Annotated[
+        str | None, typer.Option(help="Traffic at each tier, cheapest first, for example 50,30,20.")
+    ] = None,
+    cost: Annotated[str | None, typer.Option(help="Dollars that a thousand calls may cost; needs --price.")] = None,
+    quality: Annotated[
+        str | None, typer.Option(help="Share of the last tier's quality to keep, for example 0.95.")
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(help="A tier's dollars for a million tokens, INPUT/OUTPUT; repeat it, cheapest first."),
+    ] = None,
+    outcome: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The field with the quality of a tier's answer; repeat it, cheapest first. "
+            "Default for --quality: weak_score, strong_score."
+        ),
+    ] = None,
+    classifier: Annotated[str, typer.Option(help="light, best, a weights file, or ollama:MODEL.")] = "light",
+    as_json: Annotated[bool, typer.Option("--json", help="Give the figures as JSON.")] = False,
+) -> None:
+    """Choose the thresholds for traffic shares, for a cost or for a quality.
+
+    For three tiers give three shares or prices: thresholds = [0.35, 0.7] then go into slmroute.toml. What they come to
+    on prompts that had no part in choosing them stands beside.
+    """
+    from slmroute.cli.console import out, print_json
+    from slmroute.cli.evaluate import classifier_named
+    from slmroute.jsonl import read_rows
+    from slmroute.tune import thresholds_for
+
+    rows = list(read_rows(data))
+    texts = [row.text("prompt") for row in rows]
+    fields = outcome or (["weak_score", "strong_score"] if quality is not None else None)
+    qualities: list[list[float]] | None = None
+    if fields is not None:
+        qualities = [[_given(row.number(name), row.where, name) for name in fields] for row in rows]
+    judge, _ = classifier_named(classifier)
+    found = thresholds_for(
+        texts,
+        [judge(text) for text in texts],
+        shares=None if shares is None else [float(_number(one, "--shares")) for one in shares.split(",")],
+        cost_per_thousand=None if cost is None else _number(cost, "--cost"),
+        quality=None if quality is None else float(_number(quality, "--quality")),
+        prices=[_price(one) for one in price] if price else None,
+        qualities=qualities,
+    )
+    if as_json:
+        print_json(found.to_json())
+        return
+    out.print(_traffic(found))
+    numbers = ", ".join(f"{threshold:.4g}" for threshold in found.thresholds)
+    out.print(f"thresholds = [{numbers}]", highlight=False, markup=False)
+    if not found.met:
+        out.print("The shares are as near as equal scores allow.")
+
+
+@app.command()
+def few_shot(
+    data: Annotated[Path, typer.Argument(help="JSONL, a row a prompt: prompt, tier (simple or complex), category.")],
+    *,
+    model: Annotated[str, typer.Option(help="The model, on Ollama.")] = "ollama:phi3:mini",
+    host: Annotated[str | None, typer.Option(help="Ollama's address; default: OLLAMA_HOST.")] = None,
+    examples: Annotated[int, typer.Option(help="Examples in the prompt: 6, 8 or 10.")] = 8,
+    sets: Annotated[int, typer.Option(help="Sets of examples to try.", min=1)] = 6,
+    limit: Annotated[int, typer.Option(help="At most so many prompts are used.")] = 200,
+    to: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the table for slmroute.toml, with the examples, there.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="How prompts are split and drawn.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Give the figures as JSON.")] = False,
+) -> None:
+    """Choose the few-shot classifier's examples out of labelled prompts, and report what that is worth.
+
+    Try this before you think of fine-tuning a model. The figures are of prompts that had no part in the choice.
+    """
+    from slmroute.cases import read_cases
+    from slmroute.cli.console import err, out, print_json
+    from slmroute.errors import ConfigError
+    from slmroute.tune_few_shot import tune_few_shot
+
+    name = model.removeprefix("ollama:")
+    cases = read_cases([data])
+    with _asking(err) as asked:
+        found = tune_few_shot(cases, name, host=host, examples=examples, sets=sets, limit=limit, seed=seed, asked=asked)
+    if to is not None:
+        try:
+            to.write_text(found.to_toml(host), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"--out {to} cannot be written: {error.strerror}.") from None
+    if as_json:
+        print_json(found.to_json())
+        return
+    out.print(_figures(found))
+    out.print(_words(found, to), highlight=False, soft_wrap=True)
+
+
+def _number(text: str, setting: str) -> Decimal:
+    from slmroute.errors import ConfigError
+
+    try:
+        value = Decimal(text.strip().removeprefix("$"))
+    except InvalidOperation:
+        value = Decimal("nan")
+    if not value.is_finite():
+        raise ConfigError(f"{setting} {text!r} must be numbers.")
+    return value
+
+
+def _price(text: str) -> TierPrice:
+    from slmroute.errors import ConfigError
+
+    first, slash, second = text.partition("/")
+    if not slash:
+        raise ConfigError(f"--price {text!r} must be INPUT/OUTPUT, for example 0.05/0.08.")
+    return _number(first, "--price"), _number(second, "--price")
+
+
+def _given(value: float | None, where: str, name: str) -> float:
+    from slmroute.errors import ConfigError
+
+    if value is None:
+        raise ConfigError(f"{where}: {name!r} is missing: it must be the quality of a tier's answer, a number.")
+    return value
+
+
+def _traffic(found: Thresholds) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    tiers = len(found.thresholds) + 1
+    table = Table(box=box.SIMPLE_HEAD, title=f"{found.prompts} prompts", title_justify="left")
+    for name in ("", *(f"tier {place}" for place in range(1, tiers + 1)), "a thousand calls", "quality", "of the last"):
+        table.add_column(name, justify="right" if name else "left")
+
+    def row(name: str, part: Traffic) -> None:
+        money = "-" if part.cost_per_thousand is None else f"${part.cost_per_thousand:.2f}"
+        quality = "-" if part.quality is None else f"{part.quality:.3f}"
+        table.add_row(name, *(percent(share) for share in part.shares), money, quality, percent(part.of_last))
+
+    row("chosen on these", found.seen)
+    row("on prompts left out", found.unseen)
+    return table
+
+
+@contextmanager
+def _asking(console: Console) -> Generator[Callable[[int, int], object]]:
+    """Show how many questions have been asked."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    columns = (SpinnerColumn(), TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _figures(found: FewShotTuning) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{found.model}: {found.reported_on} prompts that had no part in choosing",
+        title_justify="left",
+    )
+    for name in ("", "AUC", "right at 0.5", "calibration error"):
+        table.add_column(name, justify="right" if name else "left")
+    parts = {
+        "as it comes": found.before,
+        f"calibrated on {found.chosen_on} of yours": found.calibrated,
+        "with examples of yours": found.after,
+    }
+    for name, part in parts.items():
+        if name != "with examples of yours" or found.own:
+            ranked = "-" if part.auc is None else f"{part.auc:.3f}"
+            table.add_row(name, ranked, percent(part.accuracy), f"{part.ece:.3f}")
+    return table
+
+
+def _words(found: FewShotTuning, to: Path | None) -> str:
+    sets = ", ".join(f"{one:.2f}" for one in found.tried[1:])
+    lines = [f"AUC while choosing: {found.tried[0]:.2f} with the examples that come with it; {sets} with yours."]
+    if not found.own:
+        lines.append("None of the sets did better: keep the examples, and take the calibration.")
+    right = found.after.accuracy
+    if right >= 0.8:
+        lines.append(f"{percent(right)} right without any fine-tuning.")
+    else:
+        lines.append(
+            f"{percent(right)} right. Before you fine-tune: try more --sets, a larger --model, or EmbeddedClassifier "
+            "(slmroute evaluate compares them)."
+        )
+    if to is not None:
+        lines.append(f"Written: {to}, with the examples' texts in it.")
+    return "\n".join(lines)
