@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from langchain_slmroute import RouteCostCallback, RoutingChatModel, route_costs
 from slmroute import Confidence, RouteRequest, Tier, route_context
@@ -38,6 +38,14 @@ class Counting(GenericFakeChatModel):
         for _ in range(7 - number_in(messages[-1].text) % 7):
             await asyncio.sleep(0)
         return self._answer(messages)
+
+    async def _astream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        whole = (await self._agenerate(messages)).generations[0].message
+        name, _, number = whole.text.partition(" ")
+        yield ChatGenerationChunk(message=AIMessageChunk(f"{name} "))
+        await asyncio.sleep(0)
+        usage: Any = whole.usage_metadata  # type: ignore[attr-defined]
+        yield ChatGenerationChunk(message=AIMessageChunk(number, usage_metadata=usage))
 
 
 def number_in(text: str) -> int:
