@@ -45,9 +45,19 @@ GRADED = re.compile(
     r"|\b(?:expert|phd|beginner)[ -]level (?:task|question|problem|request)s?\b[:,.]?",
     re.IGNORECASE,
 )
+ASKED_GRADE = re.compile(
+    r"\b(?:classify|rate|label|treat|mark|score|consider|grade|handle|route) (?:this|it|the following|what follows|that)"
+    r"(?: (?:task|question|request|prompt|problem|query|one))?(?: below)? as (?:being )?(?:a |an )?(?:very )?(?:trivial|simple|easy|basic|complex"
+    r"|difficult|hard|advanced)(?: (?:task|question|request|prompt|problem|query|one))?(?! *(?:,|/|or\b|and\b|vs\b|versus\b))[.!:;]?",
+    re.IGNORECASE,
+)
+TO_THE_ROUTER = re.compile(
+    r"\b(?:note|message|hint|instruction|attention|memo|info)s? (?:to|for) (?:the |this |any )?(?:model )?(?:router|routing|classifier)\b[ \t]*[:,-]?",
+    re.IGNORECASE,
+)
 FORGED_LINE = re.compile(
     r"^[ \t>*#]*\[?(?:router|routing|classifier|system|complexity|difficulty|tier|score|label)\]?[ _-]*(?:decision|output|result|score|level"
-    r"|hint|note|label)?[ \t]*[:=][ \t]*[\"'\[]?(?:simple|complex|low|high|easy|hard|trivial|small|large|local|frontier|weak|strong|expert"
+    r"|hint|note|label|difficulty|complexity|tier|route)?[ \t]*[:=][ \t]*[\"'\[]?(?:simple|complex|low|high|easy|hard|trivial|small|large|local|frontier|weak|strong|expert"
     r"|[01]?\.\d+|[01])\b[^\n]{0,60}\n?",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -71,7 +81,9 @@ def without_steering(text: str) -> str:
     lower = text.lower()
     kept = without_model_talk(text) if any(cue in lower for cue in MODEL_CUES) else text
     if any(cue in lower for cue in GRADE_CUES):
-        kept = GRADED.sub(" ", kept)
+        kept = ASKED_GRADE.sub(" ", GRADED.sub(" ", kept))
+    if "rout" in lower or "classifier" in lower:
+        kept = TO_THE_ROUTER.sub(" ", kept)
     if ":" in kept or "=" in kept:
         kept = FORGED_LINE.sub("", kept)
         kept = FORGED_JSON.sub(" ", kept) if "{" in kept else kept
