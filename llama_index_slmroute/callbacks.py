@@ -13,7 +13,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayloa
 from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.instrumentation.events import BaseEvent
 
-from llama_index_slmroute.messages import RECORD_KEY
+from llama_index_slmroute.carried import RECORD_KEY
 from slmroute.costs import RouteCosts
 from slmroute.record import RouteRecord
 

@@ -10,7 +10,7 @@ from llama_index.core.bridge.pydantic import BaseModel
 from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_slmroute.arguments import is_forced, schema_of
-from llama_index_slmroute.messages import CallOptions, asking, question_in, request_of
+from llama_index_slmroute.messages import CallOptions, asking, is_plain, question_in, request_of
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
@@ -85,7 +85,7 @@ class CallingRouter(Router):
     ) -> RoutedCall[StructuredPerformer]:
         formatted = prompt.format_messages(llm=self, **arguments)
         messages = self._extend_messages(formatted)
-        plain = all(not m.additional_kwargs and len(m.blocks) == 1 for m in formatted)
+        plain = all(is_plain(message) for message in formatted)
         outline = Outline(output_cls, prompt, arguments, as_given=plain and messages is formatted)
         return self._routed(
             messages,

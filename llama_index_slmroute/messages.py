@@ -20,16 +20,17 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
+from llama_index_slmroute.carried import RECORD_KEY, CarriedRecord, routed, without_records
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
 from slmroute.request import RouteRequest, ToolSpec, estimate_tokens, judged_text
 
 __all__ = [
-    "RECORD_KEY",
     "CallOptions",
     "asking",
     "extras",
     "for_tier",
+    "is_plain",
     "question_in",
     "request_of",
     "tool_calls_of",
@@ -37,9 +38,6 @@ __all__ = [
 ]
 
 ResponseT = TypeVar("ResponseT", bound="ChatResponse | CompletionResponse")
-
-RECORD_KEY: Final = "slmroute"
-"""Where a message's ``additional_kwargs`` carry its record."""
 
 QUESTION_KEY: Final = "slmroute_question"
 """Where the last of the messages made of a prompt carries the question that the prompt is about."""
@@ -56,20 +54,6 @@ _MEDIA: Final[Mapping[type, str]] = {
 _TOOL_ROLES: Final = (MessageRole.TOOL, MessageRole.FUNCTION)
 _OBSERVATION: Final = "Observation:"
 _ACTION: Final = "Action:"
-
-
-class CarriedRecord(dict[str, object]):
-    """A record on a message: plain JSON, but short when printed.
-
-    Memories of LlamaIndex print what messages carry, to count its tokens, and some engines into their prompts.
-    """
-
-    def __repr__(self) -> str:
-        return "..."
-
-
-_PRINTED: Final = f"\n{ {RECORD_KEY: CarriedRecord()} }"
-"""What is left of a record in a history that was printed into a prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,16 +189,21 @@ def for_tier(messages: Sequence[ChatMessage], *, tool_ids: bool, draft: str | No
     return prepared if draft is None else _with_draft(prepared, draft)
 
 
+def is_plain(message: ChatMessage) -> bool:
+    """Whether a message can be handed to any tier as it is, being a text and nothing besides."""
+    return not message.additional_kwargs and len(message.blocks) == 1 and not _holds_records(message.blocks[0])
+
+
 def _needs_care(block: Any) -> bool:
     return isinstance(block, ToolCallBlock) or _holds_records(block)
 
 
 def _holds_records(block: Any) -> bool:
-    return isinstance(block, TextBlock) and _PRINTED in block.text
+    return isinstance(block, TextBlock) and without_records(block.text) is not block.text
 
 
 def _without_records(block: Any) -> Any:
-    return block.model_copy(update={"text": block.text.replace(_PRINTED, "")})
+    return block.model_copy(update={"text": without_records(block.text)})
 
 
 def _told(block: Any, position: int, pending: list[tuple[str, str]], *, tool_ids: bool) -> Any:
@@ -292,9 +281,7 @@ def extras(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
 
 def with_record(response: ResponseT, record: Mapping[str, object]) -> ResponseT:
     """Copy a response with the record of its call; the response itself may be shared with event handlers."""
-    record = CarriedRecord(record)
     if isinstance(response, CompletionResponse):
-        return response.model_copy(update={"additional_kwargs": {**extras(response), RECORD_KEY: record}})
-    message = response.message
-    message = message.model_copy(update={"additional_kwargs": {**message.additional_kwargs, RECORD_KEY: record}})
-    return response.model_copy(update={"message": message})
+        extra = {**extras(response), RECORD_KEY: CarriedRecord(record)}
+        return response.model_copy(update={"additional_kwargs": extra})
+    return response.model_copy(update={"message": routed(response.message, record)})

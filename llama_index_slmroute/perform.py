@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, closing, nullcontext
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
@@ -15,11 +15,14 @@ from llama_index.core.base.llms.generic_utils import (
 )
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager
+from llama_index.core.llms import LLM
 
 from llama_index_slmroute.answers import Response, answer_of, chunk_of
 from llama_index_slmroute.arguments import for_ollama, for_others
+from llama_index_slmroute.carried import without_records
 from llama_index_slmroute.messages import extras, for_tier
 from llama_index_slmroute.models import TierModels
+from llama_index_slmroute.openai_client import aclose_streams, close_streams
 from llama_index_slmroute.scopes import Place
 from slmroute.draft import with_draft
 from slmroute.gate import Chunk
@@ -87,7 +90,7 @@ class ChatPerformer:
         llm, kwargs, asks_usage = self.prepared_stream(call)
         with self.asked.place.again():
             stream = self.ask_stream(llm, call, kwargs)
-        with closed_after(stream) as responses:
+        with closed_after(stream, llm) as responses:
             for response in responses:
                 yield chunk_of(_marked(response, call, asks_usage=asks_usage))
 
@@ -97,7 +100,7 @@ class ChatPerformer:
         llm, kwargs, asks_usage = self.prepared_stream(call)
         with self.asked.place.again():
             stream = await self.aask_stream(llm, call, kwargs)
-        async with aclosed_after(stream) as responses:
+        async with aclosed_after(stream, llm) as responses:
             async for response in responses:
                 yield chunk_of(_marked(response, call, asks_usage=asks_usage))
 
@@ -200,7 +203,7 @@ class CompletionPerformer(ChatPerformer):
 
     def __init__(self, asked: Asked, prompt: str, formatted: bool) -> None:
         super().__init__(asked)
-        self.prompt = prompt
+        self.prompt = without_records(prompt)
         self.formatted = formatted
 
     def ask(self, llm: Any, call: Call, kwargs: dict[str, Any]) -> Response:
@@ -235,14 +238,20 @@ class CompletionPerformer(ChatPerformer):
         return self.prompt if call.draft is None else with_draft(self.prompt, call.draft)
 
 
-def closed_after(stream: Any) -> AbstractContextManager[Any]:
-    """Close a stream at the end; LLMs of others may give iterators that cannot be closed."""
-    return closing(stream) if hasattr(stream, "close") else nullcontext(stream)
+@contextmanager
+def closed_after(stream: Any, llm: LLM) -> Generator[Any]:
+    """Close a stream at the end, and the LLM's requests for it; LLMs of others may give what cannot be closed."""
+    with ExitStack() as stack:
+        stack.callback(close_streams, llm)
+        yield stack.enter_context(closing(stream)) if hasattr(stream, "close") else stream
 
 
-def aclosed_after(stream: Any) -> AbstractAsyncContextManager[Any]:
-    """Close an asynchronous stream at the end; see ``closed_after``."""
-    return aclosing(stream) if hasattr(stream, "aclose") else nullcontext(stream)
+@asynccontextmanager
+async def aclosed_after(stream: Any, llm: LLM) -> AsyncGenerator[Any]:
+    """Close an asynchronous stream at the end, and the LLM's requests for it; see ``closed_after``."""
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(aclose_streams, llm)
+        yield await stack.enter_async_context(aclosing(stream)) if hasattr(stream, "aclose") else stream
 
 
 def _marked(response: ResponseT, call: Call, *, asks_usage: bool) -> ResponseT:
