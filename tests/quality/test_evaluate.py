@@ -1,0 +1,158 @@
+"""Figures of merit against what they are by definition, and the command that prints them."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from slmroute.cli import main
+from slmroute.metrics import area, bootstrap, calibration_error, kept_below, quality_curve, reliability
+
+PAIRS = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]) | st.floats(0, 1), st.booleans()), min_size=2)
+
+
+@given(PAIRS)
+def test_the_area_is_scikit_learns(pairs: list[tuple[float, bool]]) -> None:
+    scores, labels = np.array([one[0] for one in pairs]), np.array([one[1] for one in pairs])
+    found = area(scores, labels)
+    if labels.all() or not labels.any():
+        assert found is None
+    else:
+        assert found == pytest.approx(roc_auc_score(labels, scores))
+
+
+def test_calibration_error_is_the_mean_distance_from_the_diagonal() -> None:
+    scores, labels = np.array([0.05, 0.05, 0.85, 0.85]), np.array([False, False, True, False])
+    assert [one.count for one in reliability(scores, labels)] == [2, 2]
+    assert calibration_error(scores, labels) == pytest.approx((0.05 + 0.35) / 2)
+    assert calibration_error(np.array([1.0, 0.0]), np.array([True, False])) == 0
+
+
+def test_what_stays_local_at_a_recall() -> None:
+    scores = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    labels = np.array([False, False, False, True, True, True])
+    assert kept_below(scores, labels, 0.95) == 1
+    assert kept_below(scores[::-1].copy(), labels, 0.95) == 0
+    assert kept_below(scores, np.ones(6, dtype=bool), 0.95) is None
+
+
+def test_a_perfect_router_recovers_the_gap_with_the_calls_that_need_it() -> None:
+    weak, strong = np.array([1.0] * 8 + [0.0] * 2), np.ones(10)
+    right = quality_curve(np.arange(10) / 10, weak, strong)
+    assert (right.weak, right.strong) == (0.8, 1)
+    assert right.cpt(0.5) == pytest.approx(0.1)
+    assert right.cpt(0.8) == pytest.approx(0.2)
+    assert right.saved_at(1.0) == pytest.approx(0.8)
+    assert right.apgr == pytest.approx(0.9)
+    wrong = quality_curve(-np.arange(10) / 10, weak, strong)
+    assert wrong.apgr == pytest.approx(0.1)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=40))
+def test_a_router_without_a_clue_recovers_half(outcomes: list[tuple[bool, bool]]) -> None:
+    weak, strong = (np.array([float(one[side]) for one in outcomes]) for side in (0, 1))
+    found = quality_curve(np.zeros(len(outcomes)), weak, strong)
+    if strong.mean() > weak.mean():
+        assert found.apgr == pytest.approx(0.5)
+    else:
+        assert found.apgr is None
+        assert found.cpt(0.5) is None
+
+
+def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
+    dice, held = np.random.default_rng(0), 0
+    for place in range(60):
+        values = dice.normal(1.0, 1.0, 80)
+        found = bootstrap(lambda rows, values=values: float(values[rows].mean()), 80, rounds=100, seed=place)
+        assert found is not None
+        held += found.low <= 1.0 <= found.high
+    assert 48 <= held <= 60
+    assert bootstrap(lambda rows: None, 5) is None
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Prompts with tiers and outcomes: the weak model fails at half of the complex ones."""
+    dice = random.Random(3)  # noqa: S311  the same prompts each time
+    path, rows = tmp_path / "prompts.jsonl", list[dict[str, object]]()
+    for place in range(80):
+        hard = place % 2 == 1
+        text = f"Prove that {place} is no prime." if hard else f"Is this positive or negative? 'Nice {place}'"
+        weak = float(not hard or dice.random() < 0.5)
+        rows.append(
+            {
+                "prompt": text if place % 4 < 2 else f"{text}\n\n{'It rained. ' * 150}",
+                "tier": "complex" if hard else "simple",
+                "category": "proof" if hard else "sentiment",
+                "weak_score": weak,
+                "strong_score": 1.0,
+                "other": 0.9 if hard else 0.2,
+            }
+        )
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    return path
+
+
+def command(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_the_command_measures_beside_random_and_length(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prices = ("--weak-price", "0.05/0.08", "--strong-price", "2/8")
+    assert command("--data", str(data), "-c", "light", "--score", "other", *prices, "--rounds", "20", "--json") == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["classifiers"]}
+    assert set(found) == {"light", "other", "random", "length"}
+    assert found["other"]["tiers"]["auc"]["value"] == 1
+    assert found["light"]["tiers"]["auc"]["value"] > 0.9
+    assert found["light"]["outcomes"]["apgr"]["value"] > found["random"]["outcomes"]["apgr"]["value"]
+    assert found["light"]["tiers"]["cells"]["proof"]["short"][1] == 20
+    assert found["light"]["tiers"]["auc"]["low"] <= found["light"]["tiers"]["auc"]["value"]
+    cost = float(found["light"]["cost_per_thousand"])
+    assert 0 < cost < float(found["light"]["strong_cost_per_thousand"])
+
+
+def test_the_command_draws_pictures_and_tables(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("--data", str(data), "--rounds", "20", "--cells", "--plots", str(tmp_path / "page.html")) == 0
+    shown = capsys.readouterr().out
+    assert "APGR" in shown
+    assert "sentiment" in shown
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png") == 2
+    assert command("--data", str(data), "--rounds", "20", "--plots", str(tmp_path / "pictures")) == 0
+    for name in ("quality", "reliability"):
+        assert (tmp_path / "pictures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"tier": "simple"}', "'prompt' must be a text"),
+        ('{"prompt": "x", "tier": "odd"}', "'simple' or 'complex'"),
+        ('{"prompt": "x"}', "give 'tier', or both"),
+        ('{"prompt": "x", "weak_score": 1}', "give 'tier', or both"),
+        ("", "holds no row"),
+    ],
+)
+def test_wrong_rows_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, said: str) -> None:
+    path = tmp_path / "wrong.jsonl"
+    path.write_text(row)
+    assert command("--data", str(path)) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_wrong_prices_and_scores_are_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("--data", str(data), "--weak-price", "1/2") == 2
+    assert command("--data", str(data), "--weak-price", "1", "--strong-price", "2/8") == 2
+    assert command("--data", str(data), "--score", "nothing") == 2
+    assert "have no number in the field" in capsys.readouterr().err
