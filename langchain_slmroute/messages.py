@@ -27,6 +27,7 @@ __all__ = [
     "request_of",
     "response_schema",
     "with_record",
+    "without_logprobs",
 ]
 
 MessageT = TypeVar("MessageT", bound=AIMessage)
@@ -54,6 +55,7 @@ _WITHHELD: Final = frozenset(
 )
 """How Google and Anthropic say that a content filter withheld the answer."""
 
+_NOTHING: Final[frozenset[str]] = frozenset()
 TOKENS_PER_IMAGE: Final = 800
 """A middling estimate: providers charge from 85 to some 1,600 tokens for an image."""
 
@@ -89,7 +91,7 @@ def request_of(
         tokens += 4 + estimate_tokens(text)
         if isinstance(message, HumanMessage):
             turns.append(text)
-    modalities = frozenset[str]() if plain else _modalities(messages)
+    modalities = _NOTHING if plain else _modalities(messages)
     tokens += TOKENS_PER_IMAGE * ("image" in modalities)
     tools = tuple(tool_spec(tool) for tool in kwargs.get("tools") or ())
     for spec in tools:
@@ -251,10 +253,12 @@ def answer_of(message: AIMessage, provider: str | None) -> Answer:
         provider: Who serves the tier; None where only the message says.
     """
     metadata = message.response_metadata
-    calls = [ToolCall(call["name"], dict(call["args"])) for call in message.tool_calls]
-    calls += [ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls]
+    calls: list[ToolCall] = []
+    if message.tool_calls or message.invalid_tool_calls:
+        calls = [ToolCall(call["name"], dict(call["args"])) for call in message.tool_calls]
+        calls += [ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls]
     return Answer(
-        text=message.text,
+        text=message.content if isinstance(message.content, str) else message.text,
         tool_calls=tuple(calls),
         usage=_usage(message.usage_metadata, estimated=metadata.get("usage_source") == "estimated"),
         logprobs=chunk_logprobs(message) or None,
@@ -297,12 +301,23 @@ def _usage(reported: UsageMetadata | None, *, estimated: bool) -> Usage | None:
 def chunk_logprobs(message: AIMessage) -> tuple[float, ...]:
     """Read the log-probabilities of a message's tokens, or of a chunk's, in the shapes that providers give them."""
     found: Any = message.response_metadata.get("logprobs")
+    if found is None:
+        return ()
     if isinstance(found, Mapping):
         found = cast("Mapping[str, Any]", found).get("content")
     if not isinstance(found, Sequence):
         return ()
     tokens = cast("Sequence[Mapping[str, Any]]", found)
     return tuple(float(token["logprob"]) for token in tokens if token.get("logprob") is not None)
+
+
+def without_logprobs(message: MessageT) -> MessageT:
+    """Copy a message without the log-probabilities of its tokens."""
+    metadata = message.response_metadata
+    if "logprobs" not in metadata:
+        return message
+    rest = {key: value for key, value in metadata.items() if key != "logprobs"}
+    return message.model_copy(update={"response_metadata": rest})
 
 
 def with_record(message: MessageT, record: Mapping[str, object]) -> MessageT:

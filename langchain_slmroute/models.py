@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final, cast
 
@@ -20,7 +21,7 @@ from slmroute.errors import ConfigError
 from slmroute.request import RouteRequest
 from slmroute.tier import ABILITIES, Tier
 
-__all__ = ["TierModels", "profile_of"]
+__all__ = ["Ready", "TierModels", "profile_of"]
 
 LONG_PROMPT_TOKENS: Final = 4_000
 """Under this no window is in the way, so that a tier need not be built to learn its own."""
@@ -41,6 +42,25 @@ _PROFILED: Final = {
 """The providers whose packages ship profiles of their models."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A tier's model, with what each of its calls asks about it.
+
+    Attributes:
+        bound: The model as the user gave it, with whatever was bound to it.
+        model: The chat model inside.
+        kwargs: The arguments bound to it.
+        dialect: How it differs from others.
+        provider: Who serves it, for prices and records.
+    """
+
+    bound: BaseChatModel | RunnableBinding[Any, Any]
+    model: BaseChatModel
+    kwargs: Mapping[str, Any]
+    dialect: Dialect
+    provider: str | None
+
+
 class TierModels:
     """Gives each tier's chat model and dialect. Safe to use from many threads; pickles without built models.
 
@@ -56,6 +76,7 @@ class TierModels:
         self._tiers = {tier.name: tier for tier in tiers}
         self._standard = dict(standard)
         self._built: dict[str, BaseChatModel | RunnableBinding[Any, Any]] = {}
+        self._ready: dict[str, Ready] = {}
         self._facts: dict[str, Tier] = {}
         self._all_known: tuple[Tier, ...] | None = None
         self._lock = threading.RLock()
@@ -84,9 +105,15 @@ class TierModels:
                 self._built[tier.name] = built
         return built
 
-    def dialect(self, tier: Tier) -> Dialect:
-        """Give the dialect of a tier's model."""
-        return dialect_of(chat_model(self.model(tier)))
+    def ready(self, tier: Tier) -> Ready:
+        """Give a tier's model and what is known of it; see ``model``."""
+        found = self._ready.get(tier.name)
+        if found is None:
+            bound = self.model(tier)
+            inner = chat_model(bound)
+            found = Ready(bound, inner, bound_kwargs(bound), dialect_of(inner), self.provider(tier))
+            self._ready[tier.name] = found
+        return found
 
     def provider(self, tier: Tier) -> str | None:
         """Give the provider of a tier, for prices and records."""

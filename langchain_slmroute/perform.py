@@ -6,18 +6,19 @@ import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import ChatPromptValue
 from langchain_core.runnables import RunnableConfig
 
 from langchain_slmroute.cache import CacheSetting, cache_setting
 from langchain_slmroute.dialects import Dialect, bound_config, bound_kwargs, call_kwargs, chat_model, logprob_kwargs
-from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record
+from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record, without_logprobs
 from langchain_slmroute.models import TierModels
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
 from langchain_slmroute.tools import neutral_choice, sources
@@ -27,6 +28,10 @@ from slmroute.steps import Answer, Call, Decision
 
 __all__ = ["Asked", "ChatPerformer", "Child", "PrivatePerformer", "TierCalls", "merged"]
 
+_BOUND: Final = frozenset({"parallel_tool_calls", "strict", "tool_choice", "tools"})
+"""The arguments of a call that belong to the binding of its tools."""
+
+MessageT = TypeVar("MessageT", bound=AIMessage)
 Child = Callable[[], CallbackManager | AsyncCallbackManager]
 
 
@@ -60,10 +65,11 @@ class TierCalls:
         self.asked = asked
         self.run = asked.run
         self.models = asked.models
+        self._unasked: set[str] = set()
 
     def history(self, call: Call) -> list[BaseMessage]:
         """Give the conversation as a tier is shown it."""
-        return for_tier(self.asked.messages, call.draft, self.models.provider(call.tier))
+        return for_tier(self.asked.messages, call.draft, self.models.ready(call.tier).provider)
 
     def model(self, call: Call, *, streams: bool = False) -> tuple[BaseChatModel, dict[str, Any]]:
         """Give a tier's model, out of whatever was bound to it, and the arguments of its call.
@@ -74,32 +80,44 @@ class TierCalls:
             call: The step.
             streams: Whether its tokens are streamed, to the caller or to handlers.
         """
-        bound = self.models.model(call.tier)
-        model, own = chat_model(bound), bound_kwargs(bound)
-        kwargs = dict(self.asked.kwargs)
-        tools, choice = kwargs.pop("tools", None), neutral_choice(kwargs.pop("tool_choice", None))
-        strict, parallel = kwargs.pop("strict", None), kwargs.pop("parallel_tool_calls", None)
-        dialect = self.models.dialect(call.tier)
-        kwargs = call_kwargs(model, kwargs)
+        ready, asked = self.models.ready(call.tier), self.asked.kwargs
+        model, own, dialect = ready.model, ready.kwargs, ready.dialect
+        kwargs = call_kwargs(model, {k: v for k, v in asked.items() if k not in _BOUND}) if asked else {}
         if call.hold and self.run.policy.judge is None:
-            kwargs = {**logprob_kwargs(model), **kwargs}
+            kwargs = self._with_logprobs(call, model, kwargs)
         if settings := self._settings(model, dialect, streams=streams or bool(kwargs.get("stream"))):
             model = model.model_copy(update=settings)
+        tools = asked.get("tools")
         if not tools:
             return model, {**own, **kwargs}
-        given = {"tool_choice": choice, "strict": strict, "parallel_tool_calls": parallel}
+        given = {name: asked.get(name) for name in ("strict", "parallel_tool_calls")}
+        given["tool_choice"] = neutral_choice(asked.get("tool_choice"))
         options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
         binding = cast("Any", model.bind_tools(sources(tools), **options))
         return chat_model(binding), {**own, **bound_kwargs(binding), **kwargs}
 
     def provider(self, call: Call) -> str | None:
         """Give the provider of the tier that is called."""
-        return self.models.provider(call.tier)
+        return self.models.ready(call.tier).provider
+
+    def to_show(self, tier: str | None, message: MessageT) -> MessageT:
+        """Give a message of a tier as the caller is to see it: without log-probabilities that nobody but we asked for.
+
+        Args:
+            tier: The tier's name.
+            message: What it answered, or a chunk of it.
+        """
+        return without_logprobs(message) if tier in self._unasked else message
+
+    def _with_logprobs(self, call: Call, model: BaseChatModel, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if "logprobs" not in kwargs and getattr(model, "logprobs", None) is None:
+            self._unasked.add(call.tier.name)
+        return {**logprob_kwargs(model), **kwargs}
 
     def _settings(self, inner: BaseChatModel, dialect: Dialect, *, streams: bool) -> dict[str, Any]:
         """Give what must be set on a copy of a tier's model; what its user has set stands."""
         settings: dict[str, Any] = {}
-        if streams or getattr(inner, "streaming", False):
+        if streams or vars(inner).get("streaming"):
             settings = {name: value for name, value in dialect.streaming.items() if getattr(inner, name, None) is None}
         cache = cache_setting(inner, self.asked.cache)
         if cache is not inner.cache:
@@ -131,26 +149,26 @@ class ChatPerformer(TierCalls):
         """See ``drive.Performer``."""
         config = self.config(call, watch=True)
         model, kwargs = self.model(call, streams=is_streamed(config))
-        message = model.invoke(self.history(call), config, **kwargs)
+        message = model.invoke(_prompt(self.history(call)), config, **kwargs)
         return answer_of(message, self.provider(call))
 
     async def acall(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
         config = self.config(call, watch=True)
         model, kwargs = self.model(call, streams=is_streamed(config))
-        message = await model.ainvoke(self.history(call), config, **kwargs)
+        message = await model.ainvoke(_prompt(self.history(call)), config, **kwargs)
         return answer_of(message, self.provider(call))
 
     def stream(self, call: Call) -> Generator[Chunk]:
         """See ``drive.Performer``."""
         model, kwargs = self.model(call, streams=True)
-        for message in model.stream(self.history(call), self.config(call, watch=False), **kwargs):
+        for message in model.stream(_prompt(self.history(call)), self.config(call, watch=False), **kwargs):
             yield chunk_of(message)
 
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """See ``drive.Performer``."""
         model, kwargs = self.model(call, streams=True)
-        messages = model.astream(self.history(call), self.config(call, watch=False), **kwargs)
+        messages = model.astream(_prompt(self.history(call)), self.config(call, watch=False), **kwargs)
         # One that is only dropped would end its run and its request some time later.
         async with aclosing(cast("AsyncGenerator[AIMessage]", messages)) as stream:
             async for message in stream:
@@ -168,10 +186,13 @@ class ChatPerformer(TierCalls):
             watch: Whether the tokens go to handlers only, so that the relay itself must say when they may be shown.
         """
         # The run's name and id are the router's own run's.
-        config = {key: value for key, value in self._config.items() if key not in ("run_name", "run_id")}
-        config = bound_config(
-            self.models.model(call.tier), cast("RunnableConfig", {**config, "callbacks": self._child()})
-        )
+        config = self._config.copy()
+        config.pop("run_name", None)
+        config.pop("run_id", None)
+        config["callbacks"] = self._child()
+        ready = self.models.ready(call.tier)
+        if ready.bound is not ready.model:
+            config = bound_config(ready.bound, config)
         manager = cast("CallbackManager | AsyncCallbackManager", config.get("callbacks"))
         if not call.last and manager.handlers:
             attempt, run = self.run.open, self.run
@@ -186,10 +207,12 @@ class ChatPerformer(TierCalls):
             )
             if relay is not None:
                 self._relays[call.tier.name] = relay
-        metadata: dict[str, object] = {"slmroute_tier": call.tier.name, "slmroute_escalated": call.draft is not None}
+        metadata: dict[str, Any] = dict(config.get("metadata") or ())
+        metadata["slmroute_tier"] = call.tier.name
+        metadata["slmroute_escalated"] = call.draft is not None
         if self.run.score is not None:
             metadata["slmroute_score"] = round(self.run.score, 4)
-        config["metadata"] = {**config.get("metadata", {}), **metadata}
+        config["metadata"] = metadata
         return config
 
     def release(self, decision: Decision) -> None:
@@ -249,10 +272,12 @@ class PrivatePerformer(TierCalls):
 
     def result(self, decision: Decision) -> ChatResult:
         """Give the answer that was decided on, with its record."""
-        return ChatResult(generations=[self._generation(cast("AIMessage", decision.answer.native))])
+        message = self.to_show(decision.tier.name, cast("AIMessage", decision.answer.native))
+        return ChatResult(generations=[self._generation(message)])
 
     def generation(self, message: AIMessage) -> ChatGenerationChunk:
         """Give a chunk of the answer; which one is the last is known only when the record is there."""
+        message = self.to_show(self.run.shown_tier, message)
         if not isinstance(message, AIMessageChunk):
             fields = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
             calls = [
@@ -274,6 +299,11 @@ class PrivatePerformer(TierCalls):
     def _record(self) -> dict[str, object]:
         assert self.run.record is not None  # noqa: S101  the driver has settled it
         return self.run.record.to_json()
+
+
+def _prompt(messages: list[BaseMessage]) -> ChatPromptValue:
+    """Wrap a conversation for a chat model, which would look whether messages are messages once more."""
+    return ChatPromptValue.model_construct(messages=messages)
 
 
 def chunk_of(message: AIMessage) -> Chunk:

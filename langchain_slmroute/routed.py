@@ -95,6 +95,7 @@ class _Routed(Generic[PerformerT]):
 
     def _show(self, seen: _Seen, message: AIMessage) -> AIMessage | None:
         """Take a chunk of the answer; gives it as the caller is to see it, unless it is to be kept for the last."""
+        message = self.performer.to_show(self.run.shown_tier, message)
         if self._setting.blocks:
             message = seen.as_blocks(message)
         seen.chunks.append(message)
@@ -146,7 +147,7 @@ class RoutedCall(_Routed[PerformerT]):
     def finish(self, decision: Decision) -> AIMessage:
         """Give the answer that was decided on, with its record."""
         self.performer.release(decision)
-        return self._answer(cast("AIMessage", decision.answer.native))
+        return self._answer(self.performer.to_show(decision.tier.name, cast("AIMessage", decision.answer.native)))
 
     def chunks(self, natives: Generator[object]) -> Generator[AIMessageChunk]:
         """Give the chunks of the answer, the record on the last."""
@@ -195,7 +196,7 @@ class AsyncRoutedCall(_Routed[PerformerT]):
     async def finish(self, decision: Decision) -> AIMessage:
         """Give the answer that was decided on, with its record."""
         await self.performer.arelease(decision)
-        return self._answer(cast("AIMessage", decision.answer.native))
+        return self._answer(self.performer.to_show(decision.tier.name, cast("AIMessage", decision.answer.native)))
 
     async def chunks(self, natives: AsyncGenerator[object]) -> AsyncGenerator[AIMessageChunk]:
         """Give the chunks of the answer, the record on the last."""

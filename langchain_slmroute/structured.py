@@ -216,7 +216,7 @@ class StructuredPerformer(ChatPerformer):
 
     def _chain(self, call: Call, *, include_raw: bool, streams: bool) -> Runnable[Any, Any]:
         inner, kwargs = self.model(call, streams=streams)
-        outline, dialect = self.outline, self.models.dialect(call.tier)
+        outline, dialect = self.outline, self.models.ready(call.tier).dialect
         given: dict[str, Any] = {"method": outline.method}
         if "strict" in dialect.binding:
             given["strict"] = outline.strict
@@ -268,10 +268,18 @@ class _Structured:
     def _given(self, decision: Decision, record: Mapping[str, object]) -> Any:
         found, performer = cast("Parsed", decision.answer.native), cast("Any", self).performer
         if performer.outline.include_raw:
-            return {"raw": with_record(found.raw, record), "parsed": found.parsed, "parsing_error": found.error}
+            raw = with_record(performer.to_show(decision.tier.name, found.raw), record)
+            return {"raw": raw, "parsed": found.parsed, "parsing_error": found.error}
         if found.error is not None:
             raise found.error
         return found.parsed
+
+    def _part(self, part: object) -> Any:
+        if not isinstance(part, AddableDict) or "raw" not in part:
+            return part
+        routed = cast("Any", self)
+        raw = routed.performer.to_show(routed.run.shown_tier, cast("AIMessage", part["raw"]))
+        return AddableDict({**part, "raw": raw})
 
     def _closing(self, decision: Decision, record: Mapping[str, object]) -> Any:
         raw, error = last_chunk(record, None), cast("Parsed", decision.answer.native).error
@@ -290,8 +298,8 @@ class _StructuredCall(_Structured, RoutedCall[StructuredPerformer]):
         try:
             for native in natives:
                 if not isinstance(native, End):
-                    self.output = native
-                    yield native
+                    self.output = self._part(native)
+                    yield self.output
         finally:
             natives.close()
         decision = self.decision
@@ -311,8 +319,8 @@ class _AsyncStructuredCall(_Structured, AsyncRoutedCall[StructuredPerformer]):
         try:
             async for native in natives:
                 if not isinstance(native, End):
-                    self.output = native
-                    yield native
+                    self.output = self._part(native)
+                    yield self.output
         finally:
             await natives.aclose()
         decision = self.decision

@@ -53,8 +53,8 @@ class Attempt:
     answer: Answer | None = field(default=None, repr=False)
     shown: bool = False
     aborted: bool = False
-    text: list[str] = field(default_factory=list[str], repr=False)
-    held: list[object] = field(default_factory=list[object], repr=False)
+    text: list[str] = field(default_factory=list, repr=False)
+    held: list[object] = field(default_factory=list, repr=False)
     draft_tokens: int = 0
 
     def record(self, began: float) -> AttemptRecord:
@@ -99,6 +99,7 @@ class Run(AbstractContextManager["Run"]):
         self.record: RouteRecord | None = None
         self.decision: Decision | None = None
         self.score: float | None = None
+        self.shared_score: object = None
         self._flow = route(engine.policy, request, tiers)
         self._last_tier = engine.policy.tiers[-1]
         self._open: Attempt | None = None
@@ -135,6 +136,11 @@ class Run(AbstractContextManager["Run"]):
     def open(self) -> Attempt | None:
         """The attempt that is running, if there is one."""
         return self._open
+
+    @property
+    def shown_tier(self) -> str | None:
+        """The tier whose answer the caller has begun to see, if there is one."""
+        return next((attempt.name for attempt in self.attempts if attempt.shown), None)
 
     @property
     def remaining_s(self) -> float | None:
@@ -309,8 +315,7 @@ class Run(AbstractContextManager["Run"]):
             final.role = "final"
         if self._guard is not None:
             self.events += self._guard.events
-        costs = [attempt.priced.cost for attempt in self.attempts]
-        cost = None if None in costs else sum((c for c in costs if c is not None), Decimal(0))
+        cost = self._cost()
         baseline = Decimal(0) if final is None else self._baseline(final)
         gain = None if cost is None or baseline is None else baseline - cost
         projected = self._last_tier.dry_run
@@ -362,6 +367,14 @@ class Run(AbstractContextManager["Run"]):
             return "partial" if final is not None else "error"
         return "cancelled"
 
+    def _cost(self) -> Decimal | None:
+        total = Decimal(0)
+        for attempt in self.attempts:
+            if attempt.priced.cost is None:
+                return None
+            total += attempt.priced.cost
+        return total
+
     def _price(self, tier: Tier, attempt: Attempt) -> Priced:
         return self.engine.prices.price(
             tier, attempt.usage, provider=attempt.provider, model=attempt.model, seconds=attempt.busy_s or 0.0
@@ -392,3 +405,6 @@ class Run(AbstractContextManager["Run"]):
         decision = self.decision
         if self.context.scope is not None and decision and not decision.degraded and decision.reason != "explicit":
             self.context.decided[self.engine.number] = decision.tier.name
+        # Those begun from now on find the tier, or, where there was no answer, decide for themselves.
+        if self.shared_score is not None and self.context.scoring.get(self.engine.number) is self.shared_score:
+            del self.context.scoring[self.engine.number]

@@ -186,6 +186,20 @@ async def test_an_answer_says_which_model_gave_it_and_for_how_much(stage: Stage,
     assert answer.usage_metadata["total_tokens"] == 110
 
 
+@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+async def test_log_probabilities_that_only_the_router_asked_for_are_not_in_the_answer(
+    stage: Stage, ask: ways.Ask
+) -> None:
+    answer = await ask(stage.cascade(), "What is blue?")
+    assert record_of(answer)["confidence"] == pytest.approx(0.99, abs=0.001)
+    assert "logprobs" not in answer.response_metadata
+    for model in (stage.cascade(tiers=[stage.small(logprobs=True), stage.big()]), stage.cascade()):
+        own = {} if "logprobs" in str(model.tiers[0].model) else {"logprobs": True}
+        answer = await ask(model, "What is blue?", **own)
+        assert record_of(answer)["tier"] == "small"
+        assert "logprobs" in answer.response_metadata
+
+
 async def test_a_multimodal_answers_blocks_are_kept(stage: Stage) -> None:
     stage.server.script(BIG, Reply("Plain."))
     answer = await stage.router("big").ainvoke("What is blue?")

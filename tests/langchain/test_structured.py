@@ -160,6 +160,7 @@ async def test_confidence_holds_for_structured_answers_too(stage: Stage) -> None
         for ask in INVOKES:
             result: Any = await ask(structured, "How is it?")
             assert record_of(result["raw"])["tier"] == tier
+            assert result["raw"].response_metadata.get("logprobs") is None
 
 
 def complex_(request: RouteRequest) -> float:
