@@ -16,6 +16,7 @@ from llama_index.core.llms import LLM
 from llama_index_slmroute.arguments import ToolSpecs
 from llama_index_slmroute.build import Dialect, build, dialect_of
 from llama_index_slmroute.ollama_client import Asked, AskingAsyncClient, AskingClient
+from llama_index_slmroute.openai_client import Streams, WatchedAsyncClient, WatchedClient
 from slmroute.errors import ConfigError
 from slmroute.ollama import ModelFacts, facts_of
 from slmroute.request import RouteRequest
@@ -123,6 +124,13 @@ class TierModels:
                 AskingAsyncClient(lambda: llm.async_client, asked),
             )
             private = {**(private or {}), "_client": client, "_async_client": async_client}
+        elif hasattr(carrier, "_get_aclient") and getattr(carrier, "reuse_client", False):
+            llm, streams = cast("Any", carrier), Streams()
+            client, async_client = (
+                WatchedClient(llm._get_client, streams),  # noqa: SLF001
+                WatchedAsyncClient(llm._get_aclient, streams),  # noqa: SLF001
+            )
+            private = {**(private or {}), "_client": client, "_aclient": async_client}
         # The clients that LLMs make when first called are kept in here, and so must be common to the copies.
         object.__setattr__(copy, "__pydantic_private__", private)
         return copy

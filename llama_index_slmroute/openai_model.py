@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# Its client imports this when first called, and two threads that do so at once can be told that they deadlock.
+import openai.resources.chat  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.llms.openai import OpenAI

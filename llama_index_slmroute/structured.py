@@ -113,7 +113,7 @@ class StructuredPerformer(ChatPerformer):
         with self.asked.place.again():
             stream = llm.stream_structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         try:
-            with closed_after(stream) as values:
+            with closed_after(stream, llm) as values:
                 for value in values:
                     yield _chunk(Parsed(value))
         except _NOT_PARSED as error:
@@ -133,7 +133,7 @@ class StructuredPerformer(ChatPerformer):
         with self.asked.place.again():
             stream = await ask(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         try:
-            async with aclosed_after(stream) as values:
+            async with aclosed_after(stream, llm) as values:
                 async for value in values:
                     yield _chunk(Parsed(value))
         except _NOT_PARSED as error:
