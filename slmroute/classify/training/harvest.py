@@ -18,7 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from slmroute.classify.training.collections_of_tasks import COLLECTIONS
+from slmroute.classify.training.collections_of_tasks import COLLECTIONS, kinds
 from slmroute.classify.training.mirror import Repository
 from slmroute.classify.training.readers import READERS, Row
 
@@ -29,15 +29,6 @@ FEWEST_CHARACTERS = 6
 FOREIGN_IN_ENGLISH = 0.25
 """How often a text in another language is wrapped in an English instruction, as people do."""
 
-TEXT_SLOTS = frozenset(
-    """text passage context article document body highlights dialogue dialog_ paragraph source input inputs argument_sentences numbered_reviews
-    first_review background input_string lower no_space no_punct sentence subject""".split()
-)
-SHORT_SLOTS = frozenset(
-    """sentence1 sentence2 sent1 sent2 premise hypothesis text1 text2 claim title summary fact critic_consensus movie target response word goal
-    query debate_name pronoun concepts answer numbered_answers""".split()
-)
-QUESTION_SLOTS = frozenset({"question", "question1", "question2", "numbered_questions"})
 OPTION_SLOTS = frozenset({"options_", "options_str"})
 PASSAGE_HEADS = ("Document [{}]", "[{}]", "Passage {}:", "Source {} -", "({})", "Result {}.", "Context {}:\n")
 PASSAGE_POOL = 60
@@ -169,7 +160,7 @@ def gather(found: Harvest, source: Mapping[str, Any], rows: Sequence[Row], seed:
 
 
 def tidied(row: Row, source: Mapping[str, Any]) -> Row:
-    """Apply what the manifest says of a prompt's text: ``cut`` a part out, ``squeeze`` spaces, put a line ``before`` it."""
+    """Apply what the manifest says of a prompt's text: ``cut`` a part out, ``squeeze`` spaces, put a line ``before``."""
     prompt = row.get("prompt")
     if prompt is None:
         return row
@@ -205,7 +196,7 @@ def pool(found: Harvest, row: Row) -> None:
 def wrap(
     found: Harvest, source: Mapping[str, Any], row: Row, kinds: Sequence[str], others: Sequence[str], seed: int
 ) -> None:
-    """Put a payload into one of our own instructions, in its language or in English; ``others`` are passages to hide it among."""
+    """Put a payload into one of our own instructions, in its language or in English, or hide it among ``others``."""
     table, tiers = templates_once()
     dice = random.Random(f"{seed} {order_of(''.join(row.values()))}")  # noqa: S311 - reproducible, nothing secret
     kind = dice.choice(list(kinds))
@@ -249,11 +240,11 @@ def fill(found: Harvest, source: Mapping[str, Any], row: Row, seed: int) -> None
     short = [text for text in texts if len(text) < 160] or [text[:160] for text in texts]
     prompt = row["template"]
     for slot in re.findall(r"\{(\w+)\}", prompt):
-        if slot in TEXT_SLOTS:
+        if slot in kinds()["slots"]["text"]:
             value = dice.choice(texts)
-        elif slot in SHORT_SLOTS:
+        elif slot in kinds()["slots"]["short"]:
             value = dice.choice(short)
-        elif slot in QUESTION_SLOTS:
+        elif slot in kinds()["slots"]["question"]:
             value = dice.choice(questions)
         elif slot in OPTION_SLOTS:
             value = dice.choice(OPTIONS)

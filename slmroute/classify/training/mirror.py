@@ -33,8 +33,8 @@ class Repository:
         """Find a repository below a folder of clones.
 
         Args:
-            mirror: A folder with one clone for each repository, named ``owner+repository`` (bare, with a ``.git``, or with
-                a folder ``repo`` in between).
+            mirror: A folder with one clone for each repository, named ``owner+repository`` (bare, with a ``.git``,
+                or with a folder ``repo`` in between).
             name: ``owner/repository``.
             commit: The commit to read; it must be in the clone.
 
@@ -54,7 +54,7 @@ class Repository:
         return sorted(name for name in names if name and re.search(pattern, name))
 
     def contents(self, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Give the content of several files; those that the clone lacks (snapshots leave very large files out) are skipped."""
+        """Give the content of several files; those that the clone lacks (very large ones, in snapshots) are skipped."""
         wanted = "".join(f"{self.commit}:{path}\n" for path in paths if "\n" not in path)
         answer = memoryview(self._git("cat-file", "--batch", given=wanted.encode()))
         position = 0

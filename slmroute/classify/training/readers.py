@@ -1,8 +1,8 @@
 """Turning files of public repositories into rows: one generator for each shape of file.
 
 A row is a dictionary of texts. ``prompt`` is a whole prompt; ``text`` (with ``question``, or ``premise`` and
-``hypothesis``) is a payload that the harvest wraps in an instruction of our own. ``language``, ``tier`` and ``category``
-override what the manifest says for the source.
+``hypothesis``) is a payload that the harvest wraps in an instruction of our own. ``language``, ``tier`` and
+``category`` override what the manifest says for the source.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def records(repository: Repository, source: Mapping[str, Any]) -> Iterator[Row]:
                 found = found[key] if key else found
             parsed = list(cast("dict[str, Any]", found).values()) if isinstance(found, dict) else found
         else:
-            delimiter = "\t" if kind in ("tsv", "txt") else ","
+            delimiter = source.get("delimiter", "\t" if kind in ("tsv", "txt") else ",")
             names = cast("list[str] | None", source.get("columns"))
             quoting = csv.QUOTE_NONE if source.get("unquoted") else csv.QUOTE_MINIMAL
             parsed = list(csv.DictReader(io.StringIO(text), fieldnames=names, delimiter=delimiter, quoting=quoting))

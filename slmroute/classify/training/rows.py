@@ -65,8 +65,9 @@ def read_prompts(paths: Sequence[Path], *, seed: int = 0) -> list[LabelledPrompt
     Args:
         paths: JSONL files with a row for each prompt: ``prompt``, ``tier`` (``simple`` or ``complex``), ``source``, and
             optionally ``category``, ``family`` (what is left out together; by default the repository) and ``own`` (true
-            where the instruction is one of ours, so that no figure is taken on it). A row with ``payload`` (a list of kinds) is a template: ``{payload}`` in its prompt
-            is filled with four of the project's own texts; ``{#}`` stands for a number.
+            where the instruction is one of ours, so that no figure is taken on it). A row with ``payload`` (a list of
+            kinds) is a template: ``{payload}`` in its prompt is filled with four of the project's own texts; ``{#}``
+            stands for a number.
         seed: What the fillings are drawn with.
 
     Returns:
