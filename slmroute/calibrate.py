@@ -21,6 +21,8 @@ FEWEST: Final = 4 * FEWEST_EACH
 """Half of the outcomes are fitted on, and each half needs ten of either kind, about."""
 
 MOST_CANDIDATES: Final = 200
+CHOICES: Final = (("mean",), ("mean", "first"), FEATURES)
+CHOOSING_PARTS: Final = 4
 MOST_STARTS: Final = 3
 
 
@@ -76,7 +78,7 @@ def calibrate(
     target: float = 0.05,
     confidence: float = 0.95,
     method: Method = "platt",
-    features: Sequence[str] = FEATURES,
+    features: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Calibration:
     """Fit a calibrator on outcomes, and choose the threshold from which answers may be served.
@@ -90,7 +92,8 @@ def calibrate(
         target: What the failure rate of served answers must stay under.
         confidence: How sure one wants to be of that.
         method: ``platt`` or ``isotonic``; see ``FittedCalibrator``.
-        features: What to look at.
+        features: What to look at, names out of ``calibrators.token_features``; None for what does best on sources that
+            are left out: the mean alone, the mean and the first token, or all.
         seed: Of the halves and folds.
 
     Raises:
@@ -145,8 +148,10 @@ def check(outcomes: Sequence[Outcome], target: float, confidence: float) -> None
     )
 
 
-def fit(outcomes: Sequence[Outcome], method: Method, features: Sequence[str]) -> FittedCalibrator:
-    """Fit a calibrator on some outcomes."""
+def fit(outcomes: Sequence[Outcome], method: Method, features: Sequence[str] | None) -> FittedCalibrator:
+    """Fit a calibrator on some outcomes; without features it takes those that do best on sources left out."""
+    if features is None:
+        features = min(CHOICES, key=lambda choice: left_out_loss(outcomes, method, choice))
     return FittedCalibrator.fit(
         [one.logprobs for one in outcomes],
         [one.correct for one in outcomes],
@@ -155,6 +160,20 @@ def fit(outcomes: Sequence[Outcome], method: Method, features: Sequence[str]) ->
         method=method,
         model=outcomes[0].model,
     )
+
+
+def left_out_loss(outcomes: Sequence[Outcome], method: Method, features: Sequence[str]) -> float:
+    """Give the mean squared distance of confidence from truth (Brier, 1950), each outcome judged without its source."""
+    parts, loss = dealt(outcomes, CHOOSING_PARTS, 0), 0.0
+    for part in range(CHOOSING_PARTS):
+        seen = [one for one, its in zip(outcomes, parts, strict=True) if its != part]
+        unseen = [one for one, its in zip(outcomes, parts, strict=True) if its == part]
+        right = sum(one.correct for one in seen)
+        if min(right, len(seen) - right) < FEWEST_EACH:
+            continue
+        judged = confidences(fit(seen, method, features), unseen)
+        loss += sum((score - one.correct) ** 2 for score, one in zip(judged, unseen, strict=True))
+    return loss
 
 
 def confidences(calibrator: FittedCalibrator, outcomes: Sequence[Outcome]) -> list[float]:

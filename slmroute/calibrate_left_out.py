@@ -100,7 +100,7 @@ def left_out_figures(
     target: float,
     confidence: float,
     method: Method,
-    features: Sequence[str],
+    features: Sequence[str] | None,
     seed: int,
 ) -> LeftOut:
     """Judge every outcome by a fit that has not seen its source."""

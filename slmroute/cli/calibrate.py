@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+TELLING = 0.6
+"""The area under the ROC curve from which a confidence says something."""
+
 
 class How(StrEnum):
     """How log-odds become probabilities."""
@@ -149,6 +152,10 @@ def _words(found: Calibration, to: Path) -> str:
         rate = percent(left.failures / left.served)
         lines.append(
             f"Thresholds chosen without them served {left.served} answers of left-out {left.by}: {rate} wrong."
+        )
+    if left.auc is not None and left.auc < TELLING:
+        lines.append(
+            f"Of this model's answers to {left.by} it has not seen, confidence tells hardly anything (AUC {left.auc:.2f})."
         )
     if left.aborted:
         lines.append(
