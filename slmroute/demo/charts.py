@@ -100,7 +100,7 @@ def threshold_sweep(found: DemoSummary, width: int = WIDE) -> Figure | None:
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(as_percent)
     axes.set_xticks(thresholds if width >= WIDE else thresholds[::2])
-    axes.set_xlabel("answers whose confidence is under this move up", color=LIGHT["muted"], fontsize=TEXT)
+    axes.set_xlabel("moved up when confidence is under", color=LIGHT["muted"], fontsize=TEXT)
     axes.grid(axis="y", color=LIGHT["grid"], linewidth=1)
-    legend(axes, "lower left", (0.0, 1.02), 2)
+    legend(axes, "lower left", (0.0, 1.02), 2 if width >= WIDE else 1)
     return figure
