@@ -155,7 +155,7 @@ def _words(found: Calibration, to: Path) -> str:
         )
     if left.auc is not None and left.auc < TELLING:
         lines.append(
-            f"Of this model's answers to {left.by} it has not seen, confidence tells hardly anything (AUC {left.auc:.2f})."
+            f"On {left.by} that it has not seen, this model's confidence tells hardly anything (AUC {left.auc:.2f})."
         )
     if left.aborted:
         lines.append(
