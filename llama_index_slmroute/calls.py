@@ -10,6 +10,7 @@ from llama_index.core.bridge.pydantic import BaseModel
 from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_slmroute.arguments import is_forced, schema_of
+from llama_index_slmroute.asked import asked_in
 from llama_index_slmroute.messages import CallOptions, asking, is_plain, question_in, request_of
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
 from llama_index_slmroute.routed import RoutedCall
@@ -36,8 +37,10 @@ class CallingRouter(Router):
         tools: Sequence[Any] | None = None,
         schema: Mapping[str, object] | None = None,
         question: str | None = None,
+        streams: bool = False,
     ) -> RoutedCall[PerformerT]:
         """Begin a call, in the context of its caller."""
+        question = question or question_in(messages) or asked_in(messages)
         rest = dict(kwargs)
         tier = rest.pop("tier", None)
         local_only = bool(rest.pop("local_only", self.local_only))
@@ -51,7 +54,7 @@ class CallingRouter(Router):
             question=question,
         )
         engine, place = self.engine, Place.here()
-        context = self.scopes.context(current_context(), place.events, question)
+        context = self.scopes.context(current_context(), place.events, question, streams=streams)
         request = request_of(messages, options, context=context, engine=engine.number)
         run = Run(engine, request, self.models.known(request))
         run.context = context
@@ -59,8 +62,10 @@ class CallingRouter(Router):
         asked = Asked(run, self.models, messages, rest, place, callbacks)
         return RoutedCall(run, make(asked), self.callback_manager, place)
 
-    def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> RoutedCall[ChatPerformer]:
-        return self._routed(messages, kwargs, ChatPerformer, question=question_in(messages))
+    def _chat(
+        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, streams: bool = False
+    ) -> RoutedCall[ChatPerformer]:
+        return self._routed(messages, kwargs, ChatPerformer, streams=streams)
 
     def _completion(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> RoutedCall[CompletionPerformer]:
         messages = [ChatMessage(role=MessageRole.USER, content=prompt)]
@@ -82,6 +87,8 @@ class CallingRouter(Router):
         prompt: BasePromptTemplate,
         llm_kwargs: Mapping[str, Any] | None,
         arguments: dict[str, Any],
+        *,
+        streams: bool = False,
     ) -> RoutedCall[StructuredPerformer]:
         formatted = prompt.format_messages(llm=self, **arguments)
         messages = self._extend_messages(formatted)
@@ -93,7 +100,8 @@ class CallingRouter(Router):
             lambda asked: StructuredPerformer(asked, outline),
             tools=(),
             schema=cast("Mapping[str, object]", output_cls.model_json_schema()),
-            question=question_of(prompt, arguments) or question_in(messages),
+            question=question_of(prompt, arguments),
+            streams=streams,
         )
 
     def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:

@@ -104,13 +104,13 @@ class RoutingLLM(CallingRouter):
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation in chunks; a draft is never among them."""
-        routed = self._chat(messages, kwargs)
+        routed = self._chat(messages, kwargs, streams=True)
         self._limit()
         return routed.chunks()
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer a conversation in chunks, asynchronously; a draft is never among them."""
-        routed = self._chat(messages, kwargs)
+        routed = self._chat(messages, kwargs, streams=True)
         await self._alimit()
         return routed.achunks()
 
@@ -274,7 +274,7 @@ class RoutingLLM(CallingRouter):
         **prompt_args: Any,
     ) -> Any:
         """Answer a prompt with an object as far as it has come, growing."""
-        routed = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
+        routed = self._structured(output_cls, prompt, llm_kwargs, prompt_args, streams=True)
         self._limit()
         return routed.parts()
 
@@ -286,7 +286,7 @@ class RoutingLLM(CallingRouter):
         **prompt_args: Any,
     ) -> Any:
         """Answer a prompt with an object as far as it has come, growing, asynchronously."""
-        routed = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
+        routed = self._structured(output_cls, prompt, llm_kwargs, prompt_args, streams=True)
         await self._alimit()
         return routed.aparts()
 

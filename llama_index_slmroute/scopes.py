@@ -17,8 +17,8 @@ from slmroute.context import RouteContext
 
 __all__ = ["Place", "QueryScopes", "question_of"]
 
-QUESTION: Final = "query_str"
-"""What LlamaIndex's prompts call the question, beside the chunks retrieved for it."""
+QUESTIONS: Final = ("query_str", "question")
+"""What LlamaIndex's prompts call the question, beside the chunks retrieved for it, or the history it belongs to."""
 MOST_QUERIES: Final = 512
 
 
@@ -30,8 +30,12 @@ def question_of(prompt: BasePromptTemplate, arguments: dict[str, Any]) -> str | 
         arguments: Those.
     """
     within = cast("BasePromptTemplate", getattr(prompt, "default_template", prompt))
-    question = arguments.get(QUESTION) or within.kwargs.get(QUESTION)
-    return question if isinstance(question, str) and question.strip() else None
+    for holder in (arguments, within.kwargs):
+        for name in QUESTIONS:
+            question = holder.get(name)
+            if isinstance(question, str) and question.strip():
+                return question
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +81,32 @@ class QueryScopes:
     """
 
     def __init__(self) -> None:
-        self._decided: OrderedDict[tuple[str, str], dict[int, str]] = OrderedDict()
+        self._queries: OrderedDict[tuple[str, str], RouteContext] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[QueryScopes], tuple[()]]:
-        return (QueryScopes, ())
-
-    def context(self, outer: RouteContext, events: Sequence[str], question: str | None) -> RouteContext:
+    def context(
+        self, outer: RouteContext, events: Sequence[str], question: str | None, *, streams: bool = False
+    ) -> RouteContext:
         """Give the context of a call.
 
         Args:
             outer: What ``route_context`` set; a scope of the user's own goes before the query's.
             events: The callback events that the call is made in, outermost first.
             question: See ``question_of``.
+            streams: Whether the call is a stream. LlamaIndex makes a query's last call when its answer is read, after
+                the query's events have ended; it then belongs to the last query that handed on this very string.
         """
-        if outer.scope is not None or question is None or not events:
+        if outer.scope is not None or question is None:
             return outer
-        key = (events[0], question)
         with self._lock:
-            decided = self._decided.setdefault(key, {})
-            self._decided.move_to_end(key)
-            if len(self._decided) > MOST_QUERIES:
-                self._decided.popitem(last=False)
-        return replace(outer, scope="query", decided=decided)
+            if events:
+                query = self._queries.setdefault((events[0], question), RouteContext(scope="query"))
+                self._queries.move_to_end((events[0], question))
+                if len(self._queries) > MOST_QUERIES:
+                    self._queries.popitem(last=False)
+            else:
+                late = [query for (_, asked), query in self._queries.items() if asked is question] if streams else []
+                if not late:
+                    return outer
+                query = late[-1]
+        return replace(outer, scope=query.scope, decided=query.decided, scoring=query.scoring)

@@ -16,6 +16,7 @@ from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissin
 from slmroute.price import Priced, token_price
 from slmroute.request import RouteRequest
 from slmroute.run import Attempt, Run
+from slmroute.shared_score import SharedScore
 from slmroute.steps import Classify, Judge, Scored, Verdict
 from slmroute.tier import Money, money
 
@@ -23,7 +24,45 @@ __all__ = ["ajudge", "ascore", "judge", "score"]
 
 
 def score(run: Run, step: Classify) -> Scored:
-    """Ask the classifier; a score that cannot be had or trusted is None."""
+    """Ask the classifier, or take the score of the call that decides for the scope just now.
+
+    A score that cannot be had or trusted is None.
+    """
+    shared = SharedScore.of(run)
+    if shared is None:
+        return _score(run, step)
+    if not shared.is_of(run):
+        return _taken_over(run, shared.wait()) or _score(run, step)
+    scored = None
+    try:
+        scored = _score(run, step)
+        return scored
+    finally:
+        shared.tell(scored)
+
+
+async def ascore(run: Run, step: Classify) -> Scored:
+    """Do what ``score`` does without holding up the event loop; the classifier may take half of the time there is."""
+    shared = SharedScore.of(run)
+    if shared is None:
+        return await _ascore(run, step)
+    if not shared.is_of(run):
+        return _taken_over(run, await shared.await_()) or await _ascore(run, step)
+    scored = None
+    try:
+        scored = await _ascore(run, step)
+        return scored
+    finally:
+        shared.tell(scored)
+
+
+def _taken_over(run: Run, scored: Scored | None) -> Scored | None:
+    if scored is not None:
+        run.score = scored.score
+    return scored
+
+
+def _score(run: Run, step: Classify) -> Scored:
     attempt = _begin_scoring(run)
     if attempt is None:
         return Scored(None)
@@ -39,8 +78,7 @@ def score(run: Run, step: Classify) -> Scored:
     return _scored(run, attempt, found)
 
 
-async def ascore(run: Run, step: Classify) -> Scored:
-    """Ask the classifier without holding up the event loop; it may take half of the time there is."""
+async def _ascore(run: Run, step: Classify) -> Scored:
     attempt = _begin_scoring(run)
     if attempt is None:
         return Scored(None)
@@ -49,7 +87,7 @@ async def ascore(run: Run, step: Classify) -> Scored:
             found = await _aclassify(run.engine.classifier, step.request)
             if inspect.isawaitable(found):
                 found = await found
-    except Exception as error:  # noqa: BLE001  see ``score``
+    except Exception as error:  # noqa: BLE001  as in ``_score``
         return _not_scored(run, attempt, error)
     except BaseException as error:
         _end(run, attempt, error)

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from slmroute.errors import ConfigError
 
@@ -21,12 +22,14 @@ class RouteContext:
         tags: Labels for reports.
         scope: The name of the scope whose calls share one decision, or None.
         decided: The tier that each router has decided on within the scope.
+        scoring: What the classifier says of the call that is deciding just now, for those begun at the same time.
     """
 
     key: str | None = None
     tags: tuple[str, ...] = ()
     scope: str | None = None
     decided: dict[int, str] = field(default_factory=dict[int, str], compare=False, repr=False)
+    scoring: dict[int, Any] = field(default_factory=dict[int, Any], compare=False, repr=False)
 
 
 _NOTHING = RouteContext()
@@ -63,6 +66,7 @@ def route_context(
         tags=(*outer.tags, *(tag for tag in tags if tag not in outer.tags)),
         scope=outer.scope if scope is None else scope,
         decided=outer.decided if scope is None else {},
+        scoring=outer.scoring if scope is None else {},
     )
     token = _current.set(inner)
     try:

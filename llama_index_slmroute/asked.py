@@ -1,0 +1,76 @@
+"""Questions in prompts that come written out: function programs and some engines hand on texts, and no arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from string import Formatter
+from typing import Final
+
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.chat_engine import condense_plus_context
+from llama_index.core.prompts import chat_prompts, default_prompts
+from llama_index.core.selectors import prompts as selector_prompts
+
+from llama_index_slmroute.scopes import QUESTIONS
+
+__all__ = ["asked_in"]
+
+_WRITTEN_OUT: Final = (
+    (default_prompts, ("DEFAULT_TEXT_QA_PROMPT_TMPL", "DEFAULT_REFINE_PROMPT_TMPL", "DEFAULT_TREE_SUMMARIZE_TMPL")),
+    (selector_prompts, ("DEFAULT_SINGLE_PYD_SELECT_PROMPT_TMPL", "DEFAULT_MULTI_PYD_SELECT_PROMPT_TMPL")),
+    (condense_plus_context, ("DEFAULT_CONDENSE_PROMPT_TEMPLATE",)),
+)
+_CONVERSATIONS: Final = ("TEXT_QA_PROMPT_TMPL_MSGS", "CHAT_REFINE_PROMPT_TMPL_MSGS")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What of a template stands at its beginning, before the question, and after it."""
+
+    head: str
+    before: str
+    after: str
+
+    def question(self, text: str) -> str | None:
+        """Give the question in a text that was made of the template; None where it was made of another."""
+        if not text.startswith(self.head):
+            return None
+        # Chunks stand before the question or after it, and may look like the template: it is nearest to its own end.
+        begin = text.find(self.before) if self.head == self.before else text.rfind(self.before)
+        if begin < 0:
+            return None
+        begin += len(self.before)
+        end = text.find(self.after, begin) if self.after else len(text)
+        return text[begin:end].strip() or None if end >= 0 else None
+
+
+@cache
+def _shapes() -> tuple[_Shape, ...]:
+    templates = [
+        str(getattr(module, name)) for module, names in _WRITTEN_OUT for name in names if hasattr(module, name)
+    ]
+    for name in _CONVERSATIONS:
+        templates += [message.content or "" for message in getattr(chat_prompts, name, ())]
+    return tuple(shape for template in templates if (shape := _shape(template)) is not None)
+
+
+def _shape(template: str) -> _Shape | None:
+    parts = [(literal, name) for literal, name, _, _ in Formatter().parse(template)]
+    place = next((place for place, (_, name) in enumerate(parts) if name in QUESTIONS), None)
+    if place is None or not parts[0][0] or not parts[place][0]:
+        return None
+    return _Shape(parts[0][0], parts[place][0], parts[place + 1][0] if place + 1 < len(parts) else "")
+
+
+def asked_in(messages: Sequence[ChatMessage]) -> str | None:
+    """Give the question that messages ask, where they were made of one of LlamaIndex's own templates.
+
+    Args:
+        messages: The messages of a call.
+    """
+    text = messages[-1].content if messages else None
+    if not text:
+        return None
+    return next((found for shape in _shapes() if (found := shape.question(text)) is not None), None)
