@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -20,8 +20,6 @@ from slmroute.record import RouteRecord
 __all__ = ["RouteCallbackHandler", "RouteDecisionEvent", "WatchedCallbacks"]
 
 _QUERIES: Final = (CBEventType.QUERY, CBEventType.SYNTHESIZE)
-MOST_STREAMS: Final = 256
-"""How many streamed answers may be waiting to be read at once before the oldest is forgotten."""
 
 
 class RouteDecisionEvent(BaseEvent):
@@ -47,16 +45,53 @@ class RouteDecisionEvent(BaseEvent):
 class _Routes:
     """The records of the calls made for a query so far."""
 
-    question: str
     records: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+
+
+_read: ContextVar[_Routes | None] = ContextVar("slmroute_read", default=None)
+"""Whose streamed answer is being read: it asks for its tokens only then, after the events of its query have ended."""
+
+
+def _reading(tokens: Generator[Any], routes: _Routes) -> Generator[Any]:
+    """Give the tokens of a streamed answer; the calls made for them are its own."""
+    try:
+        while True:
+            token = _read.set(routes)
+            try:
+                text = next(tokens)
+            except StopIteration:
+                return
+            finally:
+                _read.reset(token)
+            yield text
+    finally:
+        if hasattr(tokens, "close"):
+            tokens.close()
+
+
+async def _areading(tokens: AsyncGenerator[Any], routes: _Routes) -> AsyncGenerator[Any]:
+    try:
+        while True:
+            token = _read.set(routes)
+            try:
+                text = await anext(tokens)
+            except StopAsyncIteration:
+                return
+            finally:
+                _read.reset(token)
+            yield text
+    finally:
+        if hasattr(tokens, "aclose"):
+            await tokens.aclose()
 
 
 class RouteCallbackHandler(BaseCallbackHandler):
     """Adds up what routed calls cost, and has a query's answer say how it was routed.
 
     With ``Settings.callback_manager = CallbackManager([RouteCallbackHandler()])``, ``response.metadata["slmroute"]``
-    of a query engine's or a chat engine's answer is the list of the records of the calls that made it. For a streamed
-    answer the list fills as the stream is read.
+    of a query engine's answer is the list of the records of the calls that made it. For a streamed answer the list
+    fills as the stream is read. Chat engines open no event around their calls: what these cost is in ``costs`` alone.
+    A handler that is pickled starts anew.
 
     Attributes:
         costs: The sums so far.
@@ -66,24 +101,23 @@ class RouteCallbackHandler(BaseCallbackHandler):
         super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
         self.costs = RouteCosts()
         self._open: dict[str, _Routes] = {}
-        self._streamed: OrderedDict[str, _Routes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def add(self, record: RouteRecord, events: Sequence[str], text: str) -> None:
+    def __reduce__(self) -> tuple[type[RouteCallbackHandler], tuple[()]]:
+        return (RouteCallbackHandler, ())
+
+    def add(self, record: RouteRecord, events: Sequence[str]) -> None:
         """Add a call.
 
         Args:
             record: The call's record.
             events: The ids of the callback events that it was made in.
-            text: The text that it was judged by.
         """
         self.costs.add(record)
         with self._lock:
             queries = [routes for event in events if (routes := self._open.get(event)) is not None]
-            if not queries:
-                # What is streamed is asked for when it is read, after the events of its query have ended.
-                late = [event for event, routes in self._streamed.items() if routes.question == text]
-                queries = [self._streamed.pop(late[-1])] if late else []
+            if not queries and (read := _read.get()) is not None:
+                queries = [read]
             for routes in queries:
                 routes.records.append(record.to_json())
 
@@ -98,7 +132,7 @@ class RouteCallbackHandler(BaseCallbackHandler):
         """See ``BaseCallbackHandler``."""
         if event_type in _QUERIES:
             with self._lock:
-                self._open[event_id] = _Routes(str((payload or {}).get(EventPayload.QUERY_STR)))
+                self._open[event_id] = _Routes()
         return event_id
 
     def on_event_end(
@@ -114,9 +148,9 @@ class RouteCallbackHandler(BaseCallbackHandler):
             if isinstance(response, StreamingResponse | AsyncStreamingResponse):
                 if RECORD_KEY in metadata:  # the synthesizer's event has ended before the query's
                     return
-                self._streamed[event_id] = routes
-                if len(self._streamed) > MOST_STREAMS:
-                    self._streamed.popitem(last=False)
+                told = cast("Any", response)
+                of_async = isinstance(response, AsyncStreamingResponse)
+                told.response_gen = (_areading if of_async else _reading)(told.response_gen, routes)
             elif not routes.records:
                 return
             response.metadata = {**metadata, RECORD_KEY: routes.records}

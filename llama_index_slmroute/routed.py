@@ -86,7 +86,7 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
             return
         for handler in self._callbacks.handlers:
             if isinstance(handler, RouteCallbackHandler):
-                handler.add(record, self._place.events, self.run.request.text)
+                handler.add(record, self._place.events)
         event = RouteDecisionEvent(span_id=self._place.span, tier=record.tier, reason=record.reason, record=self.record)
         _dispatcher.event(event)
 

@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import Context, copy_context
 from typing import Final
 
@@ -47,6 +47,8 @@ class HookRunner:
     def __init__(self, hooks: Sequence[Hook]) -> None:
         import inspect
 
+        if not isinstance(hooks, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"hooks={_name(hooks)} must be a list of callables: hooks=[{_name(hooks)}].")
         for hook in hooks:
             if not callable(hook):
                 raise ConfigError(f"hooks= holds {type(hook).__name__}, which cannot be called with a RouteRecord.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from slmroute.errors import ConfigError
 from slmroute.policy import Confidence
@@ -14,7 +14,9 @@ from slmroute.tier import Tier
 
 __all__ = ["address_data", "confidence_data", "read_tiers", "tier_data", "without_secrets"]
 
-_SECRET_MARKS: Final = ("key", "token", "secret", "password", "credential", "authorization", "header")
+_SECRET_MARKS: Final = ("key", "token", "secret", "password", "credential", "auth", "header", "cookie")
+_NO_SECRETS: Final = frozenset({"max_tokens", "max_completion_tokens"})
+"""Names that sound like those of secrets and are not."""
 
 
 def read_tiers(given: object) -> list[Tier]:
@@ -61,13 +63,29 @@ def tier_data(tier: Tier) -> dict[str, Any]:
 
 
 def without_secrets(values: Mapping[str, object]) -> dict[str, object]:
-    """Leave out what by its name may be a secret, at every depth."""
-    kept = {
-        k: v for k, v in values.items() if not any(mark in k.lower() for mark in _SECRET_MARKS) or k == "max_tokens"
-    }
-    return {
-        k: without_secrets(cast("Mapping[str, object]", v)) if isinstance(v, Mapping) else v for k, v in kept.items()
-    }
+    """Leave out what by its name may be a secret, at every depth, and of addresses who logs in and the query."""
+    kept = {k: v for k, v in values.items() if not any(mark in k.lower() for mark in _SECRET_MARKS) or k in _NO_SECRETS}
+    return {k: _public(v) for k, v in kept.items()}
+
+
+def _public(value: object) -> object:
+    match value:
+        case Mapping():
+            return without_secrets(cast("Mapping[str, object]", value))
+        case list() | tuple():
+            return [_public(each) for each in cast("Sequence[object]", value)]
+        case str() if "://" in value:
+            return _plain_address(value)
+        case _:
+            return value
+
+
+def _plain_address(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # it is none
+        return address
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def confidence_data(escalation: Confidence) -> dict[str, Any] | None:
@@ -77,5 +95,12 @@ def confidence_data(escalation: Confidence) -> dict[str, Any] | None:
 
 
 def address_data(address: object) -> str | None:
-    """Write the address of a ledger; None where it is no address, or holds a password."""
-    return address if isinstance(address, str) and urlsplit(address).password is None else None
+    """Write the address of a ledger; None where it is no address, or may hold a password or another secret."""
+    if not isinstance(address, str):
+        return None
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    secret = parts.password is not None or any(mark in parts.query.lower() for mark in _SECRET_MARKS)
+    return None if secret else address

@@ -174,7 +174,7 @@ class Policy:
             thresholds=tuple(thresholds),
             default_tier=tiers[-1].name if default_tier is None and tiers else str(default_tier),
             escalation=escalation,
-            rules=tuple(rules),
+            rules=_listed(rules),
             classify=classify,
             validate=checks_of(validate),
             failover=failover,
@@ -285,3 +285,9 @@ def default_thresholds(tiers: int, middle: float = 0.5) -> tuple[float, ...]:
     """
     halves = [2 * step / tiers for step in range(1, tiers)]
     return tuple(round(middle * h if h <= 1 else middle + (1 - middle) * (h - 1), 4) for h in halves)
+
+
+def _listed(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    if callable(rules):
+        raise ConfigError("rules= is a single callable; it must be a list of them: rules=[...].")
+    return tuple(rules)

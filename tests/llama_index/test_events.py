@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -305,3 +306,43 @@ def test_a_chat_engine_adds_up_its_costs(bench: Any, server: FakeServer, handler
     engine.chat("And why?")
     assert handler.costs.calls == 3
     assert handler.costs.tiers["small"].input_tokens == 60
+
+
+def test_an_unread_streamed_answer_gets_no_other_calls_record(
+    bench: Any, server: FakeServer, handler: RouteCallbackHandler
+) -> None:
+    server.script(SMALL, SURE)
+    Settings.llm = bench().llm
+    engine = VectorStoreIndex(NODES).as_query_engine(streaming=True)
+    first: Any = engine.query("How many?")
+    second: Any = engine.query("How many?")
+    Settings.llm.chat([ChatMessage(content="How many?")])
+    assert (first.metadata["slmroute"], second.metadata["slmroute"]) == ([], [])
+    "".join(first.response_gen)
+    assert (len(first.metadata["slmroute"]), len(second.metadata["slmroute"])) == (1, 0)
+    "".join(second.response_gen)
+    assert (len(first.metadata["slmroute"]), len(second.metadata["slmroute"])) == (1, 1)
+    assert handler.costs.calls == 3
+
+
+def test_a_streamed_refinement_tells_of_all_its_calls(
+    bench: Any, server: FakeServer, handler: RouteCallbackHandler
+) -> None:
+    server.script(SMALL, SURE)
+    Settings.llm = bench().llm
+    engine = VectorStoreIndex(NODES).as_query_engine(streaming=True, response_mode="refine", similarity_top_k=3)
+    response: Any = engine.query("How many?")
+    "".join(response.response_gen)
+    assert len(response.metadata["slmroute"]) == 3
+
+
+def test_a_router_with_a_handler_is_pickled(bench: Any, server: FakeServer) -> None:
+    server.script(SMALL, SURE)
+    llm = bench(classifier=None, ledger=None).llm
+    handler = RouteCallbackHandler()
+    llm.callback_manager = CallbackManager([handler])
+    llm.chat(HELLO)
+    copy = pickle.loads(pickle.dumps(llm))  # noqa: S301  our own
+    copy.chat(HELLO)
+    (other,) = copy.callback_manager.handlers
+    assert (handler.costs.calls, other.costs.calls) == (1, 1)

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from llama_index_slmroute import DryRunLLM, RoutingLLM
 from slmroute import Confidence, ConfigError, EmbeddedClassifier, Tier, UnknownTier
+from slmroute.plain import address_data
 from slmroute.testing import FakeServer, Reply
 
 SMALL, FRONTIER = "llama3.1:8b", "gpt-4.1"
@@ -280,3 +281,28 @@ async def test_a_dry_run_is_asynchronous_too() -> None:
     assert [chunk.delta for chunk in llm.stream_complete("x")] == [
         chunk.delta async for chunk in await llm.astream_complete("x")
     ]
+
+
+def test_addresses_and_nested_arguments_are_written_without_secrets() -> None:
+    args = {
+        "base_url": "http://user:canary@127.0.0.1:1/v1?key=canary",
+        "client_kwargs": {"auth": ("u", "canary"), "timeout": 3},
+        "additional_kwargs": {"hosts": ["http://canary@here/"]},
+        "max_tokens": 9,
+    }
+    tiers = [Tier("small", "ollama:phi3:mini", model_args=args), Tier("frontier", "dry-run:openai:gpt-4.1")]
+    llm = RoutingLLM(tiers=tiers, classifier=None, ledger=None)
+    for written in (llm.to_json(), str(llm.to_dict()), llm.model_dump_json(), repr(llm.model_dump())):
+        assert "canary" not in written
+    kept = llm.to_dict()["tiers"][0]["model_args"]
+    assert (kept["base_url"], kept["max_tokens"]) == ("http://127.0.0.1:1/v1", 9)
+    assert kept["client_kwargs"] == {"timeout": 3}
+    assert address_data("postgresql://me@here/db?password=canary") is None
+    assert address_data("sqlite:///slmroute.db") == "sqlite:///slmroute.db"
+
+
+@pytest.mark.parametrize("name", ["hooks", "rules"])
+def test_a_callable_in_place_of_a_list_is_named(name: str) -> None:
+    tiers = [Tier("small", "ollama:phi3:mini"), Tier("frontier", "dry-run:openai:gpt-4.1")]
+    with pytest.raises(ConfigError, match=f"{name}="):
+        RoutingLLM(tiers=tiers, **{"classifier": None, name: print})
