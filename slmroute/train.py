@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slmroute.classify.embedded import SHIPPED, EmbeddedClassifier
-from slmroute.classify.linear import LinearWeights
+from slmroute.classify.features import feature_names
+from slmroute.classify.linear import HiddenLayer, LinearWeights
 from slmroute.classify.platt import Platt
 from slmroute.classify.training.left_out import Figures, Split, figures_of, left_out_scores, threshold_for
-from slmroute.classify.training.logistic import Linear, fit_linear, matrices_of
+from slmroute.classify.training.logistic import Fit, fit_models, matrices_of
 from slmroute.classify.training.rows import OWN_PROMPTS, LabelledPrompt, read_prompts
 from slmroute.errors import ConfigError
 
@@ -116,10 +117,10 @@ def train_embedded(
 ) -> TrainingReport:
     """Fit the embedded classifier and write its weights.
 
-    Logistic regressions, one on the prompt's structure, one on character n-grams and for the best grade one on the
-    instruction's embedding, are averaged and calibrated (Platt) on the scores of prompts whose family of sources was
-    left out. The same data and seed give the same file, bit for bit; for the best grade on one kind of machine, for its
-    embeddings differ in their last digits.
+    A logistic regression on character n-grams and small networks on the prompt's structure, for the best grade also a
+    regression and networks on the instruction's embedding, are averaged and calibrated (Platt) on the scores of prompts
+    whose family of sources was left out. The same data and seed give the same file, bit for bit; for the best grade on
+    one kind of machine, for its embeddings differ in their last digits.
 
     Args:
         data: JSONL files, a row for each prompt: ``prompt``, ``tier`` (``simple`` or ``complex``), ``source`` (as
@@ -152,7 +153,7 @@ def train_embedded(
     splits = [left_out_scores(prompts, matrices, labels, seed + one) for one in range(SPLITS if holdout else 1)]
     ours = np.array([prompt.own for prompt in prompts])
     counted = ~ours if labels[~ours].any() and (~labels[~ours]).any() else np.ones(len(prompts), dtype=bool)
-    weights = calibrated(fit_linear(matrices, labels), splits, labels, counted)
+    weights = calibrated(fit_models(matrices, labels), splits, labels, counted)
     saved = EmbeddedClassifier.of(weights).save(out)
     lengths = np.array([len(prompt.text) for prompt in prompts])
     return TrainingReport(
@@ -170,7 +171,7 @@ def train_embedded(
 
 
 def calibrated(
-    linear: Linear, splits: Sequence[Split], labels: NDArray[np.bool_], counted: NDArray[np.bool_]
+    fit: Fit, splits: Sequence[Split], labels: NDArray[np.bool_], counted: NDArray[np.bool_]
 ) -> LinearWeights:
     """Fold Platt's slope and intercept into the weights, and choose the threshold, both on the prompts that count."""
     import numpy as np
@@ -178,12 +179,18 @@ def calibrated(
     logits = np.concatenate([split.logits[counted] for split in splits])
     truths = np.tile(labels[counted], len(splits))
     platt = Platt.fit(logits.tolist(), truths.tolist())
+    hidden = fit.hidden
     return LinearWeights(
-        dense=(linear.dense * platt.slope).astype(np.float32),
-        hashed=(linear.hashed * platt.slope).astype(np.float16),
-        bias=linear.bias * platt.slope + platt.intercept,
+        dense=np.zeros(len(feature_names()), dtype=np.float32),
+        hashed=(fit.hashed * platt.slope).astype(np.float16),
+        bias=fit.bias * platt.slope + platt.intercept,
         threshold=platt(threshold_for(logits, truths)),
-        embedding=None if linear.embedding is None else folded(linear.embedding * platt.slope),
+        embedding=None if fit.embedding is None else folded(fit.embedding * platt.slope),
+        hidden=HiddenLayer(
+            hidden.inputs.astype(np.float32),
+            hidden.offsets.astype(np.float32),
+            (hidden.outputs * platt.slope).astype(np.float32),
+        ),
     )
 
 

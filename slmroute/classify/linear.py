@@ -1,4 +1,4 @@
-"""The embedded classifier's weights: one linear model over dense features and hashed n-grams, and its file."""
+"""The embedded classifier's weights, over dense features, hashed n-grams and the best grade's embedding; their file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LinearWeights", "features_digest"]
+__all__ = ["HiddenLayer", "LinearWeights", "features_digest"]
 
-FORMAT = 2
+FORMAT = 3
+EMBEDDING = "embedding"
+HIDDEN = ("hidden_inputs", "hidden_offsets", "hidden_outputs")
+MORE = (EMBEDDING, *HIDDEN)
 
 
 @cache
@@ -34,8 +37,34 @@ def features_digest() -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HiddenLayer:
+    """What only shows in combination: rectified sums of the dense features (and of the embedding, for the best grade).
+
+    Attributes:
+        inputs: One row of weights for each hidden unit, float32 of shape ``(units, dense features)``, and for the best
+            grade ``(units, dense features + 384)``.
+        offsets: What each unit adds, float32 of shape ``(units,)``.
+        outputs: What each unit counts, float32 of shape ``(units,)``.
+    """
+
+    inputs: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    outputs: NDArray[np.float32]
+
+    def log_odds(self, columns: NDArray[np.float32]) -> float:
+        """Give the units' part of the log-odds."""
+        import numpy as np
+
+        return float(np.maximum(self.inputs @ columns + self.offsets, 0) @ self.outputs)
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Give the arrays by the names they have in the file."""
+        return {"hidden_inputs": self.inputs, "hidden_offsets": self.offsets, "hidden_outputs": self.outputs}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LinearWeights:
-    """Log-odds of "complex" as a sum of weights.
+    """Log-odds of "complex" as a sum: of weights, and of a small hidden layer.
 
     Attributes:
         dense: One weight for each of ``feature_names()``, float32.
@@ -45,6 +74,7 @@ class LinearWeights:
         refitted: On how many prompts of the user's own they were refitted; 0 for those that ship.
         embedding: Two weights for each dimension of the instruction's embedding (best grade), float32 of shape
             ``(2, 384)``: the second ones count where there is a payload. None for the light grade.
+        hidden: The hidden layer, or None.
     """
 
     dense: NDArray[np.float32]
@@ -53,14 +83,15 @@ class LinearWeights:
     threshold: float
     refitted: int = 0
     embedding: NDArray[np.float32] | None = None
+    hidden: HiddenLayer | None = None
 
     @property
     def version(self) -> str:
         """A name that changes with any weight."""
         digest = sha256(self.dense.tobytes() + self.hashed.tobytes())
         digest.update(f"{self.bias!r} {self.threshold!r} {features_digest()}".encode())
-        if self.embedding is not None:
-            digest.update(self.embedding.tobytes())
+        for name, array in sorted(self._more_arrays().items()):
+            digest.update(name.encode() + array.tobytes())
         grade = "embedded" if self.embedding is None else "embedded-best"
         kind = f"{grade}-refit{self.refitted}" if self.refitted else grade
         return f"{kind}-{digest.hexdigest()[:10]}"
@@ -71,14 +102,22 @@ class LinearWeights:
         Raises:
             MissingExtra: These are weights of the best grade, and what it embeds with is not installed.
         """
+        import numpy as np
+
         hashed = self.hashed[features.buckets].astype("float32") @ features.values
         total = float(features.dense @ self.dense) + float(hashed) + self.bias
+        columns = features.dense
         if self.embedding is not None:
             from slmroute.classify.sentence import sentence_embedding
 
             meant = sentence_embedding(features.instruction)
             total += float(meant @ self.embedding[0]) + (float(meant @ self.embedding[1]) if features.payload else 0.0)
-        return total
+            columns = np.concatenate([columns, meant])
+        return total if self.hidden is None else total + self.hidden.log_odds(columns)
+
+    def _more_arrays(self) -> dict[str, NDArray[np.float32]]:
+        more = {} if self.embedding is None else {EMBEDDING: self.embedding}
+        return more if self.hidden is None else {**more, **self.hidden.arrays()}
 
     def with_threshold(self, threshold: float) -> Self:
         """Give the same weights with another threshold."""
@@ -97,9 +136,7 @@ class LinearWeights:
         }
         header = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8)
         out = io.BytesIO()
-        arrays = {"meta": header, "dense": self.dense, "hashed": self.hashed}
-        if self.embedding is not None:
-            arrays["embedding"] = self.embedding
+        arrays = {"meta": header, "dense": self.dense, "hashed": self.hashed, **self._more_arrays()}
         np.savez_compressed(out, allow_pickle=False, **arrays)
         return out.getvalue()
 
@@ -123,21 +160,34 @@ class LinearWeights:
                 header: object = json.loads(arrays["meta"].tobytes())
                 dense = np.asarray(arrays["dense"], dtype=np.float32)
                 hashed = np.asarray(arrays["hashed"], dtype=np.float16)
-                embedding = np.asarray(arrays["embedding"], dtype=np.float32) if "embedding" in arrays else None
+                more = {name: np.asarray(arrays[name], dtype=np.float32) for name in MORE if name in arrays}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ConfigError(
                 f"EmbeddedClassifier(weights={str(path)!r}) is not a weights file ({error}); {remedy}"
             ) from error
         meta = cast("dict[str, object]", header) if isinstance(header, dict) else {}
         fits = meta.get("format") == FORMAT and meta.get("features") == features_digest()
-        fits = fits and (embedding is None or embedding.shape == (2, DIMENSIONS))
-        if not fits or dense.shape != (len(feature_names()),) or hashed.shape != (BUCKETS,):
+        if not fits or dense.shape != (len(feature_names()),) or hashed.shape != (BUCKETS,) or not shapes_fit(more):
             raise ConfigError(
                 f"EmbeddedClassifier(weights={str(path)!r}) was fitted for another version of slmroute and does "
                 f"not fit this one; {remedy}"
             )
         bias, threshold, refitted = (number(meta, key) for key in ("bias", "threshold", "refitted"))
-        return cls(dense, hashed, bias, threshold, int(refitted), embedding)
+        hidden = HiddenLayer(*(more[name] for name in HIDDEN)) if HIDDEN[0] in more else None
+        return cls(dense, hashed, bias, threshold, int(refitted), more.get(EMBEDDING), hidden)
+
+
+def shapes_fit(more: dict[str, NDArray[np.float32]]) -> bool:
+    """Whether the embedding's weights and the hidden layer, where they are there, have the shapes they must have."""
+    embedding = more.get(EMBEDDING)
+    if embedding is not None and embedding.shape != (2, DIMENSIONS):
+        return False
+    found = [more[name] for name in HIDDEN if name in more]
+    if not found:
+        return True
+    wide = len(feature_names()) + (0 if embedding is None else DIMENSIONS)
+    units = found[0].shape[:1]
+    return len(found) == len(HIDDEN) and [one.shape for one in found] == [(*units, wide), units, units]
 
 
 def number(meta: dict[str, object], key: str) -> float:

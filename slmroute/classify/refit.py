@@ -83,6 +83,7 @@ def refit(weights: LinearWeights, texts: Sequence[str], labels: Sequence[float])
         threshold,
         refitted=len(texts),
         embedding=weights.embedding,
+        hidden=weights.hidden,
     )
 
 

@@ -160,7 +160,7 @@ def gather(found: Harvest, source: Mapping[str, Any], rows: Sequence[Row], seed:
 
 
 def tidied(row: Row, source: Mapping[str, Any]) -> Row:
-    """Apply what the manifest says of a prompt's text: ``cut`` a part out, ``squeeze`` spaces, put a line ``before``."""
+    """Apply what the manifest says of a prompt's text: ``cut`` it, ``squeeze`` spaces, put a line ``before``."""
     prompt = row.get("prompt")
     if prompt is None:
         return row

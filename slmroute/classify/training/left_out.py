@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slmroute.classify.platt import Platt
-from slmroute.classify.training.logistic import Matrices, fit_linear
+from slmroute.classify.training.logistic import Matrices, fit_models
 from slmroute.classify.training.rows import LabelledPrompt
 from slmroute.errors import ConfigError
 from slmroute.metrics import area, calibration_error
@@ -107,7 +107,7 @@ def left_out_scores(
             raise ConfigError(
                 "--data: leaving out one group of sources leaves prompts of one tier only; add sources of both tiers."
             )
-        logits[unseen] = fit_linear(matrices.rows(seen), labels[seen]).log_odds(matrices.rows(unseen))
+        logits[unseen] = fit_models(matrices.rows(seen), labels[seen]).log_odds(matrices.rows(unseen))
     return Split(folds, logits)
 
 

@@ -1,7 +1,8 @@
-"""The one place that touches scikit-learn: logistic regressions on dense features, hashed n-grams and embeddings."""
+"""The one place that touches scikit-learn: the models whose log-odds the embedded classifier averages."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -16,15 +17,21 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-__all__ = ["Linear", "Matrices", "fit_linear", "matrices_of"]
+__all__ = ["Fit", "Matrices", "fit_models", "matrices_of"]
 
-DENSE_C = 0.003
 NGRAM_C = 10.0
 EMBEDDING_C = 6.75
+MOST_ROUNDS = 1000
 LEAST_SPREAD = 0.05
 """Added to the spread that dense features are divided by, so that rare ones are not blown up."""
 
-MOST_ROUNDS = 1000
+UNITS = 32
+NETWORKS = 4
+EPOCHS = 12
+RIDGE = 1.0
+BATCH = 256
+EMBEDDING_SCALE = 6.0
+"""What the embedding's dimensions, of which none is above 0.2, are multiplied by beside the dense features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +56,58 @@ class Matrices:
 
 
 @dataclass(frozen=True, slots=True)
-class Linear:
-    """Logistic regressions whose log-odds are averaged: their weights and intercepts, divided by how many they are."""
+class Hidden:
+    """Networks of one hidden layer side by side, their outputs divided so that they add up to the mean.
 
-    dense: Vector
-    hashed: Vector
+    Attributes:
+        inputs: One row for each unit.
+        offsets: What each unit adds.
+        outputs: What each unit counts.
+        bias: What is added in the end.
+    """
+
+    inputs: Vector
+    offsets: Vector
+    outputs: Vector
     bias: float
-    embedding: Vector | None = None
+
+    def log_odds(self, columns: NDArray[Any]) -> Vector:
+        """Give the mean log-odds of each row."""
+        import numpy as np
+
+        return np.maximum(columns @ self.inputs.T + self.offsets, 0) @ self.outputs + self.bias
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Models whose log-odds are averaged: their weights, divided by how many models there are.
+
+    Attributes:
+        hashed: The logistic regression on n-grams.
+        hidden: The networks on dense features, for the best grade on the embedding, too.
+        embedding: The logistic regression on the embedding; None for the light grade.
+        bias: The sum of all intercepts, divided alike.
+    """
+
+    hashed: Vector
+    hidden: Hidden
+    embedding: Vector | None
+    bias: float
 
     def log_odds(self, matrices: Matrices) -> Vector:
         """Give the averaged log-odds of each row."""
-        total = cast("Vector", matrices.dense @ self.dense + matrices.ngrams @ self.hashed + self.bias)
+        columns = beside(matrices.dense, matrices.embedding)
+        total = cast("Vector", matrices.ngrams @ self.hashed) + self.hidden.log_odds(columns) + self.bias
         if self.embedding is not None and matrices.embedding is not None:
             total = total + matrices.embedding @ self.embedding
         return total
+
+
+def beside(dense: NDArray[np.float32], embedding: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """Put the embedding beside the dense features."""
+    import numpy as np
+
+    return dense if embedding is None else np.hstack([dense, embedding[:, :DIMENSIONS]])
 
 
 def matrices_of(texts: Sequence[str], grade: str = "light", tick: Callable[[], object] | None = None) -> Matrices:
@@ -79,7 +124,7 @@ def matrices_of(texts: Sequence[str], grade: str = "light", tick: Callable[[], o
     import numpy as np
 
     try:
-        from scipy import sparse  # pyright: ignore[reportMissingTypeStubs]  scipy ships no types
+        from scipy import sparse  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as error:
         raise MissingExtra("lab", "slmroute train embedded") from error
     dense = np.zeros((len(texts), len(feature_names())), dtype=np.float32)
@@ -101,28 +146,83 @@ def matrices_of(texts: Sequence[str], grade: str = "light", tick: Callable[[], o
     return Matrices(dense, make(parts, shape=(len(texts), BUCKETS)), meant)
 
 
-def fit_linear(matrices: Matrices, labels: NDArray[np.bool_]) -> Linear:
-    """Fit the regressions, the classes weighted alike, on one thread so that the same rows give the same bits.
+def fit_models(matrices: Matrices, labels: NDArray[np.bool_]) -> Fit:
+    """Fit all models, on one thread so that the same rows give the same bits.
+
+    For the light grade these are a logistic regression on the n-grams and small networks on the dense features; for the
+    best grade also a logistic regression on the embedding, and networks on the dense features beside it.
 
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
+    import numpy as np
+
     try:
-        from sklearn.linear_model import LogisticRegression  # pyright: ignore[reportMissingTypeStubs]
         from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as error:
         raise MissingExtra("lab", "slmroute train embedded") from error
-    import numpy as np
-
-    regression = cast("Any", LogisticRegression)
-    middle = matrices.dense.mean(axis=0, dtype=np.float64)
-    spread = matrices.dense.std(axis=0, dtype=np.float64) + LEAST_SPREAD
-    columns: list[tuple[float, Any]] = [(DENSE_C, (matrices.dense - middle) / spread), (NGRAM_C, matrices.ngrams)]
-    if matrices.embedding is not None:
-        columns.append((EMBEDDING_C, matrices.embedding))
     with cast("Any", threadpool_limits)(limits=1):
-        fits = [regression(C=c, max_iter=MOST_ROUNDS, class_weight="balanced").fit(part, labels) for c, part in columns]
-    weights = [cast("Vector", fit.coef_[0]) / len(fits) for fit in fits]
-    dense = weights[0] / spread
-    bias = sum(float(fit.intercept_[0]) for fit in fits) / len(fits) - float(dense @ middle)
-    return Linear(dense, weights[1], bias, weights[2] if len(weights) > 2 else None)
+        hashed, intercept = regression(matrices.ngrams, labels, NGRAM_C)
+        plain = np.ones(matrices.dense.shape[1], dtype=np.float64)
+        layers = [networks(matrices.dense, labels, plain)]
+        intercepts, meant = [intercept], None
+        if matrices.embedding is not None:
+            meant, intercept = regression(matrices.embedding, labels, EMBEDDING_C)
+            intercepts.append(intercept)
+            columns = beside(matrices.dense, matrices.embedding)
+            scale = np.concatenate([plain, np.full(DIMENSIONS, EMBEDDING_SCALE)])
+            layers.append(networks(columns, labels, scale))
+    models = len(intercepts) + len(layers)
+    width = layers[-1].inputs.shape[1]
+    hidden = Hidden(
+        np.vstack([np.pad(layer.inputs, ((0, 0), (0, width - layer.inputs.shape[1]))) for layer in layers]),
+        np.concatenate([layer.offsets for layer in layers]),
+        np.concatenate([layer.outputs for layer in layers]) / models,
+        0.0,
+    )
+    bias = (sum(intercepts) + sum(layer.bias for layer in layers)) / models
+    return Fit(hashed / models, hidden, None if meant is None else meant / models, bias)
+
+
+def regression(columns: Any, labels: NDArray[np.bool_], c: float) -> tuple[Vector, float]:
+    """Fit a logistic regression, the classes weighted alike, and give its weights and its intercept."""
+    try:
+        from sklearn.linear_model import LogisticRegression  # pyright: ignore[reportMissingTypeStubs]
+    except ImportError as error:
+        raise MissingExtra("lab", "slmroute train embedded") from error
+    fit = cast("Any", LogisticRegression)(C=c, max_iter=MOST_ROUNDS, class_weight="balanced").fit(columns, labels)
+    return cast("Vector", fit.coef_[0]), float(fit.intercept_[0])
+
+
+def networks(columns: NDArray[np.float32], labels: NDArray[np.bool_], scale: Vector) -> Hidden:
+    """Fit small networks that differ in their random beginnings only, and put them side by side.
+
+    Args:
+        columns: The features, as they are when the classifier is used.
+        labels: True where complex.
+        scale: What each column is multiplied by after it has been standardised (those of scale 1) or centred.
+    """
+    import numpy as np
+    from sklearn.exceptions import ConvergenceWarning  # pyright: ignore[reportMissingTypeStubs]
+    from sklearn.neural_network import MLPClassifier  # pyright: ignore[reportMissingTypeStubs]
+
+    middle = columns.mean(axis=0, dtype=np.float64)
+    spread = np.where(scale == 1, columns.std(axis=0, dtype=np.float64) + LEAST_SPREAD, 1 / scale)
+    put = ((columns - middle) / spread).astype(np.float32)
+    found: list[Hidden] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is what it is stopped by
+        for beginning in range(NETWORKS):
+            network = cast("Any", MLPClassifier)(
+                (UNITS,), alpha=RIDGE, max_iter=EPOCHS, batch_size=min(BATCH, len(labels)), random_state=beginning
+            ).fit(put, labels)
+            inputs = network.coefs_[0].T.astype(np.float64) / spread
+            offsets = network.intercepts_[0] - inputs @ middle
+            outputs = network.coefs_[1][:, 0].astype(np.float64) / NETWORKS
+            found.append(Hidden(inputs, offsets, outputs, float(network.intercepts_[1][0]) / NETWORKS))
+    return Hidden(
+        np.vstack([one.inputs for one in found]),
+        np.concatenate([one.offsets for one in found]),
+        np.concatenate([one.outputs for one in found]),
+        sum(one.bias for one in found),
+    )
