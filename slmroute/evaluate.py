@@ -258,9 +258,9 @@ def tier_figures(
         kept_local=drawn(lambda some, truths: kept_below(some, truths, RECALL), everything),
         ece=calibration_error(scores, labels) if probabilities else None,
         threshold=threshold,
-        accuracy=float(np.mean(up == labels)),
-        went_up=float(np.mean(up[labels])) if labels.any() else None,
-        stayed=float(np.mean(~up[~labels])) if not labels.all() else None,
+        accuracy=float((up == labels).mean()),
+        went_up=float(up[labels].mean()) if labels.any() else None,
+        stayed=float((~up[~labels]).mean()) if not labels.all() else None,
         cells=cells_of(cases, up == labels, lengths),
         bins=tuple(reliability(scores, labels)) if probabilities else (),
     )

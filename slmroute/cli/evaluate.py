@@ -80,8 +80,9 @@ def evaluate(
         )
     for name in score or []:
         scores = scores_named(cases, name)
-        found.append(evaluate(cases, name, scores, threshold=0.5 if threshold is None else threshold,
-                              probabilities=min(scores) >= 0 and max(scores) <= 1, costs=costs, rounds=rounds))  # fmt: skip
+        cut = 0.5 if threshold is None else threshold
+        chances = min(scores) >= 0 and max(scores) <= 1
+        found.append(evaluate(cases, name, scores, threshold=cut, probabilities=chances, costs=costs, rounds=rounds))
     for name, baseline in BASELINES.items():
         found.append(evaluate(cases, name, baseline, probabilities=False, costs=costs, rounds=rounds))
     show(found, cases, plots, cells=cells, as_json=as_json)
