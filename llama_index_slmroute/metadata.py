@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -42,10 +43,13 @@ def metadata_of(
     """
     windows: list[int] = []
     outputs: list[int] = []
-    takes_tools, complete = False, True
+    # A server is asked only for what is not stated, and never while an event loop would have to stand still for it.
+    stated, in_loop = isinstance(policy, int), _in_loop()
+    asks, takes_tools, complete = not stated and not in_loop, False, stated or not in_loop
     for tier in tiers:
         try:
-            models.prepare(tier)
+            if asks:
+                models.prepare(tier)
         except down:
             complete = False
         described = models.described(tier)
@@ -61,6 +65,14 @@ def metadata_of(
         model_name=MODEL_NAME,
     )
     return metadata, complete
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _window(windows: Sequence[int], policy: WindowPolicy) -> int:

@@ -31,7 +31,7 @@ _Carriers = dict[str, LLM]
 
 
 class TierModels:
-    """Gives each tier's LLM and dialect. Safe to use from many threads and event loops; pickles without built LLMs.
+    """Gives each tier's LLM and dialect. Safe to use from many threads and event loops.
 
     Args:
         tiers: The router's tiers.
@@ -56,12 +56,6 @@ class TierModels:
         for tier in tiers:
             if not isinstance(tier.model, str):
                 self._built[tier.name] = _checked(tier)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"tiers": tuple(self._tiers.values()), "standard": self._standard}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["tiers"], state["standard"])
 
     def model(self, tier: Tier) -> LLM:
         """Give a tier's LLM as the user made it, or built now if this is the first time.

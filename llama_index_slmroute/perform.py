@@ -136,9 +136,9 @@ class ChatPerformer:
         logprobs = call.hold and run.policy.judge is None
         if dialect.is_ollama:
             kwargs, options = for_ollama(self.asked.kwargs)
-            return self.models.copy(call.tier, self.callbacks, logprobs=logprobs, options=options), kwargs
+            return self.models.copy(call.tier, self.callbacks(call), logprobs=logprobs, options=options), kwargs
         kwargs = for_others(self.asked.kwargs)
-        return self.models.copy(call.tier, self.callbacks), {**(dialect.logprobs if logprobs else {}), **kwargs}
+        return self.models.copy(call.tier, self.callbacks(call)), {**(dialect.logprobs if logprobs else {}), **kwargs}
 
     def prepared_stream(self, call: Call) -> tuple[Any, dict[str, Any], bool]:
         """Do the same for a stream; gives also whether its usage is asked for by us and not by the user."""
@@ -148,9 +148,9 @@ class ChatPerformer:
         new = {name: value for name, value in streaming.items() if name not in kwargs and name not in own}
         return llm, {**new, **kwargs}, bool(new)
 
-    @property
-    def callbacks(self) -> CallbackManager | None:
-        """The callback manager to call tiers with."""
+    def callbacks(self, call: Call) -> CallbackManager | None:
+        """Give the callback manager to call a tier with; None for the tier's own."""
+        del call
         return self.asked.callbacks
 
     def history(self, call: Call) -> list[ChatMessage]:

@@ -74,11 +74,12 @@ class StructuredPerformer(ChatPerformer):
         self.outline = outline
         self._seen: list[Response] = []
 
-    @property
-    def callbacks(self) -> CallbackManager:
+    def callbacks(self, call: Call) -> CallbackManager:
         """See ``ChatPerformer``."""
         self._seen.clear()
-        return WatchedCallbacks(self.asked.callbacks or CallbackManager(), self._seen.append)
+        return WatchedCallbacks(
+            self.asked.callbacks or self.models.model(call.tier).callback_manager, self._seen.append
+        )
 
     def call(self, call: Call) -> Answer:
         """See ``drive.Performer``."""

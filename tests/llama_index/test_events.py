@@ -346,3 +346,11 @@ def test_a_router_with_a_handler_is_pickled(bench: Any, server: FakeServer) -> N
     copy.chat(HELLO)
     (other,) = copy.callback_manager.handlers
     assert (handler.costs.calls, other.costs.calls) == (1, 1)
+
+
+def test_the_users_own_llms_are_told_of_structured_calls_too(bench: Any, server: FakeServer) -> None:
+    server.script(SMALL, Reply('{"count": 6}'))
+    made, mine = bench(), TokenCountingHandler()
+    made.llm.tiers[0].model.callback_manager = CallbackManager([mine])
+    made.llm.structured_predict(Floors, PromptTemplate("How many?"))
+    assert len(mine.llm_token_counts) == 1

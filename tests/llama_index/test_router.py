@@ -306,3 +306,13 @@ def test_a_callable_in_place_of_a_list_is_named(name: str) -> None:
     tiers = [Tier("small", "ollama:phi3:mini"), Tier("frontier", "dry-run:openai:gpt-4.1")]
     with pytest.raises(ConfigError, match=f"{name}="):
         RoutingLLM(tiers=tiers, **{"classifier": None, name: print})
+
+
+async def test_metadata_asks_no_server_within_an_event_loop_nor_for_a_window_that_is_stated(server: FakeServer) -> None:
+    def made(**settings: Any) -> RoutingLLM:
+        small = Tier("small", Ollama(model=SMALL, base_url=server.url), local=True)
+        return RoutingLLM(tiers=[small, Tier("frontier", "dry-run:openai:gpt-4.1")], classifier=None, **settings)
+
+    assert made().metadata.is_function_calling_model
+    assert await asyncio.to_thread(lambda: made(context_window=999).metadata.context_window) == 999
+    assert server.requests == []
