@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from slmroute.evaluate import Evaluation
 from slmroute.metrics import Interval
@@ -24,8 +24,10 @@ COLOURS = ("spent", "small", "classifier", "draft", "judge", "middle", "baseline
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>How well calls are routed</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2532;background:#fdfdfc}}
-table{{border-collapse:collapse;display:block;overflow-x:auto}}td,th{{padding:.3rem .7rem;text-align:right;border-bottom:1px solid #dfe4ea}}
+<style>
+body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2532}}
+table{{border-collapse:collapse;display:block;overflow-x:auto}}
+td,th{{padding:.3rem .7rem;text-align:right;border-bottom:1px solid #dfe4ea}}
 td:first-child,th:first-child{{text-align:left}}img{{max-width:100%}}</style>
 <h1>How well calls are routed</h1>
 <p>{count} labelled prompts. Intervals are 95% bootstrap intervals.</p>
@@ -116,7 +118,7 @@ def save_figures(found: Sequence[Evaluation], target: Path, count: int) -> list[
 def png(figure: Figure) -> bytes:
     """Give a figure as PNG on white paper, at twice the resolution of a screen."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=144, facecolor=LIGHT["paper"])
+    cast("Any", figure).savefig(out, format="png", dpi=144, facecolor=LIGHT["paper"])
     return out.getvalue()
 
 
@@ -142,8 +144,8 @@ def page(found: Sequence[Evaluation], figures: dict[str, Figure], count: int) ->
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     titles = {"quality": "Cost against quality", "reliability": "Reliability"}
     pictures = [
-        f'<h2>{titles[name]}</h2><img alt="{titles[name]}" src="data:image/png;base64,{base64.b64encode(png(figure)).decode()}">'
-        for name, figure in figures.items()
+        f'<h2>{titles[name]}</h2><img alt="{titles[name]}" src="data:image/png;base64,{encoded}">'
+        for name, encoded in ((name, base64.b64encode(png(figure)).decode()) for name, figure in figures.items())
     ]
     return PAGE.format(count=count, table=f"<table>{''.join(rows)}</table>", figures="\n".join(pictures))
 

@@ -53,8 +53,8 @@ class Attempt:
     answer: Answer | None = field(default=None, repr=False)
     shown: bool = False
     aborted: bool = False
-    text: list[str] = field(default_factory=list, repr=False)
-    held: list[object] = field(default_factory=list, repr=False)
+    text: list[str] = field(default_factory=list[str], repr=False)
+    held: list[object] = field(default_factory=list[object], repr=False)
     draft_tokens: int = 0
 
     def record(self, began: float) -> AttemptRecord:
