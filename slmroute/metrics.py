@@ -141,7 +141,9 @@ def kept_below(scores: Vector, labels: Flags, recall: float) -> float | None:
 
     if labels.all() or not labels.any():
         return None
-    return float(np.mean(scores[~labels] <= np.quantile(scores[labels], 1 - recall)))
+    # Equal scores go up together: of complex ones that tie at the edge none may stay.
+    order = np.sort(scores[labels])
+    return float((scores[~labels] < order[int((1 - recall) * len(order) + 1e-9)]).mean())
 
 
 def reliability(scores: Vector, labels: Flags, bins: int = BINS) -> list[ReliabilityBin]:

@@ -41,6 +41,9 @@ def test_what_stays_local_at_a_recall() -> None:
     assert kept_below(scores, labels, 0.95) == 1
     assert kept_below(scores[::-1].copy(), labels, 0.95) == 0
     assert kept_below(scores, np.ones(6, dtype=bool), 0.95) is None
+    # A router that scores nearly all alike cannot keep any of those without losing complex ones.
+    tied = np.array([0.0] + [0.5] * 99)
+    assert kept_below(tied, np.arange(100) % 2 == 1, 0.95) == pytest.approx(1 / 50)
 
 
 def test_a_perfect_router_recovers_the_gap_with_the_calls_that_need_it() -> None:
