@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
 import ssl
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import aiosqlite
 import httpx
 import numpy as np
 import pytest
@@ -47,6 +50,24 @@ class HashEmbedding(BaseEmbedding):
 @pytest.fixture
 def embedding() -> HashEmbedding:
     return HashEmbedding(embed_batch_size=50)
+
+
+@pytest.fixture(autouse=True)
+def databases_let_go(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let go of the databases that LlamaIndex's default memory leaves open, before another test is blamed for them."""
+    made: list[bool] = []
+    init = aiosqlite.core.Connection.__init__
+
+    def note(self: aiosqlite.core.Connection, *args: Any, **kwargs: Any) -> None:
+        made.append(True)
+        init(self, *args, **kwargs)
+
+    monkeypatch.setattr(aiosqlite.core.Connection, "__init__", note)
+    yield
+    if made:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture(autouse=True)
