@@ -99,6 +99,7 @@ class OutcomeFigures:
         weak: The weak model's mean quality.
         strong: The strong model's.
         curve: Quality by share of strong calls, at 21 shares.
+        band: The 95% bootstrap interval of the quality at each of those shares.
     """
 
     apgr: Interval | None
@@ -109,6 +110,7 @@ class OutcomeFigures:
     weak: float
     strong: float
     curve: tuple[tuple[float, float], ...]
+    band: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +317,24 @@ def outcome_figures(cases: Sequence[Case], scores: Vector, rounds: int, seed: in
         weak=whole.weak,
         strong=whole.strong,
         curve=tuple((share, whole.at(share)) for share in shares),
+        band=band_of(scores, weak, strong, shares, rounds, seed),
     )
+
+
+def band_of(
+    scores: Vector, weak: Vector, strong: Vector, shares: Sequence[float], rounds: int, seed: int
+) -> tuple[tuple[float, float], ...]:
+    """Give the interval that the quality lies in at each share of strong calls."""
+    import numpy as np
+
+    dice = np.random.default_rng(seed)
+    drawn: list[list[float]] = []
+    for _ in range(rounds):
+        rows = dice.integers(0, len(scores), len(scores))
+        curve = quality_curve(scores[rows], weak[rows], strong[rows])
+        drawn.append([curve.at(share) for share in shares])
+    low, high = np.quantile(np.array(drawn), [0.025, 0.975], axis=0)
+    return tuple(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def cost_of(cases: Sequence[Case], up: Flags, costs: Costs) -> tuple[Decimal, Decimal]:

@@ -38,7 +38,9 @@ td:first-child,th:first-child{{text-align:left}}img{{max-width:100%}}</style>
 
 
 def quality_figure(found: Sequence[Evaluation], width: int = WIDE) -> Figure | None:
-    """Draw the quality that each share of strong calls gives; None without recorded outcomes.
+    """Draw the quality that each share of strong calls gives, the first one's with its interval.
+
+    None without recorded outcomes.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -53,6 +55,9 @@ def quality_figure(found: Sequence[Evaluation], width: int = WIDE) -> Figure | N
         axes.plot(
             shares, quality, label=name, linewidth=2, linestyle=dashed, color=LIGHT[COLOURS[place % len(COLOURS)]]
         )
+    first = next(one.outcomes for one in found if one.outcomes is not None)
+    low, high = zip(*first.band, strict=True)
+    axes.fill_between([share for share, _ in first.curve], low, high, color=LIGHT[COLOURS[0]], alpha=0.14, linewidth=0)
     axes.set_xlabel("share of calls at the strong model", fontsize=TEXT, color=LIGHT["muted"])
     axes.set_ylabel("mean quality", fontsize=TEXT, color=LIGHT["muted"])
     axes.xaxis.set_major_formatter(as_percent)

@@ -119,6 +119,8 @@ def test_the_command_measures_beside_random_and_length(data: Path, capsys: pytes
     assert found["light"]["outcomes"]["apgr"]["value"] > found["random"]["outcomes"]["apgr"]["value"]
     assert found["light"]["tiers"]["cells"]["proof"]["short"][1] == 20
     assert found["light"]["tiers"]["auc"]["low"] <= found["light"]["tiers"]["auc"]["value"]
+    curve, band = found["light"]["outcomes"]["curve"], found["light"]["outcomes"]["band"]
+    assert all(low - 0.05 <= quality <= high + 0.05 for (_, quality), (low, high) in zip(curve, band, strict=True))
     cost = float(found["light"]["cost_per_thousand"])
     assert 0 < cost < float(found["light"]["strong_cost_per_thousand"])
 
