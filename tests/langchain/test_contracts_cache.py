@@ -16,7 +16,7 @@ from slmroute.testing import Reply
 from tests.langchain import ways
 from tests.langchain.stage import BIG, SMALL, Stage, record_of
 
-WHOLE = (ways.invoke, ways.ainvoke, ways.batch, ways.abatch, ways.generate, ways.agenerate)
+WHOLE = (ways.invoke, ways.ainvoke, ways.generate, ways.agenerate)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_usage_handlers_count_a_cached_answer_as_they_do_for_a_bare_model(
 
 
 @pytest.mark.usefixtures("global_cache")
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 async def test_two_routers_never_share_an_entry(stage: Stage, ask: ways.Ask) -> None:
     stage.server.script("a", Reply("From a."))

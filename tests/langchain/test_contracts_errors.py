@@ -25,7 +25,7 @@ REFUSAL = "I'm sorry, but I cannot help with that request."
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_tier_that_is_down_is_replaced(stage: Stage, ask: ways.Ask) -> None:
     stage.server.script(SMALL, Fault(500))
     answer = await ask(stage.router("small"), "What is blue?")
@@ -38,7 +38,7 @@ async def test_a_tier_that_is_down_is_replaced(stage: Stage, ask: ways.Ask) -> N
     assert (record_of(answer)["tier"], record_of(answer)["degraded"]) == ("small", True)
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_users_own_error_comes_out_as_from_the_bare_model_and_moves_nothing(
     stage: Stage, ask: ways.Ask
 ) -> None:
@@ -55,7 +55,7 @@ async def test_a_users_own_error_comes_out_as_from_the_bare_model_and_moves_noth
     assert stage.models_called == [SMALL, SMALL, BIG, BIG]
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_when_nothing_answered_every_cause_is_there(stage: Stage, ask: ways.Ask) -> None:
     stage.server.script(SMALL, Fault(500))
     stage.server.script(BIG, Fault(500))
@@ -66,7 +66,7 @@ async def test_when_nothing_answered_every_cause_is_there(stage: Stage, ask: way
     assert isinstance(second, openai.InternalServerError)
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_one_attempt_raises_its_error_alone(stage: Stage, ask: ways.Ask) -> None:
     stage.server.script(BIG, Fault(500))
     with pytest.raises(openai.InternalServerError):
@@ -76,7 +76,7 @@ async def test_one_attempt_raises_its_error_alone(stage: Stage, ask: ways.Ask) -
 
 async def test_refused_keys_name_the_tier_and_never_the_key(stage: Stage) -> None:
     stage.server.script(BIG, Fault(401))
-    for ask in ways.EVERY:
+    for ask in ways.EACH:
         with pytest.raises(Misconfigured, match="'big'") as caught:
             await ask(stage.router("big"), "What is blue?")
         assert "canary" not in str(caught.value)
@@ -124,7 +124,7 @@ class Bubbling(GenericFakeChatModel):
 
 
 @pytest.mark.parametrize("error", [GraphBubbleUp(), GraphInterrupt(()), KeyError("mine"), ValueError("mine")], ids=repr)
-@pytest.mark.parametrize("ask", ways.PUBLIC, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_control_flow_and_unknown_errors_pass_through_untouched(
     stage: Stage, ask: ways.Ask, error: BaseException
 ) -> None:
@@ -138,7 +138,7 @@ async def test_control_flow_and_unknown_errors_pass_through_untouched(
 async def test_errors_that_the_user_adds_move_on(stage: Stage) -> None:
     small = Tier("small", Bubbling(messages=iter([AIMessage("never")]), error=KeyError("mine")), local=True)
     model = stage.router("small", tiers=[small, stage.big()], availability_errors=[KeyError])
-    for ask in ways.PUBLIC:
+    for ask in ways.CORE:
         assert record_of(await ask(model, "What is blue?"))["tier"] == "big"
 
 
@@ -151,13 +151,13 @@ class Broken(BaseCallbackHandler):
         raise RuntimeError("the handler's own")
 
 
-@pytest.mark.parametrize("ask", ways.PUBLIC, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_a_handlers_error_passes_through(stage: Stage, ask: ways.Ask) -> None:
     with pytest.raises(RuntimeError, match="the handler's own"):
         await ask(stage.router("small"), "What is blue?", {"callbacks": [Broken()]})
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_broken_classifier_never_fails_a_call(stage: Stage, ask: ways.Ask) -> None:
     def broken(request: object) -> float:
         raise KeyError("oops")
@@ -167,7 +167,7 @@ async def test_a_broken_classifier_never_fails_a_call(stage: Stage, ask: ways.As
     assert "classifier_unavailable" in record_of(answer)["events"]
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_broken_hook_never_fails_a_call(stage: Stage, ask: ways.Ask) -> None:
     def broken(record: object) -> None:
         raise KeyError("oops")
@@ -179,7 +179,7 @@ async def test_a_broken_hook_never_fails_a_call(stage: Stage, ask: ways.Ask) -> 
 
 async def test_a_weak_answer_is_given_when_the_better_tier_fails(stage: Stage) -> None:
     stage.server.script(BIG, Fault(500))
-    for ask in ways.EVERY:
+    for ask in ways.EACH:
         answer = await ask(stage.escalating(), "What is blue?")
         assert answer.text == "A small draft it is."
         assert (record_of(answer)["degraded"], record_of(answer)["tier"]) == (True, "small")
@@ -189,13 +189,13 @@ async def test_a_weak_answer_that_is_given_after_all_is_told_to_handlers_once(st
     from tests.langchain.test_contracts_streaming import Tokens
 
     stage.server.script(BIG, Fault(500))
-    for ask in ways.PUBLIC:
+    for ask in ways.CORE:
         handler = Tokens()
         await ask(stage.escalating(), "What is blue?", {"callbacks": [handler]})
         assert "".join(handler.told) == "A small draft it is."
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_empty_answers_and_refusals_escalate(stage: Stage, ask: ways.Ask) -> None:
     for text in ("", "   "):
         stage.server.script(SMALL, Reply(text))

@@ -27,7 +27,7 @@ def image_of(kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["standard", "openai"])
-@pytest.mark.parametrize("ask", ways.PUBLIC[:4], ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_an_image_reaches_each_tier_in_its_own_form(stage: Stage, kind: str, ask: ways.Ask) -> None:
     messages = [HumanMessage([{"type": "text", "text": "What is this?"}, image_of(kind)])]
     await ask(stage.router("small"), messages)
@@ -56,7 +56,7 @@ async def test_a_draft_goes_along_beside_an_image(stage: Stage) -> None:
     assert "A small draft it is." in content[-1]["text"]
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_draft_goes_along_as_context_and_the_messages_stay_as_they_were(stage: Stage, ask: ways.Ask) -> None:
     await ask(stage.escalating(), "What is blue?")
     (message,) = stage.server.calls(BIG)[0].body["messages"]  # type: ignore[misc]
@@ -110,7 +110,7 @@ def loop(content: Any, provider: str | None, call_id: str = "call_1") -> list[Ba
 
 
 @pytest.mark.parametrize(("content", "provider"), [(FOREIGN, "openai"), (THOUGHTS, "anthropic")])
-@pytest.mark.parametrize("ask", ways.PUBLIC[:4], ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_another_providers_reasoning_does_not_reach_a_tier(
     stage: Stage, content: Any, provider: str, ask: ways.Ask
 ) -> None:
@@ -160,7 +160,7 @@ async def test_two_calls_with_odd_ids_stay_apart(stage: Stage) -> None:
     assert len(set(ids)) == 2
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_the_record_is_not_sent_to_any_tier(stage: Stage, ask: ways.Ask) -> None:
     router = stage.escalating()
     answer = router.invoke("What is blue?")
@@ -172,7 +172,7 @@ async def test_the_record_is_not_sent_to_any_tier(stage: Stage, ask: ways.Ask) -
     assert "slmroute" in answer.response_metadata
 
 
-@pytest.mark.parametrize("ask", ways.PUBLIC, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_an_answer_says_which_model_gave_it_and_for_how_much(stage: Stage, ask: ways.Ask) -> None:
     answer = await ask(stage.escalating(), "What is blue?")
     assert answer.response_metadata["model_name"] == BIG
@@ -186,7 +186,7 @@ async def test_an_answer_says_which_model_gave_it_and_for_how_much(stage: Stage,
     assert answer.usage_metadata["total_tokens"] == 110
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_log_probabilities_that_only_the_router_asked_for_are_not_in_the_answer(
     stage: Stage, ask: ways.Ask
 ) -> None:

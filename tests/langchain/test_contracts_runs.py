@@ -58,7 +58,7 @@ async def test_each_http_call_is_one_run_beneath_the_routers(stage: Stage, ask: 
     assert all(run.end_time and not run.error for root in tracer.roots for run in (root, *root.child_runs))
 
 
-@pytest.mark.parametrize("ask", ways.PUBLIC, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_runs_name_provider_model_and_decision(stage: Stage, ask: ways.Ask) -> None:
     tracer = Tracer()
     await ask(stage.escalating(), "What is blue?", {"callbacks": [tracer]})
@@ -69,7 +69,7 @@ async def test_runs_name_provider_model_and_decision(stage: Stage, ask: ways.Ask
     assert found == [("ollama", SMALL, "small"), ("openai", BIG, "big")]
 
 
-@pytest.mark.parametrize("ask", ways.PUBLIC, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_the_run_id_and_name_of_the_config_are_the_routers(stage: Stage, ask: ways.Ask) -> None:
     tracer, run_id = Tracer(), uuid4()
     config = {"callbacks": [tracer], "run_id": run_id, "run_name": "Mine", "tags": ["a"], "metadata": {"who": "me"}}
@@ -120,7 +120,7 @@ class Seen(BaseCallbackHandler):
         self.text += token
 
 
-@pytest.mark.parametrize("ask", ways.PUBLIC, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_the_constructors_callbacks_tags_and_metadata_reach_the_tiers_runs_once(
     stage: Stage, ask: ways.Ask
 ) -> None:
@@ -171,7 +171,7 @@ counted: ContextVar[Seen | None] = ContextVar("counted", default=None)
 register_configure_hook(counted, inheritable=True)
 
 
-@pytest.mark.parametrize("ask", ways.PUBLIC, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_handlers_that_a_context_variable_adds_are_told_of_each_run_once(stage: Stage, ask: ways.Ask) -> None:
     seen = Seen()
     token = counted.set(seen)
@@ -185,7 +185,7 @@ async def test_handlers_that_a_context_variable_adds_are_told_of_each_run_once(s
 
 async def test_a_failed_tier_marks_its_own_run_and_not_the_routers(stage: Stage) -> None:
     stage.server.script(SMALL, Fault(503))
-    for ask in ways.PUBLIC:
+    for ask in ways.CORE:
         seen = Seen()
         await ask(stage.router("small"), "What is blue?", {"callbacks": [seen]})
         assert seen.events == ["chain", "model", "model_error", "model", "model_end", "chain_end"]
@@ -195,7 +195,7 @@ async def test_an_error_marks_both_runs_and_comes_out_unchanged(stage: Stage) ->
     from openai import BadRequestError
 
     stage.server.script(BIG, Fault(400, body='{"error": {"message": "No."}}'))
-    for ask in ways.PUBLIC:
+    for ask in ways.CORE:
         seen = Seen()
         with pytest.raises(BadRequestError):
             await ask(stage.router("big"), "What is blue?", {"callbacks": [seen]})
@@ -257,14 +257,14 @@ class Limiter(InMemoryRateLimiter):
         return True
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_the_rate_limiter_is_asked_once_a_call(stage: Stage, ask: ways.Ask) -> None:
     limiter = Limiter()
     await ask(stage.escalating(rate_limiter=limiter), "What is blue?")
     assert limiter.asked == 1
 
 
-@pytest.mark.parametrize("ask", ways.PUBLIC, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_a_tiers_own_rate_limiter_is_asked_for_each_of_its_calls(stage: Stage, ask: ways.Ask) -> None:
     limiter = Limiter()
     model = stage.escalating(tiers=[stage.small(rate_limiter=limiter), stage.big(rate_limiter=limiter)])

@@ -32,7 +32,7 @@ def test_a_router_is_a_chat_model(stage: Stage) -> None:
     assert not hasattr(model, "model")
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_call_may_name_its_tier(stage: Stage, ask: ways.Ask) -> None:
     answer = await ask(stage.router("small"), "What is blue?", tier="big")
     assert (tier_of(answer), record_of(answer)["reason"]) == ("big", "explicit")
@@ -40,14 +40,14 @@ async def test_a_call_may_name_its_tier(stage: Stage, ask: ways.Ask) -> None:
     assert (tier_of(answer), answer.text) == ("small", "A small draft it is.")
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_call_may_name_its_tier_as_its_model(stage: Stage, ask: ways.Ask) -> None:
     assert tier_of(await ask(stage.router("small"), "What is blue?", model="big")) == "big"
     with pytest.raises(UnknownTier, match="small, big"):
         await ask(stage.router("small"), "What is blue?", model="gpt-9")
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_call_may_stay_local(stage: Stage, ask: ways.Ask) -> None:
     answer = await ask(stage.router("big"), "What is blue?", local_only=True)
     assert tier_of(answer) == "small"
@@ -65,7 +65,7 @@ def test_what_a_call_may_be_told_may_be_bound(stage: Stage) -> None:
     assert tier_of(router.bind(tier="big").bind(stop=["END"]).invoke("Blue?")) == "big"
 
 
-@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_standard_arguments_of_a_call_reach_each_tier_in_its_own_terms(stage: Stage, ask: ways.Ask) -> None:
     await ask(stage.escalating(), "What is blue?", temperature=0.25, max_tokens=17)
     small, big = stage.server.calls()
@@ -102,7 +102,7 @@ def test_arguments_that_only_one_provider_knows_reach_its_tier_alone(stage: Stag
     assert "keep_alive" not in big.body
 
 
-@pytest.mark.parametrize("ask", ways.PUBLIC[:6], ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_with_config_with_retry_and_with_fallbacks_work(stage: Stage, ask: ways.Ask) -> None:
     model = stage.router("small")
     assert tier_of(await ask(model.with_config(tags=["a"]), "Blue?")) == "small"
@@ -118,7 +118,7 @@ async def test_with_retry_asks_again_when_no_tier_answered(stage: Stage, ask: wa
     assert (await ask(model, "Blue?")).text == "Back again."
 
 
-@pytest.mark.parametrize("ask", ways.PUBLIC[:6], ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_fallbacks_keep_the_tools_that_are_bound_through_them(stage: Stage, ask: ways.Ask) -> None:
     stage.server.script(SMALL, Fault(503))
     stage.server.script(BIG, Fault(500))
@@ -142,7 +142,7 @@ def test_with_retry_has_no_bind_tools_as_with_a_bare_model(stage: Stage) -> None
             model.with_retry().bind_tools([add])  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("ask", ways.PUBLIC[:6], ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_configurable_fields_change_the_router_and_keep_its_health(stage: Stage, ask: ways.Ask) -> None:
     stage.server.script(BIG, Fault(429, headers={"retry-after": "60"}))
     router = stage.router("big")

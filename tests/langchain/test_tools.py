@@ -75,7 +75,7 @@ def test_bound_tools_are_dictionaries_that_agents_can_look_into(stage: Stage, ki
     assert entry["function"]["name"] in ("add", "Add", "add_tool")
 
 
-@pytest.mark.parametrize("ask", ways.BINDABLE, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_tool_call_comes_back_from_either_tier(stage: Stage, ask: ways.Ask) -> None:
     stage.server.script(SMALL, CALL)
     stage.server.script(BIG, CALL)
@@ -160,7 +160,7 @@ def ollama_tiers(stage: Stage) -> list[Tier]:
     return [stage.small(), Tier("mid", ChatOllama(model="llama3.1:8b", base_url=stage.server.url), local=True)]
 
 
-@pytest.mark.parametrize("ask", ways.BINDABLE, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_where_no_tier_can_be_forced_the_reply_is_looked_at(stage: Stage, ask: ways.Ask) -> None:
     model = stage.router("small", tiers=ollama_tiers(stage)).bind_tools([add], tool_choice="any")
     answer = await ask(model, "1+2?")
@@ -172,7 +172,7 @@ async def test_where_no_tier_can_be_forced_the_reply_is_looked_at(stage: Stage, 
 async def test_where_no_tier_can_be_forced_and_none_calls_the_last_ones_text_is_given(stage: Stage) -> None:
     tiers = ollama_tiers(stage)
     stage.server.script("llama3.1:8b", Reply("Three."))
-    for ask in ways.BINDABLE:
+    for ask in ways.EACH:
         answer = await ask(stage.router("small", tiers=tiers).bind_tools([add], tool_choice="any"), "1+2?")
         assert (answer.text, record_of(answer)["tier"]) == ("Three.", "mid")
 
@@ -192,7 +192,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("ask", ways.BINDABLE, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 @pytest.mark.parametrize(("reply", "fault"), FAULTS, ids=["unknown", "missing", "wrong type", "second"])
 async def test_a_wrong_tool_call_escalates_and_is_not_shown(
     stage: Stage, ask: ways.Ask, reply: Reply, fault: str
@@ -210,14 +210,14 @@ async def test_arguments_that_are_no_json_escalate(stage: Stage) -> None:
     stage.server.script(BIG, CALL)
     mini = ChatOpenAI(model="mini", base_url=stage.server.openai_url, api_key="canary", max_retries=0)  # type: ignore[arg-type]
     model = stage.router("small", tiers=[Tier("small", mini), stage.big()]).bind_tools([add])
-    for ask in ways.BINDABLE:
+    for ask in ways.EACH:
         answer = await ask(model, "1+2?")
         assert record_of(answer)["tier"] == "big"
         assert not answer.invalid_tool_calls
 
 
 async def test_text_beside_tools_is_a_good_answer(stage: Stage) -> None:
-    for ask in ways.BINDABLE:
+    for ask in ways.EACH:
         answer = await ask(stage.router("small").bind_tools([add]), "Hello!")
         assert record_of(answer)["tier"] == "small"
 
@@ -247,7 +247,7 @@ def test_a_providers_own_tool_without_its_tier_is_an_error(stage: Stage) -> None
 
 async def test_tools_given_with_the_call_are_bound_as_well(stage: Stage) -> None:
     stage.server.script(SMALL, CALL)
-    for ask in ways.EVERY:
+    for ask in ways.EACH:
         answer = await ask(stage.router("small"), "1+2?", tools=[OPENAI_DICT])
         assert [call["name"] for call in answer.tool_calls] == ["add"]
         assert stage.server.calls()[-1].body["tools"] == [OPENAI_DICT]

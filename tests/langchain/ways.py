@@ -62,8 +62,9 @@ PUBLIC = (invoke, ainvoke, stream, astream, batch, abatch, generate, agenerate)
 PRIVATE = (stream_events, astream_events)
 """Those in which the router itself is the only run."""
 EVERY = (*PUBLIC, *PRIVATE)
-BINDABLE = tuple(way for way in EVERY if way not in (generate, agenerate))
-"""Those that heed what was bound to a model: its ``generate`` is its own, as with every chat model."""
+CORE = (invoke, ainvoke, stream, astream)
+"""Those that the others of ``PUBLIC`` are made of."""
+EACH = (*CORE, *PRIVATE)
 STREAMS = (stream, astream, *PRIVATE)
 
 
