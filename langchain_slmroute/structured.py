@@ -17,7 +17,7 @@ from langchain_slmroute.messages import answer_of, last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child
 from langchain_slmroute.relay import is_streamed
 from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
-from langchain_slmroute.validated import Catcher, End, is_pydantic, not_parsed, unparsed, validated
+from langchain_slmroute.validated import Catcher, End, is_pydantic, not_parsed, validated
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
 from slmroute.gate import Chunk
 from slmroute.steps import Answer, Call, Decision
@@ -156,28 +156,28 @@ class StructuredPerformer(ChatPerformer):
 
     def call(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
-        config = self.config(call, watch=True)
+        config, catcher = self._watched(call, watch=True)
         chain = self._chain(call, include_raw=True, streams=is_streamed(config))
         try:
             result = chain.invoke(self.history(call), config)
         except not_parsed() as error:
-            result = unparsed(error)
+            result = catcher.result(error)
         return self._answer(call, result)
 
     async def acall(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
-        config = self.config(call, watch=True)
+        config, catcher = self._watched(call, watch=True)
         chain = self._chain(call, include_raw=True, streams=is_streamed(config))
         try:
             result = await chain.ainvoke(self.history(call), config)
         except not_parsed() as error:
-            result = unparsed(error)
+            result = catcher.result(error)
         return self._answer(call, result)
 
     def stream(self, call: Call) -> Generator[Chunk]:
         """See ``drive.Performer``."""
         chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
-        config, catcher = self._watched(call)
+        config, catcher = self._watched(call, watch=False)
         try:
             for part in chain.stream(self.history(call), config):
                 yield _part(part)
@@ -189,7 +189,7 @@ class StructuredPerformer(ChatPerformer):
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """See ``drive.Performer``."""
         chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
-        config, catcher = self._watched(call)
+        config, catcher = self._watched(call, watch=False)
         try:
             parts = cast("AsyncGenerator[Any]", chain.astream(self.history(call), config))
             async with aclosing(parts) as stream:
@@ -227,8 +227,8 @@ class StructuredPerformer(ChatPerformer):
         chain = _with_kwargs(cast("Runnable[Any, Any]", chain), kwargs)
         return validated(chain, outline.schema, include_raw=include_raw) if plain else chain
 
-    def _watched(self, call: Call) -> tuple[RunnableConfig, Catcher]:
-        config, catcher = self.config(call, watch=False), Catcher()
+    def _watched(self, call: Call, *, watch: bool) -> tuple[RunnableConfig, Catcher]:
+        config, catcher = self.config(call, watch=watch), Catcher()
         cast("Any", config["callbacks"]).add_handler(catcher, inherit=True)  # pyright: ignore[reportTypedDictNotRequiredAccess]
         return config, catcher
 

@@ -9,15 +9,15 @@ from typing import Any, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langchain_core.runnables import Runnable, RunnableGenerator
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["Catcher", "End", "is_pydantic", "not_parsed", "unparsed", "validated"]
+__all__ = ["Catcher", "End", "is_pydantic", "not_parsed", "validated"]
 
 
 def is_pydantic(schema: object) -> bool:
@@ -62,19 +62,17 @@ def not_parsed() -> tuple[type[Exception], ...]:
     return (OutputParserException, ValidationError, *own, *(() if chat is None else (chat.OpenAIRefusalError,)))
 
 
-def unparsed(error: Exception) -> dict[str, Any]:
-    """Give what a structured chain would have, had it raised in its parser and not in the client beneath.
+def _unparsed(error: Exception) -> AIMessage | None:
+    """Read the message that a client could not parse; None where its error does not hold it.
 
-    OpenAI's client parses answers by itself, and hangs the HTTP response on the error: its tokens were paid for.
-
-    Args:
-        error: What was raised.
+    OpenAI's client parses answers by itself, and hangs the HTTP response or the answer on the error: its tokens were
+    paid for.
     """
-    raw = AIMessage(content="")
+    held = cast("Any", error)
     try:
-        body = cast("Any", error).response.json()
+        body = held.response.json() if hasattr(held, "response") else held.completion.model_dump()
         usage, choice = body["usage"], body["choices"][0]
-        raw = AIMessage(
+        return AIMessage(
             content=choice["message"]["content"] or "",
             response_metadata={"model_name": body["model"], "finish_reason": choice["finish_reason"]},
             usage_metadata=UsageMetadata(
@@ -86,8 +84,7 @@ def unparsed(error: Exception) -> dict[str, Any]:
             ),
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError):
-        pass  # another client's error, or a body that is no chat completion
-    return {"raw": raw, "parsed": None, "parsing_error": error}
+        return None  # another client's error, or a body that is no chat completion
 
 
 def _detail(usage: Mapping[str, Any], of: str, name: str) -> int:
@@ -103,22 +100,35 @@ class End:
 
 
 class Catcher(BaseCallbackHandler):
-    """Catches the message beneath a structured stream: its tokens must be paid for, whatever becomes of the parsing."""
+    """Catches the message beneath a structured answer: its tokens must be paid for, whatever becomes of the parsing."""
 
     run_inline = True
 
     def __init__(self) -> None:
         self.message: AIMessage | None = None
+        self._chunks: list[AIMessageChunk] = []
+
+    def on_llm_new_token(self, token: Any, *, chunk: object = None, **kwargs: Any) -> None:
+        """See ``BaseCallbackHandler``."""
+        if isinstance(chunk, ChatGenerationChunk) and isinstance(chunk.message, AIMessageChunk):
+            self._chunks.append(chunk.message)
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
         """See ``BaseCallbackHandler``."""
-        self._catch(response)
+        generation = response.generations[0][0] if response.generations and response.generations[0] else None
+        if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
+            self.message = generation.message
 
-    def on_llm_error(self, error: BaseException, *, response: LLMResult | None = None, **kwargs: Any) -> None:
+    def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
         """See ``BaseCallbackHandler``."""
         # Clients that parse by themselves raise in the midst of an answer: this much of it was there.
-        if response is not None:
-            self._catch(response)
+        if self._chunks:
+            self.message = add_ai_message_chunks(*self._chunks)
+
+    def result(self, error: Exception) -> dict[str, Any]:
+        """Give what a structured chain would have, had it raised in its parser and not in the client beneath."""
+        raw = _unparsed(error) or self.message or AIMessage(content="")
+        return {"raw": raw, "parsed": None, "parsing_error": error}
 
     def end(self, error: Exception) -> End:
         """Give the end of a stream that could not be parsed.
@@ -128,12 +138,7 @@ class Catcher(BaseCallbackHandler):
         """
         if not isinstance(error, not_parsed()) and (type(error) is not ValueError or self.message is None):
             raise error
-        return End(self.message or unparsed(error)["raw"], error)
-
-    def _catch(self, response: LLMResult) -> None:
-        generation = response.generations[0][0] if response.generations and response.generations[0] else None
-        if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-            self.message = generation.message
+        return End(self.result(error)["raw"], error)
 
 
 class _Objects:

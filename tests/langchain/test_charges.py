@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from pydantic import BaseModel
 
 from langchain_slmroute import RouteCostCallback, RoutingChatModel
@@ -102,6 +103,28 @@ async def test_an_answer_that_openais_client_cannot_parse_is_paid_for_and_escala
     # 600 fresh tokens, 400 out of OpenAI's cache, 200 generated.
     assert draft.cost == Decimal("0.00024") + Decimal("0.00004") + Decimal("0.00032")
     assert records[0].events == (("truncated:mid",) if reply is CUT else ())
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
+@pytest.mark.parametrize(("method", "reported"), [("json_mode", True), ("json_schema", False)])
+async def test_an_answer_that_is_streamed_for_handlers_alone_is_paid_for_too(
+    stage: Stage, structured: Any, records: list[Any], method: str, reported: bool
+) -> None:
+    stage.server.script(MID, CUT)
+    model = structured.router.with_structured_output(Person, method=method)
+
+    async def step(question: str, config: RunnableConfig) -> Any:
+        return await model.ainvoke(question, config)
+
+    answered = RunnableLambda(step)
+    events = [event async for event in answered.astream_events("Who is it, in JSON?", version="v2")]
+    assert events[-1]["data"]["output"] == Person(name="Anna")
+    draft, _ = records[0].attempts
+    if reported:
+        assert draft.usage == stage.server.bill[MID]
+    else:  # it parses as it reads, and stops reading before the usage comes
+        assert (draft.usage.source, draft.usage.output_tokens > 0) == ("estimated", True)
+    assert draft.cost > 0
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
