@@ -27,7 +27,7 @@ FEWEST_EACH: Final = 20
 LONGEST_EXAMPLE: Final = 400
 """Characters: examples are read with every request."""
 
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 300.0
 NUM_CTX: Final = 4096
 """Examples of one's own can be longer than those that come with it."""
 
