@@ -114,14 +114,12 @@ class Router(RouterBasics, BaseChatModel):
     @property
     def engine(self) -> Engine:
         """What lives across the calls of this router and its copies."""
-        shared: Shared = self.shared
-        return shared.engine
+        return cast("Shared", self.shared).engine
 
     @property
     def models(self) -> TierModels:
         """The chat models of the tiers."""
-        shared: Shared = self.shared
-        return shared.models
+        return cast("Shared", self.shared).models
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed."""

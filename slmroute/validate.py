@@ -76,10 +76,7 @@ def fault_of(answer: Answer, request: RouteRequest, checks: AbstractSet[str]) ->
     """
     if answer.finish == CONTENT_FILTER:
         return None
-    for fault in _faults(answer, request):
-        if fault in checks:
-            return fault
-    return None
+    return next((fault for fault in _faults(answer, request) if fault in checks), None)
 
 
 def _faults(answer: Answer, request: RouteRequest) -> list[str]:
