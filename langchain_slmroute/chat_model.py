@@ -87,10 +87,11 @@ class RoutingChatModel(Router):
         self, stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[dict[str, Any], str | None, bool]:
         """Give what goes to the tier, the tier asked for by name, and whether to stay local."""
-        rest = dict(kwargs)
-        for tracing_only in ("ls_structured_output_format", "structured_output_format"):
-            rest.pop(tracing_only, None)
-        tier, model = rest.pop("tier", None), rest.pop("model", None)
+        rest, tier, model = dict(kwargs), None, None
+        if rest:
+            for tracing_only in ("ls_structured_output_format", "structured_output_format"):
+                rest.pop(tracing_only, None)
+            tier, model = rest.pop("tier", None), rest.pop("model", None)
         stop = stop if stop is not None else list(self.stop) if self.stop else None
         if stop is not None:
             rest["stop"] = stop
@@ -259,10 +260,14 @@ class RoutingChatModel(Router):
         import asyncio
 
         configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
-        answers = await asyncio.gather(
-            *(self.ainvoke(each, config, stop=stop, **kwargs) for each, config in zip(messages, configs, strict=True))
+        found = await asyncio.gather(
+            *(self.ainvoke(each, config, stop=stop, **kwargs) for each, config in zip(messages, configs, strict=True)),
+            return_exceptions=True,
         )
-        return _result(answers, configs)
+        # As in a bare model all have ended before the first error comes out.
+        if errors := [each for each in found if isinstance(each, BaseException)]:
+            raise errors[0]
+        return _result(cast("list[AIMessage]", found), configs)
 
     # --- beneath the public methods: model-level v3 streams, in which the router itself is the only run ---
 
