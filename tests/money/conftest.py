@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import socket
+import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from slmroute.engine import Engine
 from slmroute.policy import Confidence, Policy
 from slmroute.testing import FakeClock
 from slmroute.tier import Tier
+
+pytest.register_assert_rewrite("tests.money.bill")
 
 MakeEngine = Callable[..., Engine]
 
@@ -54,3 +59,19 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
             return request.getfixturevalue("postgres_url")
         case _:
             return request.getfixturevalue("redis_url")
+
+
+@pytest.fixture(scope="session")
+def shared_ssl() -> Iterator[None]:
+    """Clients read the list of all certificates when they are made, which takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture
+def refusing_url() -> Iterator[str]:
+    """An address at which every connection is refused."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
