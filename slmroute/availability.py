@@ -18,7 +18,7 @@ from slmroute.errors import Misconfigured, ModelMissing, ServerUnreachable
 from slmroute.steps import Failure, FailureKind
 from slmroute.tier import Tier
 
-__all__ = ["availability_errors", "failure_of", "retry_after_s"]
+__all__ = ["availability_errors", "failure_of", "retry_after_s", "waited_in_vain"]
 
 _CLIENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "aiohttp": ("ClientError",),
@@ -74,6 +74,8 @@ _TOO_LONG: Final = (
 """What the providers say in the message of a request that is over the model's window."""
 _TOO_LONG_422: Final = ("`inputs` must have less than", "`inputs` tokens + `max_new_tokens` must be")
 """What Hugging Face's servers say of it."""
+_READ_TIMEOUTS: Final = frozenset({"ReadTimeout", "ReadTimeoutError", "SocketTimeoutError", "StreamChunkTimeoutError"})
+"""What clients, or those beneath them, raise when an answer does not come or go on in time."""
 _BAD_KEY: Final = "api key not valid"
 """What Google says of a key that it does not know, with HTTP status 400."""
 
@@ -223,3 +225,12 @@ def retry_after_s(error: Exception, now: datetime) -> float | None:
         except (ValueError, TypeError):
             return None
     return None if math.isnan(seconds) else max(0.0, seconds)
+
+
+def waited_in_vain(error: BaseException | None) -> bool:
+    """Tell whether a request was sent and its answer did not come in time, so that the provider may count it yet."""
+    while error is not None:
+        if type(error).__name__ in _READ_TIMEOUTS:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -10,7 +10,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Final, Self
 
-from slmroute.availability import retry_after_s
+from slmroute.availability import retry_after_s, waited_in_vain
 from slmroute.context import current_context
 from slmroute.costs import current_collectors
 from slmroute.draft import with_draft
@@ -236,7 +236,7 @@ class Run(AbstractContextManager["Run"]):
             raise error
         if failure.kind in ("unavailable", "overloaded"):
             attempt.permit.failure(self.engine.clock.monotonic(), retry_after_s(error, self.engine.clock.now()))
-        self._fail(attempt, type(error).__name__)
+        self._fail(attempt, type(error).__name__, sent=waited_in_vain(error))
         self.events.append(f"{failure.kind}:{attempt.name}")
         return replace(failure, shown=attempt.shown)
 

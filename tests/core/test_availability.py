@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slmroute.availability import availability_errors, failure_of, retry_after_s
+from slmroute.availability import availability_errors, failure_of, retry_after_s, waited_in_vain
 from slmroute.errors import Misconfigured, ModelMissing, ServerUnreachable
 from slmroute.tier import Tier
 
@@ -156,6 +156,15 @@ def test_an_ollama_that_is_not_there_says_how_to_start_it() -> None:
     elsewhere = failure_of(CLOUD, httpx.ConnectError("refused"))
     assert elsewhere is not None
     assert isinstance(elsewhere.error, httpx.ConnectError)
+
+
+def test_an_answer_that_came_too_late_may_have_been_counted() -> None:
+    wrapped = openai.APITimeoutError(request=response(500).request)
+    wrapped.__cause__ = httpx.ReadTimeout("late")
+    assert waited_in_vain(httpx.ReadTimeout("late"))
+    assert waited_in_vain(wrapped)
+    for error in (httpx.ConnectTimeout("late"), httpx.ReadError("broken"), ConnectionError(), openai_error(503)):
+        assert not waited_in_vain(error)
 
 
 def asked(value: str) -> float | None:

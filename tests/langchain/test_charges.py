@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +32,9 @@ GOOD = Reply('{"name": "Anna"}', input_tokens=100, output_tokens=10)
 TOKENS: dict[str, Any] = {"input_tokens": 1000, "output_tokens": 200, "cached_tokens": 400, "reasoning_tokens": 50}
 BAD = Reply('{"name": ', **TOKENS)
 CUT = Reply('{"name": "An', finish="length", **TOKENS)
+
+
+NEVER = threading.Event()
 
 
 @pytest.fixture
@@ -159,3 +163,14 @@ def test_a_stream_whose_last_answer_cannot_be_parsed_raises_as_the_bare_client_d
         list(structured.stream("Who is it?"))
     assert [attempt.cost > 0 for attempt in records[0].attempts] == [True, True]
     assert stage.models_called == [MID, BIG]
+
+
+@pytest.mark.parametrize("ask", [ways.invoke, ways.ainvoke, ways.stream, ways.astream], ids=ways.name_of)
+async def test_what_a_client_waited_for_in_vain_is_estimated(stage: Stage, records: list[Any], ask: ways.Ask) -> None:
+    stage.server.script(BIG, Reply("Too late.", hold=NEVER))
+    model = stage.router("big", tiers=[stage.small(), stage.big(timeout=0.1)], hooks=[records.append])
+    assert record_of(await ask(model, "What is blue?"))["tier"] == "small"
+    late = records[0].attempts[-2]
+    assert (late.tier, late.role, late.usage.source) == ("big", "failed", "estimated")
+    assert (late.usage.input_tokens > 0, late.usage.output_tokens) == (True, 0)
+    assert late.cost > 0

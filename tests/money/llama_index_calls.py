@@ -116,7 +116,7 @@ def plan(number: int, dice: random.Random) -> Plan:
         option=option,
         leaves=way in LEFT,
         waits=way in WAITING,
-        gated="stream" in way or kind == "agent",
+        gated="stream" in way or (kind == "agent" and option % 2 == 0),
     )
 
 
