@@ -132,9 +132,9 @@ class TierModels:
         for name, model in self._built.items():
             inner = chat_model(model)
             params = inner._get_ls_params(**bound_kwargs(model))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-            if self._tiers[name].spec is None and params.get("ls_model_name"):
-                provider = provider_of(inner) or params.get("ls_provider", "")
-                found[name] = f"{provider}:{params.get('ls_model_name')}"
+            named = params.get("ls_model_name") or getattr(inner, "model_id", None)
+            if self._tiers[name].spec is None and named:
+                found[name] = f"{provider_of(inner) or params.get('ls_provider', '')}:{named}"
         return found
 
     def known(self, request: RouteRequest, kwargs: Mapping[str, Any]) -> tuple[Tier, ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from slmroute.classify.endpoint import Embed
     from slmroute.classify.linear import LinearWeights
 
 __all__ = ["EmbeddedClassifier"]
@@ -149,7 +150,7 @@ class EmbeddedClassifier:
 
         return np.array([self._score(text) for text in texts], dtype=np.float64)
 
-    def fit(self, texts: Sequence[str], labels: Sequence[float]) -> EmbeddedClassifier:
+    def fit(self, texts: Sequence[str], labels: Sequence[float], *, embed: Embed | None = None) -> EmbeddedClassifier:
         """Refit a copy on labelled prompts of your own.
 
         Your prompts correct the weights at hand instead of replacing them: a logistic regression whose prior is these
@@ -159,6 +160,8 @@ class EmbeddedClassifier:
         Args:
             texts: At least 40 prompts.
             labels: True for complex, False for simple, or a number from 0 to 1; at least 10 of either kind.
+            embed: Gives embeddings of texts, which become features beside the others: for example
+                ``HuggingFaceEndpointEmbeddings(model=...).embed_documents``. It is called with every score.
 
         Returns:
             The refitted copy; this classifier stays as it is. ``save`` keeps it. Its threshold is one of its own when
@@ -167,6 +170,10 @@ class EmbeddedClassifier:
         Raises:
             ConfigError: There are too few prompts, with how many are missing, or labels that are no probabilities.
         """
+        if embed is not None:
+            from slmroute.classify.endpoint import EndpointClassifier
+
+            return EndpointClassifier.fitted(self._loaded(), texts, labels, embed)
         from slmroute.classify.refit import refit
 
         return EmbeddedClassifier.of(refit(self._loaded(), texts, labels))

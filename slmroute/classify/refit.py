@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float64]
 
-__all__ = ["FEWEST_EACH", "FEWEST_PROMPTS", "refit"]
+__all__ = ["FEWEST_EACH", "FEWEST_PROMPTS", "refit", "refit_beside"]
 
 FEWEST_PROMPTS = 40
 FEWEST_EACH = 10
@@ -60,23 +60,43 @@ def refit(weights: LinearWeights, texts: Sequence[str], labels: Sequence[float])
     Raises:
         ConfigError: Too few prompts, one class only, or labels that are no probabilities.
     """
+    return refit_beside(weights, texts, labels, None)[0]
+
+
+def refit_beside(
+    weights: LinearWeights, texts: Sequence[str], labels: Sequence[float], beside: Matrix | None
+) -> tuple[LinearWeights, Matrix]:
+    """Correct weights by labelled prompts, and fit weights for further features with them.
+
+    Args:
+        weights: Where to start; see ``refit``.
+        texts: The prompts.
+        labels: See ``refit``.
+        beside: Further features of each prompt, one a row, or None.
+
+    Returns:
+        The corrected weights, and one weight for each of the further features.
+    """
     import numpy as np
 
     truths = checked(texts, labels)
     examples = gathered(weights, texts, truths)
+    further = 0 if beside is None else beside.shape[1]
+    if beside is not None:
+        examples = Examples(np.hstack([beside, examples.columns]), examples.offsets, examples.labels)
     folds = np.arange(len(texts)) % FOLDS
     order = np.argsort(examples.labels, kind="stable")
     folds[order] = np.arange(len(texts)) % FOLDS
     held_out = {pull: out_of_fold(examples, folds, pull) for pull in PULLS}
     pull = min(PULLS, key=lambda one: (cross_entropy(held_out[one], examples.labels), -one))
-    change = corrections(examples, pull)
+    own, change = np.split(corrections(examples, pull), [further])
     features = len(weights.dense)
     spread = sketch_signs() * change[features + sketch_slots()]
     threshold = weights.threshold
     complex_scores = held_out[pull][examples.labels >= 0.5]
     if len(complex_scores) >= FEWEST_FOR_THRESHOLD:
         threshold = float(1 / (1 + np.exp(-np.quantile(complex_scores, 1 - RECALL))))
-    return LinearWeights(
+    refitted = LinearWeights(
         (weights.dense + change[:features]).astype(np.float32),
         (weights.hashed + spread).astype(np.float16),
         weights.bias + float(change[-1]),
@@ -85,6 +105,7 @@ def refit(weights: LinearWeights, texts: Sequence[str], labels: Sequence[float])
         embedding=weights.embedding,
         hidden=weights.hidden,
     )
+    return refitted, own
 
 
 def checked(texts: Sequence[str], labels: Sequence[float]) -> list[float]:
