@@ -15,7 +15,7 @@ from slmroute.ledger import Ledger
 from tests.money.bill import Script, check_bills, check_variety, run_all
 from tests.money.langchain_calls import LangChainCalls, expected, plans
 
-CALLS = int(os.environ.get("SLMROUTE_CALLS", "300"))
+CALLS = int(os.environ.get("SLMROUTE_CALLS", "200"))
 
 pytestmark = [
     pytest.mark.usefixtures("shared_ssl", "closed_clients"),

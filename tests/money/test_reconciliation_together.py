@@ -12,7 +12,7 @@ from slmroute.ledger import Ledger
 from tests.money import langchain_calls, llama_index_calls
 from tests.money.bill import Script, check_bills, check_variety, run_all
 
-CALLS = int(os.environ.get("SLMROUTE_CALLS", "300"))
+CALLS = int(os.environ.get("SLMROUTE_CALLS", "200"))
 
 pytestmark = [
     pytest.mark.usefixtures("shared_ssl", "closed_clients"),
