@@ -116,6 +116,7 @@ class Spending:
         if taken.refused is not None:
             charge = charges[taken.refused]
             self.escalates_over = not charge.of_money
+            self._warn(charge, taken.used[taken.refused])  # the call before may have passed the mark by its cost
             return _exceeded(charge, taken.used[taken.refused])
         self._escalated = self._escalated or any(not charge.of_money for charge in charges)
         for charge, used in zip(charges, taken.used, strict=True):
@@ -126,7 +127,7 @@ class Spending:
         """Tell once in each window that a limit is nearly reached."""
         window = (charge.meter, charge.start)
         warned = self.budget.warned
-        if used < WARN_AT * charge.limit or window in warned:
+        if not charge.limit or used < WARN_AT * charge.limit or window in warned:
             return
         if len(warned) >= MOST_WARNED:
             warned.clear()
