@@ -18,6 +18,8 @@ __all__ = ["Counting"]
 
 ANSWER_S: Final = 3.0
 """How long a call waits for the server before it goes by what this process knows."""
+OPENING_S: Final = 15.0
+"""The same for the first calls of a process: opening the server's database, and migrating it, takes longer."""
 AWAY_S: Final = 5.0
 """How long a server that could not be asked is left alone."""
 MOST_UNSETTLED: Final = 10_000
@@ -45,6 +47,7 @@ class Counting:
         self._unsettled: list[tuple[Sequence[str], Sequence[Charge]]] = []
         self._away_until = 0.0
         self._complained = False
+        self._asked_once = False
 
     def hold(self, hold_id: str, charges: Sequence[Charge]) -> tuple[Taken, bool]:
         """Hold all charges or none; gives what came of it, and whether the server had its say."""
@@ -52,7 +55,7 @@ class Counting:
         if self._shared is None:
             return own, True
         try:
-            told = self._ask(hold_id, charges).result(ANSWER_S)
+            told = self._ask(hold_id, charges).result(self._patience_s)
         except WaitedInVain:
             told = None
         return (own, False) if told is None else (told, True)
@@ -63,7 +66,7 @@ class Counting:
         if self._shared is None:
             return own, True
         try:
-            told = await asyncio.wait_for(asyncio.wrap_future(self._ask(hold_id, charges)), ANSWER_S)
+            told = await asyncio.wait_for(asyncio.wrap_future(self._ask(hold_id, charges)), self._patience_s)
         except TimeoutError:
             told = None
         return (own, False) if told is None else (told, True)
@@ -81,6 +84,10 @@ class Counting:
     def stop(self) -> None:
         """End the thread, without waiting for it."""
         self._worker.stop()
+
+    @property
+    def _patience_s(self) -> float:
+        return ANSWER_S if self._asked_once else OPENING_S
 
     def _ask(self, hold_id: str, charges: Sequence[Charge]) -> Future[Taken | None]:
         future = Future[Taken | None]()
@@ -106,6 +113,7 @@ class Counting:
         except store.outages as error:
             self._away(store, error)
             return None
+        self._asked_once = True
         self._back()
         return taken
 
@@ -128,6 +136,7 @@ class Counting:
             self._unsettled.pop(0)
 
     def _away(self, store: Store, error: Exception) -> None:
+        self._asked_once = True
         store.close()
         self._away_until = time.monotonic() + AWAY_S
         if not self._complained:
