@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal, get_args
 
@@ -213,7 +213,14 @@ class Cut:
         cut = replace(self, source=self._with_attempts)
         for row in cut.rows(query, attempts.c.tier, attempts.c.hour_price_nano):
             spans[row["tier"]].append(row)
-        return [_machine(tier, rows, self.until) for tier, rows in sorted(spans.items())]
+        return [_machine(tier, rows, self.until or cut.end(tier, rows)) for tier, rows in sorted(spans.items())]
+
+    def end(self, tier: str, spans: list[Row]) -> datetime:
+        """Give when the last call that a tier priced by the hour was asked in was over with it."""
+        last: datetime = max(span["last"] for span in spans)
+        took = select(func.max(attempts.c.started_ms + attempts.c.total_ms).label("took"))
+        (row,) = self.rows(took.where(attempts.c.tier == tier, calls.c.started_at == last))
+        return last + timedelta(milliseconds=row["took"])
 
     @property
     def _with_attempts(self) -> FromClause:
@@ -241,9 +248,8 @@ class Cut:
         return replace(self, group=each.c.value, source=calls.outerjoin(each, true()))
 
 
-def _machine(tier: str, spans: list[Row], until: datetime | None) -> Machine:
+def _machine(tier: str, spans: list[Row], end: datetime) -> Machine:
     spans.sort(key=lambda span: span["first"])
-    end = until or max(span["last"] for span in spans)
     ends: list[datetime] = [*(span["first"] for span in spans[1:]), end]
     rent = Decimal(0)
     for span, its_end in zip(spans, ends, strict=True):

@@ -142,8 +142,11 @@ class Machine:
 
     @property
     def idle(self) -> Decimal:
-        """Dollars for the hours in which it waited for work."""
-        return self.rent - self.charged
+        """Dollars for the hours in which it waited for work.
+
+        None of them where several processes kept it busy at once: each charges its own calls for all of its time.
+        """
+        return max(self.rent - self.charged, ZERO)
 
     @property
     def cost_per_call(self) -> Decimal | None:

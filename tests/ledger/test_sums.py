@@ -204,3 +204,19 @@ def test_a_machine_costs_money_when_it_is_idle_too(
     assert machine == Machine(tier="small", since=begin, until=until, calls=3, rent=rent, charged=Decimal("0.04"))
     assert machine.idle == Decimal("9.96")
     assert machine.cost_per_call == rent / 3
+
+
+def test_a_machine_is_paid_for_until_its_last_call_is_over(
+    ledger: Ledger, reader: LedgerReader, make: Any, attempt: Any
+) -> None:
+    busy = attempt(hour_price=Decimal(36), cost=Decimal("0.03"), started_ms=1_000.0, total_ms=3_000.0)
+    ledger.write(make(busy))
+    assert ledger.flush()
+    (machine,) = reader.machines()
+    assert machine.until == machine.since + timedelta(seconds=4)
+    assert (machine.rent, machine.idle) == (Decimal("0.04"), Decimal("0.01"))
+    ledger.write(make(busy))  # of another process, at the same time
+    ledger.write(make(busy))
+    assert ledger.flush()
+    (machine,) = reader.machines()
+    assert (machine.rent, machine.charged, machine.idle) == (Decimal("0.04"), Decimal("0.09"), 0)
