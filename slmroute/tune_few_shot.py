@@ -114,7 +114,8 @@ def tune_few_shot(
     """Choose examples for the few-shot prompt out of labelled prompts, and say what that is worth.
 
     The prompts are split in three, each kind alike: out of the first part examples are drawn, half of either kind; on
-    the second the sets are compared and the best is calibrated; the figures are of the third, which had no part in it.
+    the second the sets are compared, and one that beats what comes with it by more than a standard error is taken and
+    calibrated; the figures are of the third, which had no part in it.
 
     Args:
         cases: Labelled prompts, 60 or more, at least 20 of either kind.
@@ -159,6 +160,9 @@ def tune_few_shot(
     chosen = [scores(shown, choosing, IDENTITY) for shown in candidates]
     tried = [one.auc or 0.0 for one in chosen]
     best = max(range(len(candidates)), key=lambda place: (tried[place], -place))
+    # What few prompts cannot tell from chance is no reason to change anything.
+    if tried[best] < min(tried[0] + standard_error(tried[0], chosen[0].labels), 1.0):
+        best = 0
     shipped = FewShotClassifier(model, host=host).calibrator
     plain = scores(EXAMPLES, reporting, IDENTITY)
     default_fit, best_fit = chosen[0].fitted(), chosen[best].fitted()
@@ -220,6 +224,15 @@ class Asked:
         import numpy as np
 
         return np.array([0.5 if score is None else score for score in self.scores])
+
+
+def standard_error(auc: float, labels: Sequence[bool]) -> float:
+    """Give the standard error of an area under the ROC curve (Hanley and McNeil, Radiology, 1982)."""
+    positive = sum(labels)
+    negative = len(labels) - positive
+    one, other = auc / (2 - auc), 2 * auc * auc / (1 + auc)
+    spread = auc * (1 - auc) + (positive - 1) * (one - auc * auc) + (negative - 1) * (other - auc * auc)
+    return math.sqrt(max(spread, 0.0) / (positive * negative))
 
 
 def odds(score: float) -> float:

@@ -214,7 +214,7 @@ def _words(found: FewShotTuning, to: Path | None) -> str:
     sets = ", ".join(f"{one:.2f}" for one in found.tried[1:])
     lines = [f"AUC while choosing: {found.tried[0]:.2f} with the examples that come with it; {sets} with yours."]
     if not found.own:
-        lines.append("None of the sets did better: keep the examples, and take the calibration.")
+        lines.append("None of the sets did better beyond chance: keep the examples, and take the calibration.")
     right = found.after.accuracy
     if right >= 0.8:
         lines.append(f"{percent(right)} right without any fine-tuning.")
