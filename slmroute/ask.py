@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from concurrent.futures import Future
 from contextvars import copy_context
 from numbers import Real
-from typing import cast
+from typing import Final, cast
 
 from slmroute.classify.protocol import Classification, ClassifierLike
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissing
@@ -21,6 +21,9 @@ from slmroute.steps import Classify, Judge, Scored, Verdict
 from slmroute.tier import Money, money
 
 __all__ = ["ajudge", "ascore", "judge", "score"]
+
+
+JUDGE_AT_LEAST_S: Final = 1.0
 
 
 def score(run: Run, step: Classify) -> Scored:
@@ -187,7 +190,7 @@ def judge(run: Run, step: Judge) -> Verdict:
     try:
         value = _confidence(run, step)
         if inspect.isawaitable(value):
-            value = _wait_for(value, run.remaining_s)
+            value = _wait_for(value, _time_to_judge_s(run))
     except Exception as error:  # noqa: BLE001  a broken judge never throws away a good answer
         return _not_judged(run, attempt, error)
     except BaseException as error:
@@ -200,7 +203,7 @@ async def ajudge(run: Run, step: Judge) -> Verdict:
     """Ask the same without holding up the event loop; the deadline cuts a judge of the user's."""
     attempt = _begin_judging(run)
     try:
-        async with asyncio.timeout(run.remaining_s):
+        async with asyncio.timeout(_time_to_judge_s(run)):
             if run.policy.judge is None or inspect.iscoroutinefunction(run.policy.judge):
                 value = _confidence(run, step)
             else:
@@ -213,6 +216,15 @@ async def ajudge(run: Run, step: Judge) -> Verdict:
         _end(run, attempt, error)
         raise
     return _judged(run, attempt, step, value)
+
+
+def _time_to_judge_s(run: Run) -> float | None:
+    """How long a judge may take: until the deadline, or a moment where the answer came late, for one is in hand.
+
+    Reading log-probabilities takes no time that a limit could cut.
+    """
+    remaining_s = run.remaining_s
+    return None if run.policy.judge is None or remaining_s is None else max(remaining_s, JUDGE_AT_LEAST_S)
 
 
 def _begin_judging(run: Run) -> Attempt | None:
