@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import gc
+import asyncio
 import hashlib
 import re
 import ssl
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -53,21 +52,25 @@ def embedding() -> HashEmbedding:
 
 
 @pytest.fixture(autouse=True)
-def databases_let_go(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let go of the databases that LlamaIndex's default memory leaves open, before another test is blamed for them."""
-    made: list[bool] = []
-    init = aiosqlite.core.Connection.__init__
+def databases_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the databases that LlamaIndex's default memory leaves open.
 
-    def note(self: aiosqlite.core.Connection, *args: Any, **kwargs: Any) -> None:
-        made.append(True)
+    Left to the garbage collector they would tell an event loop of their end, and that loop may be closed by then.
+    """
+    made: list[aiosqlite.Connection] = []
+    init = aiosqlite.Connection.__init__
+
+    def note(self: aiosqlite.Connection, *args: Any, **kwargs: Any) -> None:
+        made.append(self)
         init(self, *args, **kwargs)
 
-    monkeypatch.setattr(aiosqlite.core.Connection, "__init__", note)
+    monkeypatch.setattr(aiosqlite.Connection, "__init__", note)
     yield
     if made:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+        loop = asyncio.new_event_loop()
+        for connection in made:
+            loop.run_until_complete(connection.close())
+        loop.close()
 
 
 @pytest.fixture(autouse=True)

@@ -21,9 +21,6 @@ from pydantic import BaseModel
 from llama_index_slmroute.carried import CarriedRecord, without_records
 from slmroute.testing import FakeServer, Reply
 
-# LlamaIndex's default memory never closes the database that it keeps messages in.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 SMALL, FRONTIER = "llama3.1:8b", "gpt-4.1"
 HELLO = [ChatMessage(content="Hello?")]
 NODES = [TextNode(text=f"Report {number}.") for number in range(3)]
