@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import ssl
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -62,8 +64,7 @@ def _made(tier: Tier, provider: str, name: str, given: dict[str, Any], own: dict
         case "ollama":
             return _ollama(tier, name, {**_ollama_arguments(given), **own})
         case "openai":
-            chat_openai = _import("langchain_openai", "ChatOpenAI", "langchain", tier)
-            return chat_openai(**{"max_retries": 0, "stream_usage": True, **given, **own}, model=name)
+            return _openai(tier, name, {**given, **own})
         case "anthropic":
             return _anthropic(tier, name, {**given, **own})
         case "google_genai":
@@ -91,12 +92,34 @@ def _ollama(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatModel:
     return chat_ollama(**arguments, model=name)
 
 
+def _openai(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatModel:
+    chat_openai = _import("langchain_openai", "ChatOpenAI", "langchain", tier)
+    if not {"http_async_client", "openai_proxy"} & set(arguments):
+        arguments["http_async_client"] = import_module("openai").DefaultAsyncHttpxClient(verify=_certificates())
+    return chat_openai(**{"max_retries": 0, "stream_usage": True, **arguments}, model=name)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The machine's certificates, which take longer to read than a call does.
+
+    A model made by us has a client of its own: LangChain's classes share theirs among all models of a process, with
+    connections that break in every event loop but the one that they were made in.
+    """
+    return import_module("httpx").create_ssl_context()
+
+
 def _anthropic(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatModel:
     chat_anthropic = _import("langchain_anthropic", "ChatAnthropic", "anthropic", tier)
     model = chat_anthropic(**{"max_retries": 0, **arguments}, model=name)
     own_headers = {header.lower() for header in model.default_headers or ()}
     if not model.anthropic_api_key.get_secret_value() and not own_headers & {"authorization", "x-api-key"}:
         raise key_missing(tier, "anthropic")  # it is built without one, to be refused by the server
+    if model.anthropic_proxy is None:
+        anthropic = import_module("anthropic")
+        client = anthropic.DefaultAsyncHttpxClient(verify=_certificates())
+        # It takes no client, so this stands in for what it would make when first used.
+        model.__dict__["_async_client"] = anthropic.AsyncClient(**model._client_params, http_client=client)  # noqa: SLF001
     return model
 
 

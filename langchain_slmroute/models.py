@@ -18,6 +18,7 @@ from langchain_slmroute.build import build
 from langchain_slmroute.dialects import Dialect, bound_kwargs, chat_model, dialect_of, provider_of, served_by
 from langchain_slmroute.tools import builtin_providers
 from slmroute.errors import ConfigError
+from slmroute.per_loop import PerLoop
 from slmroute.request import RouteRequest
 from slmroute.tier import ABILITIES, Tier
 
@@ -25,7 +26,6 @@ __all__ = ["Ready", "TierModels", "profile_of"]
 
 LONG_PROMPT_TOKENS: Final = 4_000
 """Under this no window is in the way, so that a tier need not be built to learn its own."""
-
 
 _PROFILE_ABILITIES: Final = {
     "tools": "tool_calling",
@@ -76,7 +76,8 @@ class TierModels:
         self._tiers = {tier.name: tier for tier in tiers}
         self._standard = dict(standard)
         self._built: dict[str, BaseChatModel | RunnableBinding[Any, Any]] = {}
-        self._ready: dict[str, Ready] = {}
+        self._ready = PerLoop(self._make_ready)
+        self._used: set[str] = set()
         self._facts: dict[str, Tier] = {}
         self._all_known: tuple[Tier, ...] | None = None
         self._lock = threading.RLock()
@@ -106,14 +107,8 @@ class TierModels:
         return built
 
     def ready(self, tier: Tier) -> Ready:
-        """Give a tier's model and what is known of it; see ``model``."""
-        found = self._ready.get(tier.name)
-        if found is None:
-            bound = self.model(tier)
-            inner = chat_model(bound)
-            found = Ready(bound, inner, bound_kwargs(bound), dialect_of(inner), self.provider(tier))
-            self._ready[tier.name] = found
-        return found
+        """Give a tier's model for this event loop, and what is known of it; see ``model``."""
+        return self._ready[tier.name]
 
     def provider(self, tier: Tier) -> str | None:
         """Give the provider of a tier, for prices and records."""
@@ -159,6 +154,14 @@ class TierModels:
             if runners is not None:
                 known = tuple(tier if self.provider(tier) in runners else _without_tools(tier) for tier in known)
         return known
+
+    def _make_ready(self, name: str) -> Ready:
+        """Make what one event loop calls: a model of its own, where the user has left its building to us."""
+        tier = self._tiers[name]
+        bound = build(tier, self._standard) if tier.spec and name in self._used else self.model(tier)
+        self._used.add(name)
+        inner = chat_model(bound)
+        return Ready(bound, inner, bound_kwargs(bound), dialect_of(inner), self.provider(tier))
 
     def _with_facts(self, tier: Tier) -> Tier:
         known = self._facts.get(tier.name)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
-from weakref import WeakKeyDictionary
 
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
@@ -19,6 +17,7 @@ from llama_index_slmroute.ollama_client import Asked, AskingAsyncClient, AskingC
 from llama_index_slmroute.openai_client import Streams, WatchedAsyncClient, WatchedClient
 from slmroute.errors import ConfigError
 from slmroute.ollama import ModelFacts, facts_of
+from slmroute.per_loop import PerLoop
 from slmroute.request import RouteRequest
 from slmroute.tier import Tier
 
@@ -26,8 +25,6 @@ __all__ = ["TierModels"]
 
 LONG_PROMPT_TOKENS: Final = 3_000
 """Under this no window is in the way, so that a tier need not be built to learn its own."""
-
-_Carriers = dict[str, LLM]
 
 
 class TierModels:
@@ -48,9 +45,7 @@ class TierModels:
         self._dialects: dict[str, Dialect] = {}
         self._described: dict[str, Tier] = {}
         self._facts: dict[str, ModelFacts] = {}
-        self._carriers: _Carriers = {}
-        # A client keeps connections of the event loop that it was used in first, and breaks in any other.
-        self._loop_carriers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Carriers] = WeakKeyDictionary()
+        self._carriers = PerLoop(self._make_carrier)
         self.tool_specs = ToolSpecs()
         self._lock = threading.RLock()
         for tier in tiers:
@@ -108,7 +103,7 @@ class TierModels:
             logprobs: Whether an Ollama tier is to be asked for log-probabilities.
             options: An Ollama tier's options for this call.
         """
-        carrier = self._carrier(tier)
+        carrier = self._carriers[tier.name]
         copy = carrier.model_copy(update={} if callbacks is None else {"callback_manager": callbacks})
         private = carrier.__pydantic_private__
         if self.dialect(tier).is_ollama:
@@ -132,13 +127,13 @@ class TierModels:
     def prepare(self, tier: Tier) -> None:
         """Ask an Ollama server for the window of a tier's model, where LlamaIndex's class would ask at every call."""
         if self._asks_for_window(tier):
-            llm = cast("Any", self._carrier(tier))
+            llm = cast("Any", self._carriers[tier.name])
             self._learn(tier, facts_of(llm.model, llm.client.show(llm.model)))
 
     async def aprepare(self, tier: Tier) -> None:
         """Do what ``prepare`` does without holding up the event loop, as the class itself would."""
         if self._asks_for_window(tier):
-            llm = cast("Any", self._carrier(tier))
+            llm = cast("Any", self._carriers[tier.name])
             self._learn(tier, facts_of(llm.model, await llm.async_client.show(llm.model)))
 
     def known(self, request: RouteRequest) -> tuple[Tier, ...]:
@@ -170,19 +165,12 @@ class TierModels:
             self._described[tier.name] = known
         return known
 
-    def _carrier(self, tier: Tier) -> LLM:
-        """The copy that keeps the clients, within one event loop or outside any."""
-        with self._lock:
-            try:
-                carriers = self._loop_carriers.setdefault(asyncio.get_running_loop(), {})
-            except RuntimeError:
-                carriers = self._carriers
-            if tier.name not in carriers:
-                changes: dict[str, Any] = {}
-                if self.dialect(tier).is_ollama and (window := self._ollama_window(tier)):
-                    changes["context_window"] = window
-                carriers[tier.name] = self.model(tier).model_copy(update=changes)
-            return carriers[tier.name]
+    def _make_carrier(self, name: str) -> LLM:
+        """Make the copy that keeps the clients of one event loop."""
+        tier, changes = self._tiers[name], dict[str, Any]()
+        if self.dialect(tier).is_ollama and (window := self._ollama_window(tier)):
+            changes["context_window"] = window
+        return self.model(tier).model_copy(update=changes)
 
     def _ollama_window(self, tier: Tier) -> int | None:
         facts = self._facts.get(tier.name)
@@ -202,9 +190,8 @@ class TierModels:
         with self._lock:
             self._facts[tier.name] = facts
             self._described.pop(tier.name, None)
-            for carriers in (self._carriers, *self._loop_carriers.values()):
-                if tier.name in carriers:
-                    cast("Any", carriers[tier.name]).context_window = self._ollama_window(tier)
+        for carrier in self._carriers.everywhere(tier.name):
+            cast("Any", carrier).context_window = self._ollama_window(tier)
 
 
 def _abilities(llm: LLM, dialect: Dialect, facts: ModelFacts | None) -> frozenset[str] | None:

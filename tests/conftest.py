@@ -45,8 +45,11 @@ def local_server() -> Iterator[LocalServer]:
 
 
 @pytest.fixture
-async def closed_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Close what the frameworks leave open, so that a socket that is left over is known to be the server's."""
+async def closed_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[httpx.Client | httpx.AsyncClient]]:
+    """Close what the frameworks leave open, so that a socket that is left over is known to be the server's.
+
+    Gives the clients made so far.
+    """
     made: list[httpx.Client | httpx.AsyncClient] = []
 
     def noted(kind: type[httpx.Client | httpx.AsyncClient]) -> None:
@@ -62,7 +65,7 @@ async def closed_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]
 
     noted(httpx.Client)
     noted(httpx.AsyncClient)
-    yield
+    yield made
     for client in made:
         if isinstance(client, httpx.Client):
             client.close()

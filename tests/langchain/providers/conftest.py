@@ -51,7 +51,7 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-async def _closed_sessions(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+async def closed_sessions(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Any]]:
     """Close what the other clients leave open: see ``closed_clients``, which does so for those over httpx."""
     made: list[Any] = []
 
@@ -70,7 +70,7 @@ async def _closed_sessions(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Non
     _get_default_httpx_client.cache_clear()
     _get_default_async_httpx_client.cache_clear()
     close_session()
-    yield
+    yield made
     close_session()
     for client in made:
         if isinstance(client, httpx2.Client):
