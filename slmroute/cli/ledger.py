@@ -88,7 +88,7 @@ def stats(
             f"{dollars(each.cost_per_call)} for each call served."
         )
     if lost:
-        err.print(f"[yellow]{lost} rows were lost: the ledger could not be written for too long.[/yellow]")
+        err.print(f"{lost} rows were lost: the ledger could not be written for too long.", style="yellow")
 
 
 @app.command()

@@ -95,14 +95,12 @@ def _written(found: Report, by: By, form: Format, *, width: int | None) -> str:
 
 
 def _text(found: Report, by: By, width: int | None) -> str:
-    from rich.console import Console
-
-    from slmroute.cli.console import out
+    from slmroute.cli.console import console, out
     from slmroute.cli.report_view import report_view
 
-    console = Console(width=width) if width else out
-    with console.capture() as captured:
-        console.print(report_view(found, by.value), highlight=False)
+    shown = console(width=width) if width else out
+    with shown.capture() as captured:
+        shown.print(report_view(found, by.value), highlight=False)
     return captured.get()
 
 

@@ -163,6 +163,36 @@ def test_markup_in_an_error_is_only_text(capsys) -> None:
     assert capsys.readouterr().err == "error: prices[0] and [bold]this[/bold]\n"
 
 
+def test_names_in_brackets_and_colons_are_only_text_in_every_command(run, empty_folder) -> None:
+    from datetime import UTC, datetime
+
+    from slmroute.ledger import Ledger
+    from slmroute.record import AttemptRecord, RouteRecord
+
+    with Ledger("[red]here.db") as ledger:
+        ledger.write(
+            RouteRecord(call_id="[/b]1", started_at=datetime.now(UTC), status="ok", key="[/a]", tier="[bold]small",
+                        tags=("category:[/dim]", "a:heart:b"), reason="[x]",
+                        attempts=(AttemptRecord(role="final", tier="[bold]small"),))
+        )  # fmt: skip
+    for command in (("ledger", "stats"), ("report",)):
+        for by, name in (("key", "[/a]"), ("tag", "a:heart:b"), ("tag", "category:[/dim]"), ("tier", "[bold]small")):
+            shown = run(*command, "--by", by, "--ledger", "[red]here.db")
+            assert shown.code == 0, shown.err
+            assert name in shown.out
+            if command[0] == "ledger":
+                assert "[red]here.db" in shown.out
+    assert "[/b]1: the answer of [bold]small" in run("feedback", "[/b]1", "--good", "--ledger", "[red]here.db").err
+    assert "[bold]out.html" in run("report", "--ledger", "[red]here.db", "--out", "[bold]out.html").err
+
+
+def test_every_command_prints_through_consoles_that_know_no_markup() -> None:
+    for path in (ROOT / "slmroute" / "cli").glob("*.py"):
+        assert path.name == "console.py" or not re.search(
+            r"(?<!\w)Console\(|from_markup|print\(\"\[", path.read_text("utf-8")
+        )
+
+
 def test_json_of_what_json_has_no_word_for(capsys) -> None:
     from datetime import UTC, datetime
     from decimal import Decimal

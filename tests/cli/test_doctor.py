@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
 
+from slmroute.ollama import ModelEntry
 from slmroute.testing import FakeServer, Fault, Reply
 
 CANARY = "sk-canary-0123456789"
@@ -70,6 +72,20 @@ def test_a_model_is_not_pulled(run, config) -> None:
     assert shown.code == 1
     assert found["model phi4:latest"]["fix"] == "ollama pull phi4:latest"
     assert found["tier small"]["detail"] == "not asked, see model phi4:latest"
+
+
+def test_the_stand_in_for_ollama_pulls_nothing_but_says_what_it_serves(run, few_shot, monkeypatch) -> None:
+    monkeypatch.setattr("slmroute.testing.ollama_wire.VERSION", "0.13.0-slmroute")
+    few_shot.write_text(few_shot.read_text().replace("phi3:mini", "llama3.1:8b").replace('"judge"', '"nobody"'))
+    with FakeServer({"smollm2:135m": Reply("ready")}) as alone:
+        monkeypatch.setattr("slmroute.ollama.OllamaServer.models", lambda _: [ModelEntry("smollm2:135m")])
+        few_shot.write_text(re.sub(r"http://127[^/\"]*\"", f'{alone.url}"', few_shot.read_text()))
+        found = by_name(run("doctor", "--json", "--offline"))
+    tier, classifier = found["model llama3.1:8b"], found["model nobody"]
+    assert 'tier small: model = "ollama:smollm2:135m"' in tier["fix"]
+    assert 'the classifier: model = "smollm2:135m"' in classifier["fix"]
+    assert "start Ollama in its place and ollama pull llama3.1:8b" in tier["fix"]
+    assert "ollama pull" not in tier["detail"]
 
 
 def test_a_key_is_not_set(run, config, monkeypatch) -> None:
