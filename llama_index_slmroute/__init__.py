@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from slmroute.errors import MissingExtra
 
-if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
-    raise MissingExtra("llama-index", "llama_index_slmroute")
+try:
+    import llama_index.core  # noqa: F401  # pyright: ignore[reportUnusedImport]
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "llama_index":
+        raise
+    raise MissingExtra("llama-index", "llama_index_slmroute") from None
 
 from llama_index_slmroute.callbacks import RouteCallbackHandler, RouteDecisionEvent
 from llama_index_slmroute.dry_run import DryRunLLM

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any, Final, cast
 
 from llama_index.core.llms import LLM
@@ -67,8 +70,26 @@ _UNKNOWN_WITHOUT_TOOLS: Final = Dialect(abilities=ABILITIES - {"tool_choice", "t
 
 _OPENAI_NAMES: Final = {"base_url": "api_base"}
 _OLLAMA_NAMES: Final = {"timeout": "request_timeout", "num_ctx": "context_window", "reasoning": "thinking"}
-_OLLAMA_OPTIONS: Final = {"max_tokens": "num_predict"}
+_OLLAMA_OPTIONS: Final = {
+    "max_tokens": "num_predict",
+    **{
+        name: name
+        for name in (
+            "min_p",
+            "num_gpu",
+            "num_predict",
+            "num_thread",
+            "repeat_last_n",
+            "repeat_penalty",
+            "seed",
+            "stop",
+            "top_k",
+            "top_p",
+        )
+    },
+}
 _OLLAMA_DROPPED: Final = frozenset({"api_key", "max_retries"})
+_OPENAI_EXTRA: Final = ("stop", "top_p", "seed")
 
 
 def dialect_of(llm: LLM) -> Dialect:
@@ -88,7 +109,7 @@ def build(tier: Tier, standard: Mapping[str, Any]) -> LLM:
 
     Raises:
         MissingExtra: The package of its provider is not installed.
-        ConfigError: The provider is not one of those that are built in.
+        ConfigError: The provider is not one of those that are built in, or an argument is none of its class's.
     """
     spec = cast("str", tier.spec)
     provider, _, name = spec.partition(":")
@@ -112,9 +133,9 @@ def build(tier: Tier, standard: Mapping[str, Any]) -> LLM:
 
 def _build_ollama(tier: Tier, name: str, given: Mapping[str, Any]) -> LLM:
     ollama = _import("llama_index.llms.ollama", "Ollama", tier)
+    _check_arguments(tier, ollama, {*_OLLAMA_NAMES, *_OLLAMA_OPTIONS, *_OLLAMA_DROPPED})
     arguments = {_OLLAMA_NAMES.get(k, k): v for k, v in given.items() if k not in _OLLAMA_DROPPED}
-    names = ("max_tokens", "stop", "num_predict", "top_p", "top_k", "seed", "repeat_penalty")
-    options = {_OLLAMA_OPTIONS.get(k, k): arguments.pop(k) for k in names if k in arguments}
+    options = {_OLLAMA_OPTIONS[k]: arguments.pop(k) for k in _OLLAMA_OPTIONS if k in arguments}
     arguments.setdefault("context_window", tier.window or DEFAULT_NUM_CTX)
     arguments["additional_kwargs"] = {**options, **arguments.get("additional_kwargs", {})}
     return ollama(**arguments, model=name)
@@ -122,11 +143,35 @@ def _build_ollama(tier: Tier, name: str, given: Mapping[str, Any]) -> LLM:
 
 def _build_openai(tier: Tier, name: str, given: Mapping[str, Any]) -> LLM:
     openai_model = _import("llama_index_slmroute.openai_model", "OpenAIModel", tier)
+    _check_arguments(tier, openai_model, {*_OPENAI_NAMES, *_OPENAI_EXTRA})
     arguments = {_OPENAI_NAMES.get(key, key): value for key, value in given.items()}
-    extra = {key: arguments.pop(key) for key in ("stop", "top_p", "seed") if key in arguments}
+    extra = {key: arguments.pop(key) for key in _OPENAI_EXTRA if key in arguments}
     arguments["additional_kwargs"] = {**extra, **arguments.get("additional_kwargs", {})}
     # A router moves on to another tier instead of having each client retry by itself.
-    return openai_model(**{"max_retries": 0, "window": tier.window, **arguments}, model=name)
+    model = openai_model(**{"max_retries": 0, "window": tier.window, **arguments}, model=name)
+    model.tier = tier
+    return model
+
+
+def _check_arguments(tier: Tier, kind: type[LLM], ours: AbstractSet[str]) -> None:
+    """Make sure that a tier's ``model_args`` are arguments of its class, which takes any others silently.
+
+    Args:
+        tier: The tier.
+        kind: The class.
+        ours: The names beside its own that are said to it in its terms.
+
+    Raises:
+        ConfigError: One is not; the message names it, and the nearest that there is.
+    """
+    known = ours | (kind.model_fields.keys() | inspect.signature(kind.__init__).parameters.keys()) - {"self", "kwargs"}
+    for name in sorted((tier.model_args or {}).keys() - known):
+        close = get_close_matches(name, sorted(known), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(
+            f"Tier({tier.name!r}): model_args={{{name!r}: ...}} is no argument of {tier.spec!r}.{hint} What the server "
+            "itself is to be told beside goes into 'additional_kwargs'."
+        )
 
 
 def _import(module: str, name: str, tier: Tier) -> Any:
