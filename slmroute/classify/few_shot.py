@@ -46,6 +46,12 @@ class FewShotClassifier:
     client hangs up. So the first score starts a warm-up in the background, as does a score that timed out; scores wait
     for it as long as ``timeout_s`` allows, and it goes on when they give up. ``warm_up`` does it beforehand.
 
+    A calibration ships for SmolLM2 only, under the default prompt. For every other model, ``phi3:mini`` included, the
+    score is the model's own probability as it comes: it ranks requests, but 0.5 on it is no even chance, so the
+    thresholds mean little until it is put right. ``slmroute tune few-shot PROMPTS.jsonl --model ollama:MODEL --out
+    FILE`` fits a calibration to labelled prompts of yours, reports what it is worth on others, and writes both examples
+    and calibration as a table for ``slmroute.toml``; ``calibrate`` does the same in Python, for the examples at hand.
+
     It can be used from any number of threads and event loops at once, copied and pickled.
 
     Args:
@@ -53,8 +59,8 @@ class FewShotClassifier:
         host: The server's address; None for ``OLLAMA_HOST``, and port 11434 of this machine where that is not set.
         examples: Five to ten of your own, of both kinds; None for those that come with it.
         instruction: What the model is told; it must name the labels ``simple`` and ``complex``.
-        calibrator: The Platt scaling; None for the one fitted for SmolLM2 with the default prompt, and none at all for
-            other models.
+        calibrator: The Platt scaling; None for the one fitted for SmolLM2 with the default prompt. Other models are
+            then not calibrated at all.
         timeout_s: Seconds that a score may take. Asynchronously this is a hard limit in all; synchronously it is the
             HTTP client's timeout for connecting, and then for each piece of the answer.
         warm_up_timeout_s: Seconds that loading the model may take.

@@ -48,7 +48,6 @@ TABLE_LINE = re.compile(
 )
 CHAT_LINE = re.compile(r"^\s*(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?[\])]?\s*[-–]?\s*)?[\w.@#][\w .@#-]{0,24}[:：]\s+\S")
 QUOTED_LINE = re.compile(r"^\s*>")
-OPTION_LINE = re.compile(r"^\s*(?:\(?[A-Ja-j]\)|[A-J][.:)]|[-•]\s|\(?\d{1,2}[.)])\s*\S")
 
 PAYLOAD_LABELS = frozenset(
     """text article passage context message review document content input email e-mail ticket comment tweet paragraph data
