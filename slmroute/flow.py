@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn, assert_never
 
 from slmroute.draft import with_draft
-from slmroute.errors import DeadlineExceeded, NoEligibleTier, NoTierAnswered, PromptTooLong
+from slmroute.errors import DeadlineExceeded, NoEligibleTier, NoTierAnswered, PromptTooLong, SlmrouteError
 from slmroute.policy import Policy
 from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.steps import (
@@ -250,7 +250,7 @@ class _Climb:
     def _after_failure(self, tier: Tier, failure: Failure) -> Tier | None:
         if failure.error is not None:
             self.errors.append(failure.error)
-            if failure.shown or failure.kind == "misconfigured":
+            if failure.shown:
                 raise failure.error
         elif failure.shown:
             raise self._out_of_time()
@@ -263,7 +263,9 @@ class _Climb:
                 if not self.weak:
                     raise self._out_of_time()
                 return None
-            case "unavailable" | "overloaded" | "too_long" | "misconfigured":
+            case "misconfigured":
+                self._give_up()  # another tier's answer would hide it
+            case "unavailable" | "overloaded" | "too_long":
                 pass
             case _:
                 assert_never(failure.kind)
@@ -320,7 +322,9 @@ class _Climb:
     def _give_up(self) -> NoReturn:
         if len(self.errors) == 1:
             raise self.errors[0]
-        raise NoTierAnswered(f"None of the {len(self.errors)} tiers that were tried answered", self.errors)
+        # Our own errors say what to do; a provider's may quote the prompt.
+        advice = "".join(f" {error}" for error in self.errors if isinstance(error, SlmrouteError))
+        raise NoTierAnswered(f"None of the {len(self.errors)} tiers that were tried answered.{advice}", self.errors)
 
 
 def _mode(request: RouteRequest) -> Mode:

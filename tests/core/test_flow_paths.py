@@ -229,6 +229,17 @@ def test_the_best_answer_is_given(paths: list[Path]) -> None:
         assert given == ["low_confidence"] or not sound or given == ["refusal"] or path.decision.answer.shown
 
 
+def test_refused_credentials_hide_no_earlier_cause(paths: list[Path]) -> None:
+    seen = 0
+    for path in paths:
+        last = path.calls[-1][1]
+        if isinstance(last, Failure) and last.kind == "misconfigured" and not last.shown:
+            causes = [reply.error for _, reply in path.calls if isinstance(reply, Failure) and reply.error is not None]
+            assert path.error is causes[0] if len(causes) == 1 else list(path.error.exceptions) == causes
+            seen += len(causes) > 1
+    assert seen or not paths[0].setup.policy.failover
+
+
 def test_every_eligible_tier_is_tried_before_giving_up(paths: list[Path]) -> None:
     for path in paths:
         last = path.calls[-1][1]
