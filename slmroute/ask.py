@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextvars import copy_context
 from numbers import Real
@@ -70,15 +70,26 @@ def _score(run: Run, step: Classify) -> Scored:
     if attempt is None:
         return Scored(None)
     try:
-        found = _classify(run.engine.classifier, step.request)
-        if not isinstance(found, float) and inspect.isawaitable(found):
-            found = _wait_for(found, _share_s(run))
+        found = _asked_in_time(run, step.request)
     except Exception as error:  # noqa: BLE001  a classifier, the user's own included, must never fail a call
         return _not_scored(run, attempt, error)
     except BaseException as error:
         _end(run, attempt, error)
         raise
     return _scored(run, attempt, found)
+
+
+def _asked_in_time(run: Run, request: RouteRequest) -> object:
+    """Ask the classifier, and go on without it when it has taken half of the time there is."""
+    classifier, share_s = run.engine.classifier, _share_s(run)
+
+    def ask() -> object:
+        return _classify(classifier, request)
+
+    found = ask() if share_s is None else _in_thread(ask, share_s)
+    if isinstance(found, float) or not inspect.isawaitable(found):
+        return found
+    return _wait_for(found, _share_s(run))
 
 
 async def _ascore(run: Run, step: Classify) -> Scored:
@@ -257,17 +268,27 @@ def _not_judged(run: Run, attempt: Attempt | None, error: Exception) -> Verdict:
 
 def _wait_for(value: Awaitable[object], timeout_s: float | None) -> object:
     """Run an awaitable from synchronous code, in a thread of its own because a loop may already run in this one."""
-    outcome = Future[object]()
 
     async def wait() -> object:
         async with asyncio.timeout(timeout_s):
             return await value
 
-    def work() -> None:
+    return _in_thread(lambda: asyncio.run(wait()))
+
+
+def _in_thread(work: Callable[[], object], timeout_s: float | None = None) -> object:
+    """Do work in a thread of its own and wait for it; what comes after ``timeout_s`` is ignored.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+    outcome = Future[object]()
+
+    def act() -> None:
         try:
-            outcome.set_result(asyncio.run(wait()))
+            outcome.set_result(work())
         except BaseException as error:  # noqa: BLE001  handed to the thread that waits
             outcome.set_exception(error)
 
-    threading.Thread(target=copy_context().run, args=(work,), name="slmroute-ask", daemon=True).start()
-    return outcome.result()
+    threading.Thread(target=copy_context().run, args=(act,), name="slmroute-ask", daemon=True).start()
+    return outcome.result(timeout_s)

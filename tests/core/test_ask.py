@@ -7,6 +7,7 @@ import contextvars
 import math
 import threading
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any
 
@@ -209,6 +210,32 @@ def test_a_slow_async_classifier_leaves_time_to_answer() -> None:
         record = driver(engine(never, deadline_s=0.2))
         assert (record.status, record.reason) == ("ok", "default")
         assert record.attempts[0].error == "TimeoutError"
+
+
+def test_a_slow_blocking_classifier_leaves_time_to_answer() -> None:
+    leave = threading.Event()
+
+    def blocks(_request: RouteRequest) -> float:
+        leave.wait()
+        return 0.1
+
+    record = sync(engine(blocks, deadline_s=0.2))
+    assert (record.status, record.tier, record.reason) == ("ok", "frontier", "default")
+    assert record.attempts[0].error == "TimeoutError"
+    leave.set()
+
+
+def test_what_a_classifier_reads_of_the_context_is_there_with_a_deadline_too() -> None:
+    team = ContextVar("team", default="none")
+    seen: list[str] = []
+
+    def classify(_request: RouteRequest) -> float:
+        seen.append(team.get())
+        return 0.1
+
+    team.set("a")
+    assert sync(engine(classify, deadline_s=30)).reason == "classified"
+    assert seen == ["a"]
 
 
 async def test_a_blocking_classifier_does_not_block_the_loop() -> None:
