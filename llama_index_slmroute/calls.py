@@ -81,7 +81,7 @@ class CallingRouter(Router):
         messages = joined(chat_history, user_msg)
         return self._routed(messages, kwargs, lambda asked: ToolPerformer(asked, tools), tools=tools)
 
-    def _structured(
+    def structured_call(
         self,
         output_cls: type[BaseModel],
         prompt: BasePromptTemplate,
@@ -90,6 +90,7 @@ class CallingRouter(Router):
         *,
         streams: bool = False,
     ) -> RoutedCall[StructuredPerformer]:
+        """Begin a call that is answered with an object."""
         formatted = prompt.format_messages(llm=self, **arguments)
         messages = self._extend_messages(formatted)
         plain = all(is_plain(message) for message in formatted)
@@ -108,11 +109,13 @@ class CallingRouter(Router):
         # predict, stream and their like make their messages here and hand them on to chat.
         return asking(super()._get_messages(prompt, **prompt_args), question_of(prompt, prompt_args))
 
-    def _limit(self) -> None:
+    def limit(self) -> None:
+        """Wait until the rate limiter, if there is one, lets a call through."""
         if self.rate_limiter is not None:
             self.rate_limiter.acquire()
 
-    async def _alimit(self) -> None:
+    async def alimit(self) -> None:
+        """Wait until the rate limiter, if there is one, lets a call through, asynchronously."""
         if self.rate_limiter is not None:
             await self.rate_limiter.async_acquire()
 

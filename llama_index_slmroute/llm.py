@@ -23,7 +23,7 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_slmroute.calls import CallingRouter, joined
 from llama_index_slmroute.messages import extras
 from llama_index_slmroute.perform import TIER_KEY
-from llama_index_slmroute.structured import RoutedStructuredLLM
+from llama_index_slmroute.structured_llm import RoutedStructuredLLM
 from slmroute.drive import adrive, drive
 
 __all__ = ["RoutingLLM"]
@@ -93,49 +93,49 @@ class RoutingLLM(CallingRouter):
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation; see the class."""
         with self._chat(messages, kwargs) as routed:
-            self._limit()
+            self.limit()
             return routed.response(drive(routed.run, routed.performer))
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation, asynchronously; see the class."""
         with self._chat(messages, kwargs) as routed:
-            await self._alimit()
+            await self.alimit()
             return routed.response(await adrive(routed.run, routed.performer))
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation in chunks; a draft is never among them."""
         routed = self._chat(messages, kwargs, streams=True)
-        self._limit()
+        self.limit()
         return routed.chunks()
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer a conversation in chunks, asynchronously; a draft is never among them."""
         routed = self._chat(messages, kwargs, streams=True)
-        await self._alimit()
+        await self.alimit()
         return routed.achunks()
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Complete a prompt; see the class."""
         with self._completion(prompt, formatted, kwargs) as routed:
-            self._limit()
+            self.limit()
             return routed.response(drive(routed.run, routed.performer))
 
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Complete a prompt, asynchronously; see the class."""
         with self._completion(prompt, formatted, kwargs) as routed:
-            await self._alimit()
+            await self.alimit()
             return routed.response(await adrive(routed.run, routed.performer))
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Complete a prompt in chunks; a draft is never among them."""
         routed = self._completion(prompt, formatted, kwargs)
-        self._limit()
+        self.limit()
         return routed.chunks()
 
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """Complete a prompt in chunks, asynchronously; a draft is never among them."""
         routed = self._completion(prompt, formatted, kwargs)
-        await self._alimit()
+        await self.alimit()
         return routed.achunks()
 
     # --- tools ---
@@ -154,7 +154,7 @@ class RoutingLLM(CallingRouter):
         """Answer a conversation with tools at hand, which each tier is told of in its own way."""
         given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
         with self._with_tools(tools, user_msg, chat_history, given) as routed:
-            self._limit()
+            self.limit()
             return routed.response(drive(routed.run, routed.performer))
 
     @dispatcher.span
@@ -171,7 +171,7 @@ class RoutingLLM(CallingRouter):
         """Answer a conversation with tools at hand, asynchronously."""
         given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
         with self._with_tools(tools, user_msg, chat_history, given) as routed:
-            await self._alimit()
+            await self.alimit()
             return routed.response(await adrive(routed.run, routed.performer))
 
     @dispatcher.span
@@ -188,7 +188,7 @@ class RoutingLLM(CallingRouter):
         """Answer a conversation with tools at hand, in chunks; tool calls are shown once they are known to be valid."""
         given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
         routed = self._with_tools(tools, user_msg, chat_history, given)
-        self._limit()
+        self.limit()
         return routed.chunks()
 
     @dispatcher.span
@@ -205,7 +205,7 @@ class RoutingLLM(CallingRouter):
         """Answer a conversation with tools at hand, in chunks, asynchronously."""
         given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
         routed = self._with_tools(tools, user_msg, chat_history, given)
-        await self._alimit()
+        await self.alimit()
         return routed.achunks()
 
     def _prepare_chat_with_tools(
@@ -250,8 +250,8 @@ class RoutingLLM(CallingRouter):
         Raises:
             ValueError: No tier's answer could be parsed; the last one's own error.
         """
-        with self._structured(output_cls, prompt, llm_kwargs, prompt_args) as routed:
-            self._limit()
+        with self.structured_call(output_cls, prompt, llm_kwargs, prompt_args) as routed:
+            self.limit()
             return routed.value(drive(routed.run, routed.performer))
 
     async def astructured_predict(
@@ -262,8 +262,8 @@ class RoutingLLM(CallingRouter):
         **prompt_args: Any,
     ) -> ModelT:
         """Answer a prompt with an object, asynchronously; see ``structured_predict``."""
-        with self._structured(output_cls, prompt, llm_kwargs, prompt_args) as routed:
-            await self._alimit()
+        with self.structured_call(output_cls, prompt, llm_kwargs, prompt_args) as routed:
+            await self.alimit()
             return routed.value(await adrive(routed.run, routed.performer))
 
     def stream_structured_predict(
@@ -274,8 +274,8 @@ class RoutingLLM(CallingRouter):
         **prompt_args: Any,
     ) -> Any:
         """Answer a prompt with an object as far as it has come, growing."""
-        routed = self._structured(output_cls, prompt, llm_kwargs, prompt_args, streams=True)
-        self._limit()
+        routed = self.structured_call(output_cls, prompt, llm_kwargs, prompt_args, streams=True)
+        self.limit()
         return routed.parts()
 
     async def astream_structured_predict(
@@ -286,12 +286,12 @@ class RoutingLLM(CallingRouter):
         **prompt_args: Any,
     ) -> Any:
         """Answer a prompt with an object as far as it has come, growing, asynchronously."""
-        routed = self._structured(output_cls, prompt, llm_kwargs, prompt_args, streams=True)
-        await self._alimit()
+        routed = self.structured_call(output_cls, prompt, llm_kwargs, prompt_args, streams=True)
+        await self.alimit()
         return routed.aparts()
 
     def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredLLM:
-        """Give an LLM whose answers are all objects of a class."""
+        """Give an LLM whose answers are all objects of a class, and carry their records as the router's own do."""
         return RoutedStructuredLLM(llm=self, output_cls=output_cls, **kwargs)
 
 

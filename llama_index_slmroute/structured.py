@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import BaseModel, ValidationError
 from llama_index.core.callbacks import CallbackManager
-from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 
 from llama_index_slmroute.answers import Response, answer_of
 from llama_index_slmroute.callbacks import WatchedCallbacks
-from llama_index_slmroute.messages import asking
 from llama_index_slmroute.perform import Asked, ChatPerformer, aclosed_after, closed_after
-from llama_index_slmroute.scopes import question_of
 from slmroute.gate import Chunk
 from slmroute.steps import Answer, Call, Usage
 
-__all__ = ["Outline", "Parsed", "RoutedStructuredLLM", "StructuredPerformer"]
+__all__ = ["Outline", "Parsed", "StructuredPerformer"]
 
 _NOT_PARSED = (TypeError, ValueError)
 """What LlamaIndex raises for an answer that is not what was asked for, ``ValidationError`` included."""
@@ -80,6 +76,13 @@ class StructuredPerformer(ChatPerformer):
         return WatchedCallbacks(
             self.asked.callbacks or self.models.model(call.tier).callback_manager, self._seen.append
         )
+
+    def prepared(self, call: Call) -> tuple[Any, dict[str, Any]]:
+        """See ``ChatPerformer``."""
+        llm, kwargs = super().prepared(call)
+        if self.models.dialect(call.tier).provider is None:
+            _overhear(llm, self._seen)
+        return llm, kwargs
 
     def call(self, call: Call) -> Answer:
         """See ``drive.Performer``."""
@@ -187,11 +190,37 @@ class StructuredPerformer(ChatPerformer):
         )
 
 
-class RoutedStructuredLLM(StructuredLLM):
-    """LlamaIndex's structured LLM around a router, which hands on what question its prompts are about."""
+def _overhear(llm: Any, seen: list[Response]) -> None:
+    """Note what an LLM answers although it may tell no callbacks of it, as users' own classes do not.
 
-    def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
-        return asking(super()._get_messages(prompt, **prompt_args), question_of(prompt, prompt_args))
+    Args:
+        llm: The copy of it that is made for one call.
+        seen: What is known of its answers; what callbacks have told of stands there already.
+    """
+
+    def noting(method: Callable[..., Any]) -> Callable[..., Any]:
+        def answer(*args: Any, **kwargs: Any) -> Any:
+            before = len(seen)
+            response = method(*args, **kwargs)
+            if len(seen) == before:
+                seen.append(response)
+            return response
+
+        return answer
+
+    def anoting(method: Callable[..., Any]) -> Callable[..., Any]:
+        async def answer(*args: Any, **kwargs: Any) -> Any:
+            before = len(seen)
+            response = await method(*args, **kwargs)
+            if len(seen) == before:
+                seen.append(response)
+            return response
+
+        return answer
+
+    # Not as attributes, which Pydantic has none of but the class's own: before its methods these are found.
+    llm.__dict__.update({name: noting(getattr(llm, name)) for name in ("chat", "complete")})
+    llm.__dict__.update({name: anoting(getattr(llm, name)) for name in ("achat", "acomplete")})
 
 
 def _whole(answer: Answer) -> Chunk:
