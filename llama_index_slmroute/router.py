@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializationInfo, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
 from llama_index_slmroute import serialise
 from llama_index_slmroute.metadata import WindowPolicy, checked_policy, metadata_of
@@ -19,10 +19,11 @@ from llama_index_slmroute.scopes import QueryScopes
 from slmroute.classify import EmbeddedClassifier
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.engine import Engine, LedgerLike
+from slmroute.errors import ConfigError
 from slmroute.plain import read_tiers
 from slmroute.policy import Confidence, Rule
 from slmroute.record import Hook
-from slmroute.router import RouterBasics, check_names, engine_of, same_models
+from slmroute.router import RouterBasics, check_names, engine_of
 from slmroute.tier import Money, Tier
 
 __all__ = ["Router"]
@@ -38,10 +39,16 @@ if TYPE_CHECKING:
     OptionalClassifier = ClassifierLike | None
     OptionalLedger = LedgerLike | str | None
     Window = WindowPolicy
+    Threshold = float | None
+    Thresholds = Sequence[float] | None
 else:
     # The policy and the engine check them: their errors say more than Pydantic's, which would copy them, too.
     Tiers = Rules = Checks = Hooks = Prices = Errors = OptionalConfidence = OptionalClassifier = OptionalLedger = Any
-    Window = Any
+    Window = Threshold = Thresholds = Any
+
+
+_LASTING: Final = frozenset({"availability_errors", "budget", "hooks", "ledger", "prices"})
+"""The settings that a router shares with its copies, and so keeps: what they have seen so far would be lost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +59,13 @@ class Shared:
         engine: Health, ledger and hooks.
         models: The clients of the tiers.
         scopes: What was decided for the queries going on.
+        standard: The standard arguments that the models are made with.
     """
 
     engine: Engine
     models: TierModels
     scopes: QueryScopes
+    standard: Mapping[str, Any] = field(repr=False)
 
     def __deepcopy__(self, memo: object) -> Shared:
         return self
@@ -67,8 +76,8 @@ class Router(RouterBasics, FunctionCallingLLM):
 
     tiers: Tiers = Field(exclude=True)
     classifier: OptionalClassifier = Field(default_factory=EmbeddedClassifier, exclude=True)
-    threshold: float | None = None
-    thresholds: Sequence[float] | None = None
+    threshold: Threshold = None
+    thresholds: Thresholds = None
     escalation: OptionalConfidence = Field(default=None, exclude=True)
     rules: Rules = Field(default=(), exclude=True)
     default_tier: str | None = None
@@ -115,12 +124,13 @@ class Router(RouterBasics, FunctionCallingLLM):
         checked_policy(self.context_window)
         self._metadata = None
         before = self.shared if isinstance(self.shared, Shared) else None
-        if before is not None and same_models(self, before.engine):
+        standard = self._standard_arguments()
+        if before is not None and before.standard == standard and tuple(self.tiers) == before.engine.policy.tiers:
             models = before.models
         else:
-            models = TierModels(self.tiers, self._standard_arguments())
+            models = TierModels(self.tiers, standard)
         engine = engine_of(self, models.identities(), before and before.engine)
-        self.shared = Shared(engine, models, before.scopes if before else QueryScopes())
+        self.shared = Shared(engine, models, before.scopes if before else QueryScopes(), standard)
 
     def _standard_arguments(self) -> dict[str, Any]:
         names = ("temperature", "max_tokens", "timeout", "stop", "max_retries")
@@ -143,8 +153,43 @@ class Router(RouterBasics, FunctionCallingLLM):
         """What was decided for the queries going on."""
         return cast("Shared", self.shared).scopes
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a setting; the router decides by it from the next call on.
+
+        Raises:
+            ConfigError: The setting is one that routers keep, or its new value is wrong; the router stays as it was.
+        """
+        if name not in _settings(type(self)) or not isinstance(self.__dict__.get("shared"), Shared):
+            super().__setattr__(name, value)
+            return
+        before = getattr(self, name)
+        super().__setattr__(name, self._checked(name, value))
+        try:
+            self._prepare()
+        except Exception:
+            super().__setattr__(name, before)
+            raise
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """Check the new value of a setting, as at construction."""
+        if name in _LASTING and value is not getattr(self, name):
+            raise ConfigError(
+                f"{name}= cannot be changed once a router is made, because it shares {name} with its copies. Make a "
+                f"new RoutingLLM(..., {name}=...)."
+            )
+        if name == "tiers":
+            return read_tiers(value)
+        kind = cast("Any", type(self).model_fields[name].annotation)
+        return value if kind is Any else TypeAdapter(kind, config=_CHECKS).validate_python(value)
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed."""
+        """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed.
+
+        Raises:
+            ConfigError: What is changed is shared, or wrong.
+        """
+        ours = _settings(type(self))
+        update = {name: self._checked(name, new) if name in ours else new for name, new in (update or {}).items()}
         copied = super().model_copy(update=update, deep=deep)
         if update:
             copied._prepare()  # noqa: SLF001
@@ -176,3 +221,11 @@ class Router(RouterBasics, FunctionCallingLLM):
         if complete:
             self._metadata = metadata
         return metadata
+
+
+_CHECKS: Final = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+
+def _settings(kind: type[Router]) -> AbstractSet[str]:
+    """The names of a router's own settings."""
+    return kind.model_fields.keys() - FunctionCallingLLM.model_fields.keys() - {"shared"}
