@@ -63,8 +63,12 @@ def calibrate(
     """
     from slmroute.calibrate import calibrate as work_out
     from slmroute.cli.console import out, print_json
+    from slmroute.cli.target import check_target
     from slmroute.outcomes import read_outcomes
 
+    check_target(to, "--out")
+    if page is not None:
+        check_target(page, "--page")
     if run is not None:
         _run(run, outcomes, model, host, limit, seed)
     found = work_out(read_outcomes(outcomes), target=target, confidence=confidence, method=method.value, seed=seed)

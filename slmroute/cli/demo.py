@@ -36,8 +36,11 @@ def demo(
     generates nothing and is priced by estimated tokens.
     """
     from slmroute.cli.console import err, out, print_json
+    from slmroute.cli.target import check_ledger_target, check_target
     from slmroute.demo.requests import load_requests
 
+    check_target(report, "--report")
+    check_ledger_target(ledger, "--ledger")
     began = datetime.now(UTC)
     found = _run(load_requests(limit, short=short), model, ledger, dry_run=dry_run)
     page = _write_page(found, ledger, began, report)
@@ -78,8 +81,9 @@ def _run(requests: list[Request], model: str | None, ledger: str, *, dry_run: bo
 def _write_page(found: DemoSummary, ledger: str, began: datetime, path: Path) -> Path | None:
     """Write the page from what the ledger has; None, and a word why, where the extra for it is not installed."""
     from slmroute.cli.console import err
+    from slmroute.cli.target import write_target
     from slmroute.demo.page import demo_page
-    from slmroute.errors import ConfigError, MissingExtra
+    from slmroute.errors import MissingExtra
     from slmroute.report.facts import read_report
     from slmroute.report.period import Period
 
@@ -88,8 +92,5 @@ def _write_page(found: DemoSummary, ledger: str, began: datetime, path: Path) ->
     except MissingExtra as error:
         err.print(f"No page was written: {error}", soft_wrap=True)
         return None
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--report {path} cannot be written: {error.strerror}.") from None
+    write_target(path, page, "--report")
     return path

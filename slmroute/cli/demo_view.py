@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slmroute.demo import words as say
-from slmroute.report.wording import count, dollars, duration, percent
+from slmroute.report.wording import count, counted, dollars, duration, percent
 
 if TYPE_CHECKING:
     from slmroute.demo.run import Outcome
@@ -49,10 +49,14 @@ def progress(console: Console, total: int) -> Generator[Done]:
 
     def so_far() -> str:
         graded = seen["right"] + seen["wrong"]
-        return f"{seen['small']} small, {seen['frontier']} frontier, {seen['right']} of {graded} graded right"
+        said = f"{seen['small']} small, {seen['frontier']} frontier, {seen['right']} of {graded} graded right"
+        return said + "".join(
+            f", {seen[name]} {word}" for name, word in (("degraded", "degraded"), ("none", "failed")) if seen[name]
+        )
 
     def add(outcome: Outcome) -> None:
         seen[outcome.record.tier or "none"] += 1
+        seen["degraded"] += outcome.record.degraded
         if outcome.right is not None:
             seen["right" if outcome.right else "wrong"] += 1
 
@@ -84,7 +88,9 @@ def progress(console: Console, total: int) -> Generator[Done]:
 
 def opening(requests: int, small: str, frontier: str, *, dry_run: bool) -> Text:
     """Say what is about to happen."""
-    text = f"{requests} requests of a support desk and a back office. What stays local is answered by {small}; "
+    text = (
+        f"{counted(requests, 'request')} of a support desk and a back office. What stays local is answered by {small}; "
+    )
     if dry_run:
         return Text(text + f"the frontier is a dry run of {frontier}: no key is set, so it generates nothing.")
     return Text(text + f"the frontier is {frontier}, called for real with the key in your environment.")
@@ -94,7 +100,7 @@ def results(found: DemoSummary) -> RenderableType:
     """Give all that the demo found."""
     tiers = f"\n{say.agreement(found)}\n{say.latencies(found)}\n"
     parts: list[RenderableType] = [_tiers(found), Text(tiers), _money(found), _months(found)]
-    parts.append(Text(f"\n{say.textbook()}\n"))
+    parts.append(Text(f"\n{say.textbook(found)}\n"))
     if found.sweep:
         parts += [_sweep(found), Text(f"\n{say.confidence(found)}\n")]
     parts.append(Text(say.stand_in(found), style="yellow" if found.small.stand_in else ""))
@@ -122,31 +128,23 @@ def _tiers(found: DemoSummary) -> Table:
 
 def _money(found: DemoSummary) -> Text:
     line = Text(say.money(found))
-    if found.gain is not None and found.baseline:
+    if found.gain is not None:
         word = "Projected saving" if found.dry_run else "Saved"
-        style = "bold green" if found.gain >= 0 else "bold red"
-        line.append(f" {word}: {dollars(found.gain)} ({percent(found.gain / found.baseline)}).", style=style)
+        share = "" if found.gain_share is None else f" ({percent(found.gain_share)})"
+        line.append(f" {word}: {say.gain(found)}{share}.", style="bold green" if found.gain >= 0 else "bold red")
+    if (outages := say.outages(found)) is not None:
+        line.append(f"\n{outages}", style="bold yellow")
     if found.dry_run:
         line.append(f"\n{say.projected()}")
     return line.append(f"\n{say.price_of_small()}\n")
 
 
 def _months(found: DemoSummary) -> Table:
-    bills = [("textbook prices", found.textbook.month)]
-    if found.measured is not None:
-        bills.append(("what these calls cost", found.measured))
     share = percent(found.textbook.mix.local_share)
-    table = _table(f"100,000 calls a month with {share} of them local", "at", *(name for name, _ in bills))
-
-    def row(name: str, *cells: str, style: str = "") -> None:
-        table.add_row(name, *cells, style=style)
-
-    row("classifier", *(dollars(bill.classifier) for _, bill in bills))
-    for line in found.tiers:
-        row(line.tier, *(dollars(bill.tiers.get(line.tier)) for _, bill in bills))
-    row("with routing", *(dollars(bill.total) for _, bill in bills), style="bold")
-    row("all at the frontier", *(dollars(bill.baseline) for _, bill in bills))
-    row("saved", *(f"{dollars(bill.saved)} ({percent(bill.saved_share)})" for _, bill in bills), style="bold")
+    columns, rows = say.month_rows(found)
+    table = _table(f"100,000 calls a month with {share} of them local", *columns)
+    for row in rows:
+        table.add_row(*row, style="bold" if row[0] in ("with routing", "saved") else "")
     return table
 
 

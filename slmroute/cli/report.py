@@ -62,14 +62,17 @@ def report(
     0 7 * * 1 slmroute report --out report.html --command "mail -s Routing boss@example.com"
     """
     from slmroute.cli.console import err, out
+    from slmroute.cli.target import check_target, write_target
     from slmroute.report.facts import read_report
     from slmroute.report.period import Period
 
+    if to is not None:
+        check_target(to, "--out")
     found = read_report(ledger_address(where), Period.read(since, until))
     wanted = form or (SUFFIXES.get(to.suffix.lower(), Format.TEXT) if to is not None else Format.TEXT)
     text = _written(found, by, wanted, width=None if to is None and out.is_terminal else 100)
     if to is not None:
-        _save(text, to)
+        write_target(to, text, "--out")
         err.print(f"{found.period}: {to}", soft_wrap=True, highlight=False)
     elif command is None and webhook is None:
         typer.echo(text, nl=not text.endswith("\n"))
@@ -102,15 +105,6 @@ def _text(found: Report, by: By, width: int | None) -> str:
     with shown.capture() as captured:
         shown.print(report_view(found, by.value), highlight=False)
     return captured.get()
-
-
-def _save(text: str, to: Path) -> None:
-    from slmroute.errors import ConfigError
-
-    try:
-        to.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--out {to} cannot be written: {error.strerror}.") from None
 
 
 def _hand_on(found: Report, text: str, command: str | None, webhook: str | None, to: Path | None) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from slmroute.cli.console import err, out, print_json
+from slmroute.cli.target import check_target
 from slmroute.errors import ConfigError
 
 __all__ = ["app"]
@@ -53,6 +54,7 @@ def embedded(
     """
     from slmroute.train import train_embedded
 
+    check_target(target, "--out")
     if missing := [str(path) for path in data if not path.is_file()]:
         raise ConfigError(f"--data {missing[0]} is not a file: give JSONL files with a prompt and its tier a row.")
     with err.status("Reading, fitting and leaving sources out; thousands of prompts take some minutes ..."):
@@ -79,6 +81,7 @@ def sources(
     """
     from slmroute.classify.training.harvest import harvest, written
 
+    check_target(target, "--out")
     found = harvest(mirror, seed=seed, missing=lambda name: err.print(f"no clone of {name}", highlight=False))
     if not found.rows:
         raise ConfigError(f"--mirror {mirror} holds none of the repositories: clone them as SOURCES.md says.")

@@ -109,18 +109,17 @@ def few_shot(
     """
     from slmroute.cases import read_cases
     from slmroute.cli.console import err, out, print_json
-    from slmroute.errors import ConfigError
+    from slmroute.cli.target import check_target, write_target
     from slmroute.tune_few_shot import tune_few_shot
 
+    if to is not None:
+        check_target(to, "--out")
     name = model.removeprefix("ollama:")
     cases = read_cases([data])
     with _asking(err) as asked:
         found = tune_few_shot(cases, name, host=host, examples=examples, sets=sets, limit=limit, seed=seed, asked=asked)
     if to is not None:
-        try:
-            to.write_text(found.to_toml(host), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"--out {to} cannot be written: {error.strerror}.") from None
+        write_target(to, found.to_toml(host), "--out")
     if as_json:
         print_json(found.to_json())
         return

@@ -34,8 +34,10 @@ def answers_by_kind(found: DemoSummary, width: int = WIDE) -> Figure:
         ("right", [kind.right for kind in kinds], LIGHT["good"]),
         ("wrong", [kind.wrong for kind in kinds], LIGHT["draft"]),
         ("not graded", [kind.local - kind.right - kind.wrong for kind in kinds], LIGHT["baseline"]),
-        ("went to the frontier", [kind.calls - kind.local for kind in kinds], LIGHT["frontier"]),
+        ("went to the frontier", [kind.calls - kind.local - kind.failed for kind in kinds], LIGHT["frontier"]),
     ]
+    if any(kind.failed for kind in kinds):
+        parts.append(("no answer", [kind.failed for kind in kinds], LIGHT["failed"]))
     left = [0] * len(kinds)
     for name, numbers, colour in parts:
         axes.barh(range(len(kinds)), numbers, left=left, height=0.66, color=colour, edgecolor=LIGHT["paper"],

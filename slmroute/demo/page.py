@@ -8,7 +8,7 @@ from slmroute.report import html
 from slmroute.report.advice import Advice
 from slmroute.report.facts import Report
 from slmroute.report.page import Mood, Page, Section, Table, Tile, picture, render
-from slmroute.report.wording import count, dollars, duration, percent
+from slmroute.report.wording import count, counted, dollars, duration, percent
 
 __all__ = ["demo_page"]
 
@@ -24,17 +24,24 @@ def demo_page(found: DemoSummary, report: Report) -> str:
         MissingExtra: The extra ``report`` is not installed.
     """
     gain, word = found.gain, "projected saving" if found.dry_run else "saved"
-    share = None if gain is None or not found.baseline else gain / found.baseline
     mood: Mood = "" if gain is None else "good" if gain >= 0 else "bad"
+    outages, stand_in = words.outages(found), words.stand_in(found) if found.small.stand_in else None
+    # A share of what is left after an outage would be the outage's as much as the router's.
+    headline = (
+        f"{percent(found.gain_share)} {word}"
+        if outages is None
+        else f"{words.gain(found)} {word} on {found.routed.calls} of {found.requests} requests"
+    )
+    asides = [*((stand_in,) if outages and stand_in else ()), *((words.projected(),) if found.dry_run else ())]
     page = Page(
-        title=f"slmroute demo: {percent(share)} {word}",
+        title=f"slmroute demo: {headline}",
         kicker=f"slmroute demo, {report.period}",
-        headline=f"{percent(share)} {word}",
+        headline=headline,
         mood=mood,
-        lead=f"{count(found.requests)} requests of a support desk and a back office, routed in {found.seconds:.0f} "
+        lead=f"{counted(found.requests, 'request')} of a support desk and a back office, routed in {found.seconds:.0f} "
         f"seconds between {found.small.name} and {found.frontier}. {words.money(found)}",
-        asides=(words.projected(), words.price_of_small()) if found.dry_run else (words.price_of_small(),),
-        warning=words.stand_in(found) if found.small.stand_in else None,
+        asides=(*asides, words.price_of_small()),
+        warning=outages or stand_in,
         tiles=_tiles(found),
         sections=(
             _requests(found), _month(found), _kinds(found), _sweep(found), *_of_the_ledger(report), _next(found),
@@ -48,8 +55,8 @@ def _tiles(found: DemoSummary) -> tuple[Tile, ...]:
     small = next(line for line in found.tiers if line.tier == "small")
     graded, bill = small.right + small.wrong, found.textbook.month
     return (
-        Tile("Stayed local", percent(found.local_share), f"{small.calls} of {found.requests} requests"),
-        Tile("Went where a person would send them", percent(found.agreement), "of all requests"),
+        Tile("Routed to stay local", percent(found.local_share), f"{found.local} of {found.requests} requests"),
+        Tile("Routed as a person would", percent(found.agreement), "of all requests, whoever answered in the end"),
         Tile("Right answers of the small model", percent(small.right / graded) if graded else "-",
              f"{small.right} of {graded} graded"),
         Tile("100,000 calls a month", dollars(bill.total), f"instead of {dollars(bill.baseline)}, at textbook prices"),
@@ -80,16 +87,7 @@ def _requests(found: DemoSummary) -> Section:
 
 
 def _month(found: DemoSummary) -> Section:
-    bills = [("textbook prices", found.textbook.month)]
-    if found.measured is not None:
-        bills.append(("what these calls cost", found.measured))
-    rows = [("classifier", *(dollars(bill.classifier) for _, bill in bills))]
-    rows += [(line.tier, *(dollars(bill.tiers.get(line.tier)) for _, bill in bills)) for line in found.tiers]
-    rows += [
-        ("with routing", *(dollars(bill.total) for _, bill in bills)),
-        ("all at the frontier", *(dollars(bill.baseline) for _, bill in bills)),
-        ("saved", *(f"{dollars(bill.saved)} ({percent(bill.saved_share)})" for _, bill in bills)),
-    ]
+    columns, rows = words.month_rows(found)
     bill = found.textbook.month
     text = (
         f"A month at textbook prices: {dollars(bill.baseline)} at the frontier, {dollars(bill.total)} with routing: "
@@ -98,9 +96,9 @@ def _month(found: DemoSummary) -> Section:
     local = percent(found.textbook.mix.local_share)
     return Section(
         title=f"At 100,000 calls a month, {local} of them local",
-        lines=(words.textbook(),),
+        lines=(words.textbook(found),),
         picture=picture("month", f"{text}.", lambda width: charts.month(found, width)),
-        tables=(Table("100,000 calls a month", ("at", *(name for name, _ in bills)), tuple(rows)),),
+        tables=(Table("100,000 calls a month", columns, rows),),
     )
 
 
@@ -109,7 +107,7 @@ def _kinds(found: DemoSummary) -> Section:
         (kind.kind, str(kind.calls), str(kind.local), str(kind.right), str(kind.wrong)) for kind in found.kinds
     )
     said = "; ".join(f"{kind.kind}: {kind.right} right, {kind.wrong} wrong" for kind in found.kinds if kind.local)
-    columns = ("kind", "requests", "stayed local", "right", "wrong")
+    columns = ("kind", "requests", "answered locally", "right", "wrong")
     return Section(
         title="Right and wrong, by kind of work",
         lines=("Answers that stayed local, against the answers that the project wrote down beforehand.",),

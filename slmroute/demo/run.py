@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
+from slmroute.classify.embedded import EmbeddedClassifier
 from slmroute.context import route_context
 from slmroute.demo.requests import Request, is_right
 from slmroute.demo.small import SmallModel
-from slmroute.errors import MissingExtra
+from slmroute.errors import ConfigError, Misconfigured, MissingExtra, SlmrouteError
 from slmroute.policy import Confidence
 from slmroute.record import RouteRecord
 from slmroute.tier import DRY_RUN, Tier
@@ -20,6 +22,7 @@ from slmroute.tier import DRY_RUN, Tier
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
+    from slmroute.classify.protocol import Classifier
     from slmroute.ledger import Ledger
 
 __all__ = ["IN_FLIGHT", "SMALL_PRICES", "Outcome", "demo_chain", "frontier_tier", "run_requests", "small_tier"]
@@ -47,20 +50,32 @@ class Outcome:
     Attributes:
         request: What was asked.
         record: The call's record.
-        answer: The answer's text.
+        answer: The answer's text; empty where there was none.
         right: Whether it is right; None where it is not graded: no answer is known, or none was generated.
+        start: The tier that the router chose, whichever answered in the end.
     """
 
     request: Request
     record: RouteRecord
     answer: str = field(repr=False)
     right: bool | None
+    start: str
 
     @property
     def agrees(self) -> bool:
-        """Whether the call went where a person would have sent it; what escalated later does not count."""
-        first = next((attempt.tier for attempt in self.record.attempts if attempt.role != "classifier"), None)
-        return (first == "small") == (self.request.tier == "simple")
+        """Whether the router chose as a person would; who answered in the end does not count."""
+        return (self.start == "small") == (self.request.tier == "simple")
+
+    @property
+    def local(self) -> bool:
+        """Whether the call was to stay local: routed to the small tier, and not moved up after a weak answer."""
+        return self.start == "small" and not self.record.escalated
+
+    @property
+    def as_routed(self) -> bool:
+        """Whether the tier answered that the router wanted; not so where one was down or nothing came."""
+        wanted = "small" if self.local else "frontier"
+        return self.record.status == "ok" and not self.record.degraded and self.record.tier == wanted
 
 
 def small_tier(model: SmallModel) -> Tier:
@@ -92,9 +107,14 @@ def frontier_tier(environment: Mapping[str, str] = os.environ, *, dry_run: bool 
 
 
 def demo_chain(
-    small: Tier, frontier: Tier, *, ledger: Ledger | None = None, told: Callable[[RouteRecord], object]
-) -> Runnable[dict[str, str], dict[str, Any]]:
-    """Make the chain: a prompt, the router, and a parser, beside the router's record of the call.
+    small: Tier,
+    frontier: Tier,
+    *,
+    classifier: Classifier | None = None,
+    ledger: Ledger | None = None,
+    told: Callable[[RouteRecord], object],
+) -> Runnable[dict[str, str], str]:
+    """Make the chain: a prompt, the router, and a parser.
 
     Confidence is measured and kept (``Confidence(0)``), but moves nothing up: how often it would have caught wrong
     answers is for the summary to tell.
@@ -102,6 +122,7 @@ def demo_chain(
     Args:
         small: The cheap tier.
         frontier: The dear tier.
+        classifier: Who tells simple from complex; None for the one that comes along.
         ledger: Where calls are written.
         told: Told of every call's record.
 
@@ -117,13 +138,13 @@ def demo_chain(
         raise MissingExtra("langchain", "The demo") from None
     model = RoutingChatModel(
         tiers=[small, frontier],
+        classifier=classifier or EmbeddedClassifier(),
         escalation=Confidence(0.0, abort_below=0.0),
         ledger=ledger,
         hooks=[told],
     )
     prompt = ChatPromptTemplate.from_messages([("system", SYSTEM), ("human", "{request}")])  # pyright: ignore[reportUnknownMemberType]
-    both: Any = {"answer": StrOutputParser(), "call": _routed}
-    return cast("Runnable[dict[str, str], dict[str, Any]]", prompt | model | both)
+    return cast("Runnable[dict[str, str], str]", prompt | model | StrOutputParser())
 
 
 def run_requests(
@@ -134,51 +155,76 @@ def run_requests(
     ledger: Ledger | None = None,
     done: Callable[[Outcome], object] = lambda _: None,
 ) -> list[Outcome]:
-    """Send every request through the chain.
+    """Send every request through the chain, the complex ones first: a frontier that refuses its key is known at once.
 
     Args:
-        requests: What to send, in order.
+        requests: What to send.
         small: The cheap tier.
         frontier: The dear tier.
         ledger: Where calls are written, with what is known of their answers as feedback.
         done: Called with each outcome as it comes, in this thread.
 
     Returns:
-        The outcomes, in the requests' order.
+        The outcomes, in the requests' order; also of requests that got no answer, as a tier was down.
+
+    Raises:
+        ConfigError: A tier's settings are wrong.
+        Misconfigured: A tier refuses its key.
+        SlmrouteError: No request at all was answered.
     """
     records = _Records()
-    chain = demo_chain(small, frontier, ledger=ledger, told=records.add)
+    classifier = EmbeddedClassifier()
+    chain = demo_chain(small, frontier, classifier=classifier, ledger=ledger, told=records.add)
     outcomes: dict[str, Outcome] = {}
+    errors: list[BaseException] = []
 
-    def ask(request: Request) -> Outcome:
+    def ask(request: Request) -> str:
+        _asked.set(request.id)
         with route_context(key=request.team, tags=[f"category:{request.kind}"]):
-            found = chain.invoke({"request": request.prompt})
-        record = records.take(found["call"])
-        graded = record.tier == "small" or not frontier.dry_run
-        right = is_right(request, found["answer"]) if graded else None
+            return chain.invoke({"request": request.prompt})
+
+    def outcome_of(request: Request, future: Future[str]) -> Outcome:
+        error = future.exception()
+        if isinstance(error, ConfigError | Misconfigured):
+            raise error
+        record = records.take(request.id)
+        if error is not None and record.status != "error":
+            raise error
+        if error is not None:
+            errors.append(error)
+        answer = "" if error is not None else future.result()
+        graded = error is None and (record.tier == "small" or not frontier.dry_run)
+        right = is_right(request, answer) if graded else None
         if ledger is not None and right is not None:
             ledger.feedback(record.call_id, right, source="demo")
-        return Outcome(request=request, record=record, answer=found["answer"], right=right)
+        above = record.score is None or record.score > classifier.threshold
+        start = frontier.name if above else small.name
+        return Outcome(request=request, record=record, answer=answer, right=right, start=start)
 
+    hardest_first = sorted(requests, key=lambda request: request.tier == "simple")
     with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="slmroute-demo") as pool:
-        waiting = {pool.submit(ask, request): request for request in requests}
+        waiting = {pool.submit(copy_context().run, ask, request): request for request in hardest_first}
         try:
             for future in as_completed(waiting):
-                outcome = future.result()
+                outcome = outcome_of(waiting[future], future)
                 outcomes[outcome.request.id] = outcome
                 done(outcome)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    if errors and len(errors) == len(requests):
+        raise SlmrouteError(
+            f"None of the {len(requests)} requests got an answer ({type(errors[-1]).__name__}): `slmroute doctor` "
+            "tries each tier and tells how to mend it."
+        ) from errors[-1]
     return [outcomes[request.id] for request in requests]
 
 
-def _routed(message: Any) -> str:
-    return message.response_metadata["slmroute"]["call_id"]
+_asked: ContextVar[str] = ContextVar("slmroute_demo_request")
 
 
 class _Records:
-    """The records that the router's hook was told of, by call."""
+    """The records that the router's hook was told of, by request: hooks see the context of their call."""
 
     def __init__(self) -> None:
         self._records: dict[str, RouteRecord] = {}
@@ -186,11 +232,11 @@ class _Records:
 
     def add(self, record: RouteRecord) -> None:
         with self._changed:
-            self._records[record.call_id] = record
+            self._records[_asked.get()] = record
             self._changed.notify_all()
 
-    def take(self, call_id: str) -> RouteRecord:
-        """Give a call's record; a hook may be told of it a moment after the answer is there."""
+    def take(self, request_id: str) -> RouteRecord:
+        """Give a request's record; a hook may be told of it a moment after the answer is there."""
         with self._changed:
-            self._changed.wait_for(lambda: call_id in self._records, timeout=10)
-            return self._records.pop(call_id)
+            self._changed.wait_for(lambda: request_id in self._records, timeout=10)
+            return self._records.pop(request_id)

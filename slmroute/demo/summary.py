@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import median
 from typing import Final
 
+from slmroute.demo.routed import CALLS_A_MONTH, AsRouted, as_routed, measured_month, total_of
 from slmroute.demo.run import IN_FLIGHT, SMALL_PRICES, Outcome
 from slmroute.demo.small import SmallModel
 from slmroute.estimate import Bill, Estimate, estimate
@@ -16,7 +17,6 @@ from slmroute.tier import Tier
 
 __all__ = ["CALLS_A_MONTH", "DemoSummary", "KindLine", "SweepLine", "TierLine", "auc", "summarise", "sweep"]
 
-CALLS_A_MONTH: Final = 100_000
 THRESHOLDS: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
 
 
@@ -36,7 +36,8 @@ class TierLine:
         output_tokens: Tokens it generated, or would have.
         cost: Dollars; None where one attempt is unpriced.
         median_ms: Milliseconds that its answers took, the middle one.
-        agrees: How many of its calls a person would have sent there as well.
+        started: How many calls the router sent to it first, whichever tier answered them.
+        agrees: How many of those a person would have sent there as well.
     """
 
     tier: str
@@ -50,6 +51,7 @@ class TierLine:
     output_tokens: int
     cost: Decimal | None
     median_ms: float | None
+    started: int
     agrees: int
 
 
@@ -60,7 +62,8 @@ class KindLine:
     Attributes:
         kind: The kind.
         calls: How many requests.
-        local: How many stayed local.
+        local: How many the small model answered.
+        failed: How many got no answer.
         right: How many local answers were right.
         wrong: How many were wrong.
     """
@@ -68,6 +71,7 @@ class KindLine:
     kind: str
     calls: int
     local: int
+    failed: int
     right: int
     wrong: int
 
@@ -109,12 +113,14 @@ class DemoSummary:
         seconds: How long they took, all together.
         tiers: One line for each tier.
         kinds: One line for each kind of work.
-        agreement: The share of requests that started where a person would have sent them.
+        agreement: The share of requests that the router sent first where a person would have sent them.
         cost: Dollars in all; None where something is unpriced.
         baseline: Dollars if all had gone to the frontier.
-        local_share: The share of requests that the small tier answered.
-        textbook: What the measured mix comes to at the textbook's prices a call, at 100,000 calls a month.
-        measured: The same from what these requests really cost.
+        routed: The requests that went as they were routed; the saving is theirs.
+        local: How many requests the router kept at the small tier, whether or not that answered.
+        textbook: What that mix comes to at the textbook's prices a call, at 100,000 calls a month.
+        measured: The same from what the requests cost that went as they were routed; None where that is not known.
+        local_weight: The part of that month's baseline that the calls make which stay local.
         sweep: What escalation by confidence would have done.
         auc: How well confidence tells right local answers from wrong ones: 0.5 is chance, 1 is always.
     """
@@ -129,16 +135,30 @@ class DemoSummary:
     agreement: float
     cost: Decimal | None
     baseline: Decimal | None
-    local_share: float
+    routed: AsRouted
+    local: int
     textbook: Estimate
     measured: Bill | None
+    local_weight: Decimal | None
     sweep: tuple[SweepLine, ...]
     auc: float | None
 
     @property
     def gain(self) -> Decimal | None:
-        """Baseline minus cost; negative for a loss, None where something is unpriced."""
-        return None if self.cost is None or self.baseline is None else self.baseline - self.cost
+        """Baseline minus cost of what went as it was routed; negative for a loss, None where something is unpriced."""
+        return self.routed.gain
+
+    @property
+    def gain_share(self) -> Decimal | None:
+        """The same as a share; None where requests that went otherwise are missing from the mix, or prices are."""
+        if self.gain is None or not self.routed.baseline or self.routed.others:
+            return None
+        return self.gain / self.routed.baseline
+
+    @property
+    def local_share(self) -> float:
+        """The share of requests that the router kept at the small tier."""
+        return self.local / self.requests
 
     def to_json(self) -> dict[str, object]:
         """Give the summary as plain JSON, money as exact strings."""
@@ -153,9 +173,15 @@ class DemoSummary:
             "tiers": [_fields(line) for line in self.tiers],
             "kinds": [_fields(line) for line in self.kinds],
             "agreement_with_a_person": round(self.agreement, 6),
+            "agreement_is_of": "the tier that the router chose, whichever answered",
             "cost": _money(self.cost),
             "baseline": _money(self.baseline),
+            "as_routed": {"calls": self.routed.calls, "cost": _money(self.routed.cost),
+                          "baseline": _money(self.routed.baseline)},
             gain: _money(self.gain),
+            "not_as_routed": {"calls": self.routed.others, "degraded": self.routed.degraded,
+                              "covered": self.routed.covered, "failed": self.routed.failed,
+                              "baseline_minus_cost": _money(self.routed.elsewhere)},
             "local_share": round(self.local_share, 6),
             "at_100000_calls_a_month": {
                 "textbook_prices": self.textbook.month.to_json(),
@@ -178,11 +204,13 @@ def summarise(outcomes: Sequence[Outcome], *, small: SmallModel, tiers: Sequence
         seconds: How long the run took.
     """
     frontier = tiers[-1]
-    cost = _sum(outcome.record.cost for outcome in outcomes)
-    baseline = _sum(outcome.record.baseline for outcome in outcomes)
-    local = [outcome for outcome in outcomes if outcome.record.tier == tiers[0].name]
-    share = round(Decimal(len(local)) / len(outcomes), 3)
-    graded = [(outcome.record.confidence, outcome.right) for outcome in local if outcome.right is not None]
+    cost = total_of(outcome.record.cost for outcome in outcomes)
+    baseline = total_of(outcome.record.baseline for outcome in outcomes)
+    measured, weight = measured_month(outcomes) or (None, None)
+    local = sum(outcome.local for outcome in outcomes)
+    share = round(Decimal(local) / len(outcomes), 3)
+    answered = [outcome for outcome in outcomes if outcome.local and outcome.as_routed]
+    graded = [(outcome.record.confidence, outcome.right) for outcome in answered if outcome.right is not None]
     judged = [(confidence, right) for confidence, right in graded if confidence is not None]
     return DemoSummary(
         small=small,
@@ -195,9 +223,11 @@ def summarise(outcomes: Sequence[Outcome], *, small: SmallModel, tiers: Sequence
         agreement=sum(outcome.agrees for outcome in outcomes) / len(outcomes),
         cost=cost,
         baseline=baseline,
-        local_share=len(local) / len(outcomes),
+        routed=as_routed(outcomes),
+        local=local,
         textbook=estimate(CALLS_A_MONTH, simple=share),
-        measured=_measured(outcomes, cost, baseline),
+        measured=measured,
+        local_weight=weight,
         sweep=sweep(judged),
         auc=auc(judged),
     )
@@ -255,9 +285,10 @@ def _tier_line(tier: Tier, outcomes: Sequence[Outcome]) -> TierLine:
         ungraded=verdicts[None],
         input_tokens=sum(attempt.usage.input_tokens for attempt in attempts if attempt.usage),
         output_tokens=sum(attempt.usage.output_tokens for attempt in attempts if attempt.usage),
-        cost=_sum(attempt.cost for attempt in attempts),
+        cost=total_of(attempt.cost for attempt in attempts),
         median_ms=median(final) if final and not tier.dry_run else None,
-        agrees=sum(outcome.agrees for outcome in own),
+        started=sum(outcome.start == tier.name for outcome in outcomes),
+        agrees=sum(outcome.agrees for outcome in outcomes if outcome.start == tier.name),
     )
 
 
@@ -270,39 +301,12 @@ def _kind_lines(outcomes: Sequence[Outcome], small: str) -> tuple[KindLine, ...]
             kind=kind,
             calls=of(kind, lambda _: True),
             local=of(kind, lambda outcome: outcome.record.tier == small),
+            failed=of(kind, lambda outcome: outcome.record.status != "ok"),
             right=of(kind, lambda outcome: outcome.record.tier == small and outcome.right is True),
             wrong=of(kind, lambda outcome: outcome.record.tier == small and outcome.right is False),
         )
         for kind in dict.fromkeys(outcome.request.kind for outcome in outcomes)
     )
-
-
-def _measured(outcomes: Sequence[Outcome], cost: Decimal | None, baseline: Decimal | None) -> Bill | None:
-    """Give the month's bill if its calls were like these."""
-    if cost is None or baseline is None:
-        return None
-    times = Decimal(CALLS_A_MONTH) / len(outcomes)
-    attempts = [attempt for outcome in outcomes for attempt in outcome.record.attempts]
-    tiers: dict[str, Decimal] = {}
-    for attempt in attempts:
-        if attempt.role != "classifier":
-            tiers[attempt.tier] = tiers.get(attempt.tier, Decimal(0)) + (attempt.cost or 0) * times
-    return Bill(
-        calls=CALLS_A_MONTH,
-        classifier=sum((a.cost or Decimal(0) for a in attempts if a.role == "classifier"), Decimal(0)) * times,
-        tiers=tiers,
-        escalations=Decimal(0),
-        baseline=baseline * times,
-    )
-
-
-def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    total = Decimal(0)
-    for amount in amounts:
-        if amount is None:
-            return None
-        total += amount
-    return total
 
 
 def _money(amount: Decimal | None) -> str | None:

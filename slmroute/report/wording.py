@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-__all__ = ["count", "dollars", "duration", "percent"]
+__all__ = ["alike", "count", "counted", "dollars", "duration", "percent", "saving", "sums"]
 
 TEN_THOUSANDTH = Decimal("0.0001")
 
@@ -18,17 +19,59 @@ def dollars(amount: Decimal | None) -> str:
     Returns:
         For example ``$2,300``, ``$8.20``, ``$0.0070``, ``$0.000012``, ``-$3``, or ``unpriced``.
     """
-    if amount is None:
-        return "unpriced"
-    sign, size = ("-" if amount < 0 else ""), abs(amount)
-    if size == 0:
-        return "$0"
+    return alike(amount)[0]
+
+
+def alike(*amounts: Decimal | None) -> tuple[str, ...]:
+    """Write amounts that stand together with the same number of decimals: as many as the one that needs most.
+
+    Args:
+        amounts: Dollars; None where no price is known.
+    """
+    places = _places(amounts)
+    return tuple("unpriced" if amount is None else _written(amount, places) for amount in amounts)
+
+
+def saving(baseline: Decimal, cost: Decimal) -> tuple[str, str, str]:
+    """Write what calls would have cost, what they cost, and the difference, so that what is printed adds up.
+
+    Args:
+        baseline: Dollars that they would have cost.
+        cost: Dollars that they cost.
+    """
+    places = _places((baseline, cost, baseline - cost))
+    first, second = round(baseline, places), round(cost, places)
+    return _written(first, places), _written(second, places), _written(first - second, places)
+
+
+def sums(parts: Sequence[Decimal], baseline: Decimal) -> tuple[tuple[str, ...], str, str, str]:
+    """Write the parts of a bill, their total, what it would have been, and the difference, so that all add up.
+
+    Args:
+        parts: Dollars for each part.
+        baseline: Dollars that the whole would have been.
+    """
+    places = _places((*parts, baseline))
+    rounded = [round(part, places) for part in parts]
+    total, whole = sum(rounded, Decimal(0)), round(baseline, places)
+    words = tuple(_written(part, places) for part in rounded)
+    return words, _written(total, places), _written(whole, places), _written(whole - total, places)
+
+
+def _places(amounts: Iterable[Decimal | None]) -> int:
+    return max((_places_of(abs(amount)) for amount in amounts if amount), default=0)
+
+
+def _places_of(size: Decimal) -> int:
     if size >= 1000 or (size == size.to_integral_value() and size >= 1):
-        return f"{sign}${size:,.0f}"
+        return 0
     if size >= Decimal("0.1"):
-        return f"{sign}${size:,.2f}"
-    places = 4 if size == size.quantize(TEN_THOUSANDTH) else max(4, 1 - size.adjusted())
-    return f"{sign}${size:.{places}f}"
+        return 2
+    return 4 if size == size.quantize(TEN_THOUSANDTH) else max(4, 1 - size.adjusted())
+
+
+def _written(amount: Decimal, places: int) -> str:
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}" if amount else "$0"
 
 
 def percent(share: float | Decimal | None) -> str:
@@ -53,3 +96,8 @@ def duration(ms: float | None) -> str:
 def count(number: int) -> str:
     """Write a count with its thousands apart."""
     return f"{number:,}"
+
+
+def counted(number: int, thing: str) -> str:
+    """Write a count with what is counted: ``1 call``, ``1,200 calls``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from slmroute.cli.demo_view import progress
 from slmroute.demo.requests import load_requests
 from slmroute.demo.run import Outcome
 from slmroute.record import RouteRecord
+from slmroute.report.page import _template
 
 pytestmark = pytest.mark.usefixtures("closed_clients")
 
@@ -64,11 +66,43 @@ def test_a_wrong_limit_and_a_page_that_cannot_be_written_are_told(capsys: pytest
     assert "--report no/such/folder.html cannot be written" in told
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--report", "nodir/x.html", "--report nodir/x.html cannot be written: No such file or directory. To mend it, "
+                                     "make its folder first (mkdir -p"),
+        ("--report", ".", "--report . cannot be written: Is a directory."),
+        ("--ledger", "notes.txt", "--ledger notes.txt cannot be used: The file notes.txt is not a ledger"),
+        ("--ledger", "notes.txt/calls.db", "--ledger notes.txt/calls.db cannot be used: "),
+        ("--ledger", "mysql://host/calls", "ledger= does not know 'mysql'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_told_before_anything_is_done(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, value: str, said: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("Dear diary, " * 10)
+    told = run(capsys, "--limit", "1", "--model", "built-in", option, value, code=2)[1]
+    assert said in told
+    assert "requests of a support desk" not in told
+    assert not (tmp_path / "report.html").exists()
+    assert "Dear diary" in (tmp_path / "notes.txt").read_text()
+
+
+def test_without_the_extra_for_pages_the_hint_keeps_its_brackets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _template.cache_clear()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    told = run(capsys, "--limit", "1", "--model", "built-in")[1]
+    assert 'No page was written: The report as a page needs the extra "report": pip install "slmroute[report]"' in told
+    assert not (tmp_path / "report.html").exists()
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_a_bar_in_a_terminal_and_lines_elsewhere(terminal: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
     record = RouteRecord(call_id="1", started_at=datetime.now(UTC), status="ok", tier="small")
-    outcome = Outcome(request=load_requests(1)[0], record=record, answer="delivery", right=True)
+    outcome = Outcome(request=load_requests(1)[0], record=record, answer="delivery", right=True, start="small")
     with progress(console, 3) as show:
         show(outcome)
         show(replace(outcome, right=False))
