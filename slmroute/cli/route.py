@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -154,15 +155,39 @@ def show(console: Console, decision: dict[str, Any]) -> None:
     """Print a decision, or an answer's record, for people."""
     from rich.text import Text
 
-    score, cost = decision.get("score"), decision.get("cost")
+    score = decision.get("score")
     lines = {
         "tier": f"{decision.get('tier')} ({decision.get('model')})",
         "score": None if score is None else f"{score:.2f} (0 simple, 1 complex)",
         "why": decision.get("why"),
         "escalated": "yes, the first answer was weak" if decision.get("escalated") else None,
-        "cost": None if cost is None else f"${cost}, saved {decision.get('saved') or 'unknown'}",
+        "degraded": "yes, a better tier failed and this is the best answer there was"
+        if decision.get("degraded")
+        else None,
+        "cost": spending(decision),
         "noted": ", ".join(decision.get("events") or ()) or None,
     }
     for name, value in lines.items():
         if value is not None:
             console.print(Text.assemble((f"{name:<10}", "bold"), str(value)), soft_wrap=True)
+
+
+def spending(record: dict[str, Any]) -> str | None:
+    """Say what an answer cost and what was saved by it; None where nothing was answered."""
+    from slmroute.report.wording import alike
+
+    if "cost" not in record:
+        return None
+    cost, saved, projected = (
+        None if record.get(name) is None else Decimal(record[name]) for name in ("cost", "saved", "projected")
+    )
+    spent, gained = alike(cost, saved if saved is not None else projected)
+    if cost is None:
+        return "not known: a tier or the classifier has no price (input_price=, output_price=)"
+    if record.get("degraded"):
+        return f"{spent}; that is no saving, as a better tier failed"
+    if saved is not None:
+        return f"{spent}, saved {gained}"
+    if projected is not None:
+        return f"{spent}, projected saving {gained} (the last tier is a dry run)"
+    return f"{spent}, saving not known: the last tier has no price (input_price=, output_price=)"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+from decimal import Decimal
 
 import pytest
 
+from slmroute.report.wording import alike
 from slmroute.testing import FakeServer, Fault
 
 SIMPLE = "Is this review positive or negative? 'I loved it.'"
@@ -102,6 +105,32 @@ def test_the_tier_answers_really(run, config, server, text, answer, model) -> No
     assert "threshold 0.50" in shown.err
     assert f"({model})" in shown.err
     assert [request.model for request in server.requests if request.path.endswith(("chat", "completions"))] == [model]
+
+
+def test_a_saving_against_a_dry_run_is_told_as_projected(run, config) -> None:
+    text = config.read_text().replace("openai:gpt-4.1", "dry-run:openai:gpt-4.1")
+    config.write_text("\n".join(line for line in text.splitlines() if "/v1" not in line and "TEST_KEY" not in line))
+    record = run("route", SIMPLE, "--answer", "--json").json["record"]
+    assert record["saved"] is None
+    cost, projected = alike(Decimal(record["cost"]), Decimal(record["projected"]))
+    shown = run("route", SIMPLE, "--answer").err
+    assert f"cost      {cost}, projected saving {projected} (the last tier is a dry run)" in shown
+
+
+def test_what_was_saved_is_told_and_what_is_not_known_is_not_guessed(run, config) -> None:
+    assert re.search(r"cost +\$0\.\d+, saved \$0\.\d+\n", run("route", SIMPLE, "--answer").err)
+    text = config.read_text()
+    config.write_text(text.replace("gpt-4.1", "some-model"))
+    assert "saving not known: the last tier has no price" in run("route", SIMPLE, "--answer").err
+    config.write_text(text.replace('input_price = "0.05"\noutput_price = "0.08"\n', ""))
+    assert "cost      not known: a tier or the classifier has no price" in run("route", SIMPLE, "--answer").err
+
+
+def test_a_weaker_answer_than_wanted_is_told_and_called_no_saving(run, config, server: FakeServer) -> None:
+    server.script("gpt-4.1", Fault(503))
+    shown = run("route", HARD, "--answer").err
+    assert "degraded  yes, a better tier failed" in shown
+    assert "that is no saving" in shown
 
 
 def test_the_answer_as_json_has_its_record(run, config) -> None:
