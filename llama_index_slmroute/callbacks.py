@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -17,7 +17,7 @@ from llama_index_slmroute.carried import RECORD_KEY
 from slmroute.costs import RouteCosts
 from slmroute.record import RouteRecord
 
-__all__ = ["RouteCallbackHandler", "RouteDecisionEvent", "WatchedCallbacks"]
+__all__ = ["RouteCallbackHandler", "RouteDecisionEvent", "WatchedCallbacks", "held_while_reading"]
 
 _QUERIES: Final = (CBEventType.QUERY, CBEventType.SYNTHESIZE)
 
@@ -43,13 +43,20 @@ class RouteDecisionEvent(BaseEvent):
 
 @dataclass(slots=True)
 class _Routes:
-    """The records of the calls made for a query so far."""
+    """The records of the calls made for a query so far, and what held where it was asked."""
 
     records: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+    held: Context = field(default_factory=copy_context)
 
 
 _read: ContextVar[_Routes | None] = ContextVar("slmroute_read", default=None)
 """Whose streamed answer is being read: it asks for its tokens only then, after the events of its query have ended."""
+
+
+def held_while_reading() -> Context | None:
+    """Give what held where the query was asked whose streamed answer is being read just now; None where none is."""
+    routes = _read.get()
+    return None if routes is None else routes.held
 
 
 def _reading(tokens: Generator[Any], routes: _Routes) -> Generator[Any]:
@@ -90,7 +97,9 @@ class RouteCallbackHandler(BaseCallbackHandler):
 
     With ``Settings.callback_manager = CallbackManager([RouteCallbackHandler()])``, ``response.metadata["slmroute"]``
     of a query engine's answer is the list of the records of the calls that made it. For a streamed answer the list
-    fills as the stream is read. Chat engines open no event around their calls: what these cost is in ``costs`` alone.
+    fills as the stream is read. LlamaIndex makes the last call of a streamed query only then: with this handler it
+    still counts in the ``route_costs`` and bears the ``route_context`` that the query was asked in. Chat engines open
+    no event around their calls: what these cost is in ``costs`` alone.
     A handler that is pickled starts anew.
 
     Attributes:

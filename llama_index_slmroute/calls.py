@@ -11,13 +11,13 @@ from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_slmroute.arguments import is_forced, schema_of
 from llama_index_slmroute.asked import asked_in
+from llama_index_slmroute.callbacks import held_while_reading
 from llama_index_slmroute.messages import CallOptions, asking, is_plain, question_in, request_of
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
-from llama_index_slmroute.scopes import Place, question_of
+from llama_index_slmroute.scopes import Place, question_of, within
 from llama_index_slmroute.structured import Outline, StructuredPerformer
-from slmroute.context import current_context
 from slmroute.run import Run
 
 __all__ = ["CallingRouter", "joined"]
@@ -52,15 +52,18 @@ class CallingRouter(Router):
             forced_tool=bool(at_hand) and is_forced(rest),
             schema=schema_of(rest) if schema is None else schema,
             question=question,
+            loop_tier=self.loops.tier(messages),
         )
         engine, place = self.engine, Place.here()
-        context = self.scopes.context(current_context(), place.events, question, streams=streams)
+        held = None if place.events else held_while_reading()
+        context, held = self.scopes.context(place.events, question, held=held, streams=streams)
         request = request_of(messages, options, context=context, engine=engine.number)
-        run = Run(engine, request, self.models.known(request))
+        known = self.models.known(request)
+        run = within(held, lambda: Run(engine, request, known))
         run.context = context
         callbacks = self.callback_manager if self.callback_manager.handlers else None
         asked = Asked(run, self.models, messages, rest, place, callbacks)
-        return RoutedCall(run, make(asked), self.callback_manager, place)
+        return RoutedCall(run, make(asked), self.callback_manager, place, self.loops)
 
     def _chat(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, streams: bool = False

@@ -21,6 +21,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_slmroute.carried import RECORD_KEY, CarriedRecord, routed, without_records
+from llama_index_slmroute.loops import users_turns
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
 from slmroute.request import RouteRequest, ToolSpec, estimate_tokens, judged_text
@@ -52,8 +53,6 @@ _MEDIA: Final[Mapping[type, str]] = {
     DocumentBlock: "file",
 }
 _TOOL_ROLES: Final = (MessageRole.TOOL, MessageRole.FUNCTION)
-_OBSERVATION: Final = "Observation:"
-_ACTION: Final = "Action:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +66,7 @@ class CallOptions:
         forced_tool: Whether it must call one.
         schema: The JSON schema it must follow, or None.
         question: The question that the messages were made to answer, where the caller's prompt tells it apart.
+        loop_tier: The tier that gave the last step of a loop which the messages go on with, or None.
     """
 
     tier: str | None = None
@@ -75,6 +75,7 @@ class CallOptions:
     forced_tool: bool = False
     schema: Mapping[str, object] | None = field(default=None, repr=False)
     question: str | None = field(default=None, repr=False)
+    loop_tier: str | None = None
 
 
 def request_of(
@@ -88,7 +89,7 @@ def request_of(
         context: What holds around the call.
         engine: The number of the router's engine, under which a scope remembers its decision.
     """
-    turns = _user_turns(messages)
+    turns = [messages[position].content or "" for position in users_turns(messages)]
     modalities = frozenset(_MEDIA[type(b)] for message in messages for b in message.blocks if type(b) in _MEDIA)
     tokens = sum(4 + estimate_tokens(message.content or "") for message in messages)
     tokens += TOKENS_PER_IMAGE * ("image" in modalities)
@@ -102,7 +103,7 @@ def request_of(
         modalities=modalities,
         tokens=tokens,
         tier=options.tier,
-        pin=_pinned_tier(messages),
+        pin=_pinned_tier(messages) or options.loop_tier,
         scope_tier=context.decided.get(engine),
         local_only=options.local_only,
         key=context.key,
@@ -123,25 +124,6 @@ def question_in(messages: Sequence[ChatMessage]) -> str | None:
     """Give the question noted by ``asking``, or None."""
     noted = messages[-1].additional_kwargs.get(QUESTION_KEY) if messages else None
     return noted if isinstance(noted, str) else None
-
-
-def _user_turns(messages: Sequence[ChatMessage]) -> list[str]:
-    """The user's turns. What a ReAct agent writes down of its tools under the user's name is none of them."""
-    turns: list[str] = []
-    for position, message in enumerate(messages):
-        if message.role != MessageRole.USER:
-            continue
-        text = message.content or ""
-        before = messages[position - 1] if position else None
-        if (
-            text.startswith(_OBSERVATION)
-            and before is not None
-            and before.role == MessageRole.ASSISTANT
-            and _ACTION in (before.content or "")
-        ):
-            continue
-        turns.append(text)
-    return turns
 
 
 def _pinned_tier(messages: Sequence[ChatMessage]) -> str | None:

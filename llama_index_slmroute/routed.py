@@ -14,6 +14,7 @@ from llama_index_instrumentation import get_dispatcher
 
 from llama_index_slmroute.answers import Response
 from llama_index_slmroute.callbacks import RouteCallbackHandler, RouteDecisionEvent
+from llama_index_slmroute.loops import WrittenLoops
 from llama_index_slmroute.messages import extras, with_record
 from llama_index_slmroute.perform import SILENT_KEY, ChatPerformer
 from llama_index_slmroute.scopes import Place
@@ -67,13 +68,17 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
         performer: Calls the tiers.
         callbacks: The router's callback manager.
         place: Where the call stands in traces.
+        loops: Where it is noted who gave a step of an agent's loop.
     """
 
-    def __init__(self, run: Run, performer: PerformerT, callbacks: CallbackManager, place: Place) -> None:
+    def __init__(
+        self, run: Run, performer: PerformerT, callbacks: CallbackManager, place: Place, loops: WrittenLoops
+    ) -> None:
         self.run = run
         self.performer = performer
         self._callbacks = callbacks
         self._place = place
+        self._loops = loops
 
     def __enter__(self) -> Self:
         return self
@@ -81,9 +86,11 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        record = self.run.record
+        record, decision = self.run.record, self.run.decision
         if record is None:
             return
+        if decision is not None:
+            self._loops.note(self.performer.asked.messages, decision.answer.text, decision.tier.name)
         for handler in self._callbacks.handlers:
             if isinstance(handler, RouteCallbackHandler):
                 handler.add(record, self._place.events)

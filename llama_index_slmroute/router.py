@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from llama_index.core.base.llms.types import LLMMetadata
@@ -13,6 +13,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from pydantic import SerializationInfo, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
 from llama_index_slmroute import serialise
+from llama_index_slmroute.loops import WrittenLoops
 from llama_index_slmroute.metadata import WindowPolicy, checked_policy, metadata_of
 from llama_index_slmroute.models import TierModels
 from llama_index_slmroute.scopes import QueryScopes
@@ -59,12 +60,14 @@ class Shared:
         engine: Health, ledger and hooks.
         models: The clients of the tiers.
         scopes: What was decided for the queries going on.
+        loops: Who gave the last steps of the agents' loops going on.
         standard: The standard arguments that the models are made with.
     """
 
     engine: Engine
     models: TierModels
     scopes: QueryScopes
+    loops: WrittenLoops
     standard: Mapping[str, Any] = field(repr=False)
 
     def __deepcopy__(self, memo: object) -> Shared:
@@ -130,7 +133,10 @@ class Router(RouterBasics, FunctionCallingLLM):
         else:
             models = TierModels(self.tiers, standard)
         engine = engine_of(self, models.identities(), before and before.engine)
-        self.shared = Shared(engine, models, before.scopes if before else QueryScopes(), standard)
+        if before is None:
+            self.shared = Shared(engine, models, QueryScopes(), WrittenLoops(), standard)
+        else:
+            self.shared = replace(before, engine=engine, models=models, standard=standard)
 
     def _standard_arguments(self) -> dict[str, Any]:
         names = ("temperature", "max_tokens", "timeout", "stop", "max_retries")
@@ -152,6 +158,11 @@ class Router(RouterBasics, FunctionCallingLLM):
     def scopes(self) -> QueryScopes:
         """What was decided for the queries going on."""
         return cast("Shared", self.shared).scopes
+
+    @property
+    def loops(self) -> WrittenLoops:
+        """Who gave the last steps of the agents' loops going on."""
+        return cast("Shared", self.shared).loops
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a setting; the router decides by it from the next call on.

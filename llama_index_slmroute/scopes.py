@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar, cast
 
 from llama_index.core.callbacks.base import global_stack_trace
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index_instrumentation.span import active_span_id
 
-from slmroute.context import RouteContext
+from slmroute.context import RouteContext, current_context
 
-__all__ = ["Place", "QueryScopes", "question_of"]
+__all__ = ["Place", "QueryScopes", "question_of", "within"]
 
 QUESTIONS: Final = ("query_str", "question")
 """What LlamaIndex's prompts call the question, beside the chunks retrieved for it, or the history it belongs to."""
 MOST_QUERIES: Final = 512
+
+T = TypeVar("T")
 
 
 def question_of(prompt: BasePromptTemplate, arguments: dict[str, Any]) -> str | None:
@@ -73,6 +76,14 @@ class Place:
             active_span_id.reset(span)
 
 
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A query going on: what was decided for it, and what held where it was asked."""
+
+    scope: RouteContext = field(default_factory=lambda: RouteContext(scope="query"))
+    held: Context = field(default_factory=copy_context)
+
+
 class QueryScopes:
     """Remembers what was decided for the queries going on. Safe to use from many threads.
 
@@ -81,32 +92,49 @@ class QueryScopes:
     """
 
     def __init__(self) -> None:
-        self._queries: OrderedDict[tuple[str, str], RouteContext] = OrderedDict()
+        self._queries: OrderedDict[tuple[str, str], _Query] = OrderedDict()
         self._lock = threading.Lock()
 
     def context(
-        self, outer: RouteContext, events: Sequence[str], question: str | None, *, streams: bool = False
-    ) -> RouteContext:
-        """Give the context of a call.
+        self, events: Sequence[str], question: str | None, *, held: Context | None = None, streams: bool = False
+    ) -> tuple[RouteContext, Context | None]:
+        """Give the context of a call, what ``route_context`` set included.
 
         Args:
-            outer: What ``route_context`` set; a scope of the user's own goes before the query's.
             events: The callback events that the call is made in, outermost first.
             question: See ``question_of``.
+            held: What holds for the call, where that is not what holds here and now.
             streams: Whether the call is a stream. LlamaIndex makes a query's last call when its answer is read, after
                 the query's events have ended; it then belongs to the last query that handed on this very string.
+
+        Returns:
+            The context, with a scope of the user's own or else the query's; and what holds for the call, see ``held``.
         """
-        if outer.scope is not None or question is None:
-            return outer
-        with self._lock:
-            if events:
-                query = self._queries.setdefault((events[0], question), RouteContext(scope="query"))
-                self._queries.move_to_end((events[0], question))
-                if len(self._queries) > MOST_QUERIES:
-                    self._queries.popitem(last=False)
-            else:
-                late = [query for (_, asked), query in self._queries.items() if asked is question] if streams else []
-                if not late:
-                    return outer
-                query = late[-1]
-        return replace(outer, scope=query.scope, decided=query.decided, scoring=query.scoring)
+        query: _Query | None = None
+        if question is not None:
+            with self._lock:
+                if events:
+                    query = self._queries.setdefault((events[0], question), _Query())
+                    self._queries.move_to_end((events[0], question))
+                    if len(self._queries) > MOST_QUERIES:
+                        self._queries.popitem(last=False)
+                elif streams:
+                    late = [query for (_, asked), query in self._queries.items() if asked is question]
+                    query = late[-1] if late else None
+        if query is not None and not events and held is None:
+            held = query.held
+        outer = within(held, current_context)
+        if query is None or outer.scope is not None:
+            return outer, held
+        scope = query.scope
+        return replace(outer, scope=scope.scope, decided=scope.decided, scoring=scope.scoring), held
+
+
+def within(held: Context | None, make: Callable[[], T]) -> T:
+    """Make something where other things hold than here and now.
+
+    Args:
+        held: What holds; None for here and now.
+        make: Makes it, without waiting for anything.
+    """
+    return make() if held is None else held.copy().run(make)

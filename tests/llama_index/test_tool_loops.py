@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from llama_index.core.agent.workflow import FunctionAgent, ReActAgent
+from llama_index.core.agent.workflow import CodeActAgent, FunctionAgent, ReActAgent
 from llama_index.core.llms import ChatMessage, TextBlock
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
 
+from llama_index_slmroute.loops import WrittenLoops
 from llama_index_slmroute.messages import for_tier
 from slmroute import Confidence
 from slmroute.testing import FakeServer, Fault, Reply
@@ -91,6 +93,61 @@ async def test_a_react_agents_loop_is_judged_by_the_users_question(bench: Any, s
     made = bench()
     await ReActAgent(tools=[add], llm=made.llm).run("A hard sum: 1+2?")
     assert made.tiers == ["frontier", "frontier"]
+
+
+def reasons_then_answers(body: Mapping[str, object]) -> Reply:
+    """Write down a ReAct agent's steps: a tool's call, and an answer once its result is there."""
+    if "Observation: 3" in str(body["messages"]):
+        return Reply("Thought: I can answer now.\nAnswer: It is 3.")
+    return Reply('Thought: I need a tool.\nAction: add\nAction Input: {"a": 1, "b": 2}')
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["streaming", "whole"])
+async def test_an_escalated_react_loop_stays_up(bench: Any, server: FakeServer, streaming: bool) -> None:
+    server.script(SMALL, Reply("Thought: Hm.", logprobs=[-3.0] * 3))
+    server.script(FRONTIER, reasons_then_answers)
+    made = bench(classifier=None, escalation=Confidence(0.85))
+    agent = ReActAgent(tools=[add], llm=made.llm, streaming=streaming)
+    memory = ChatMemoryBuffer.from_defaults(token_limit=10_000)
+    assert str(await agent.run("What is 1+2?", memory=memory)) == "It is 3."
+    assert [(record.tier, record.escalated) for record in made.records] == [("frontier", True), ("frontier", False)]
+    assert made.records[1].reason == "tool_loop"
+    await agent.run("And what is it again?", memory=memory)
+    assert made.records[2].escalated
+
+
+async def test_react_loops_at_the_same_time_are_told_apart(bench: Any, server: FakeServer) -> None:
+    server.script(SMALL, reasons_then_answers)
+    server.script(FRONTIER, reasons_then_answers)
+    made = bench()
+    questions = [f"A {kind} sum, the {number}th: 1+2?" for number in range(4) for kind in ("hard", "plain")]
+    await asyncio.gather(*(ReActAgent(tools=[add], llm=made.llm).run(question) for question in questions))
+    assert sorted(made.tiers) == ["frontier"] * 8 + ["small"] * 8
+    assert [record.reason for record in made.records].count("tool_loop") == 8
+
+
+async def test_a_code_act_loop_stays_on_its_tier(bench: Any, server: FakeServer) -> None:
+    server.script(FRONTIER, Reply("<execute>\nadd(1, 2)\n</execute>"), Reply("It is 3."))
+    made = bench()
+    agent = CodeActAgent(code_execute_fn=lambda code: "3", llm=made.llm, tools=[add])
+    assert str(await agent.run("A hard sum: 1+2?")) == "It is 3."
+    assert [(record.tier, record.reason) for record in made.records] == [
+        ("frontier", "classified"),
+        ("frontier", "tool_loop"),
+    ]
+
+
+def test_of_a_loop_no_text_is_kept_and_not_without_end() -> None:
+    loops = WrittenLoops()
+    for number in range(2_000):
+        loops.note([ChatMessage(content=f"canary {number}")], "Action: add", "small")
+    assert "canary" not in repr(vars(loops))
+
+    def going_on(number: int) -> list[ChatMessage]:
+        step = ChatMessage(role="assistant", content="Action: add")
+        return [ChatMessage(content=f"canary {number}"), step, ChatMessage(content="Observation: 3")]
+
+    assert (loops.tier(going_on(0)), loops.tier(going_on(1_999))) == (None, "small")
 
 
 def loop(made: Any, tier: str) -> list[ChatMessage]:
