@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_slmroute.callbacks import RouteCostCallback
-from langchain_slmroute.chat_model import RoutingChatModel
 from slmroute.costs import RouteCosts, route_costs
+from slmroute.errors import MissingExtra
+
+try:
+    from langchain_slmroute.callbacks import RouteCostCallback
+    from langchain_slmroute.chat_model import RoutingChatModel
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "langchain_core":
+        raise
+    raise MissingExtra("langchain", "langchain_slmroute") from error
 
 if TYPE_CHECKING:
     from langchain_slmroute.middleware import RoutingMiddleware

@@ -37,11 +37,14 @@ if TYPE_CHECKING:
     Prices = Mapping[str, tuple[Money, ...]]
     Errors = Sequence[type[Exception]]
     OptionalConfidence = Confidence | None
+    Threshold = float | None
+    Thresholds = Sequence[float] | None
     OptionalClassifier = ClassifierLike | None
     OptionalLedger = LedgerLike | str | None
 else:
     # The policy and the engine check them: their errors say more than Pydantic's, which would copy them, too.
     Tiers = Rules = Checks = Hooks = Prices = Errors = OptionalConfidence = OptionalClassifier = OptionalLedger = Any
+    Threshold = Thresholds = Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +68,8 @@ class Router(RouterBasics, BaseChatModel):
 
     tiers: Tiers
     classifier: OptionalClassifier = Field(default_factory=EmbeddedClassifier)
-    threshold: float | None = None
-    thresholds: Sequence[float] | None = None
+    threshold: Threshold = None
+    thresholds: Thresholds = None
     escalation: OptionalConfidence = None
     rules: Rules = ()
     default_tier: str | None = None

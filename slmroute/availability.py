@@ -15,6 +15,7 @@ from json import JSONDecodeError
 from typing import Final, cast
 
 from slmroute.errors import Misconfigured, ModelMissing, ServerUnreachable
+from slmroute.ollama_address import server_url
 from slmroute.steps import Failure, FailureKind
 from slmroute.tier import Tier
 
@@ -87,7 +88,7 @@ def availability_errors(extra: Sequence[type[Exception]] = ()) -> tuple[type[Exc
         extra: The user's additions, ``availability_errors=``.
     """
     # A server that talks garbage makes every client's JSON decoder fail.
-    found: list[type[Exception]] = [ConnectionError, TimeoutError, JSONDecodeError, *extra]
+    found: list[type[Exception]] = [ConnectionError, TimeoutError, JSONDecodeError, Misconfigured, *extra]
     for module_name, names in _CLIENTS.items():
         module = sys.modules.get(module_name)
         found += [getattr(module, name) for name in names if hasattr(module, name)]
@@ -115,6 +116,8 @@ def failure_of(tier: Tier, error: Exception, extra: Sequence[type[Exception]] = 
 def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | None:
     if isinstance(error, tuple(extra)):
         return "unavailable"
+    if isinstance(error, Misconfigured):  # a tier that cannot be built without a key
+        return "misconfigured"
     named = next((base.__name__ for base in type(error).__mro__ if base.__name__ in _NAMED), None)
     if named == "ContextOverflowError":
         return "too_long"
@@ -161,6 +164,8 @@ def _is_ollama(error: Exception) -> bool:
 
 def _explained(tier: Tier, error: Exception, kind: FailureKind) -> Exception:
     explained: Exception | None = None
+    if isinstance(error, Misconfigured):
+        return error
     if kind == "misconfigured":
         status = _status(error)
         explained = Misconfigured(
@@ -174,9 +179,11 @@ def _explained(tier: Tier, error: Exception, kind: FailureKind) -> Exception:
             f"Run: ollama pull {name or 'MODEL'}"
         )
     elif _served_by_ollama(tier) and _is_refused(error):
+        # An object's address is its own; a string's is among its arguments.
+        host = cast("str | None", (tier.model_args or {}).get("base_url") or getattr(tier.model, "base_url", None))
         explained = ServerUnreachable(
-            f"Tier {tier.name!r}: no Ollama server answers. Start it with `ollama serve` (or, without Ollama, "
-            "`slmroute serve`), or correct the tier's base_url."
+            f"Tier {tier.name!r}: no Ollama server answers at {server_url(host)}. Start it with `ollama serve` (or, "
+            "without Ollama, `slmroute serve`), or correct the tier's base_url."
         )
     if explained is None:
         return error

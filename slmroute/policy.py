@@ -167,6 +167,8 @@ class Policy:
             raise ConfigError("Give threshold= (two tiers) or thresholds= (any number), not both.")
         if threshold is not None:
             thresholds = (threshold,)
+        elif thresholds is not None and (isinstance(thresholds, str) or not hasattr(thresholds, "__iter__")):
+            raise ConfigError(f"thresholds={thresholds!r} must be a list of numbers, for example [0.35, 0.7].")
         elif thresholds is None:
             thresholds = default_thresholds(len(tiers), 0.5 if classifier_threshold is None else classifier_threshold)
         return cls(

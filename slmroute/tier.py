@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from typing import cast
 
 from slmroute.errors import ConfigError
 
@@ -88,6 +89,27 @@ class Tier:
         where = f"Tier({self.name!r})"
         if not isinstance(self.name, str) or not self.name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"Tier(name={self.name!r}): a tier needs a name, for example 'small'.")
+        self._check_model(where)
+        if not isinstance(self.local, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"{where}: local={self.local!r} must be True or False.")
+        for setting in ("input_price", "output_price", "hour_price"):
+            value = getattr(self, setting)
+            if value is not None:
+                object.__setattr__(self, setting, money(value, f"{where}: {setting}"))
+        if (self.input_price is None) != (self.output_price is None):
+            raise ConfigError(f"{where}: give both input_price= and output_price=, or neither.")
+        window = cast("object", self.window)
+        if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 1):
+            raise ConfigError(f"{where}: window={window!r} must be a positive number of tokens, for example 8192.")
+        if self.abilities is not None:
+            abilities = frozenset([self.abilities] if isinstance(self.abilities, str) else self.abilities)
+            if unknown := abilities - ABILITIES:
+                raise ConfigError(
+                    f"{where}: abilities={sorted(unknown)} unknown; there are {', '.join(sorted(ABILITIES))}."
+                )
+            object.__setattr__(self, "abilities", abilities)
+
+    def _check_model(self, where: str) -> None:
         if self.model is None or self.model == "":
             raise ConfigError(f"{where}: model= must be a model object or a string such as 'ollama:phi3:mini'.")
         if isinstance(self.model, str) and ":" not in self.model:
@@ -95,23 +117,17 @@ class Tier:
                 f"{where}: model={self.model!r} names no provider. Write 'provider:model', for example "
                 f"'ollama:{self.model}' or 'openai:{self.model}'."
             )
+        if isinstance(self.model, str) and not all(part.strip() for part in self.model.split(":")[:2]):
+            raise ConfigError(
+                f"{where}: model={self.model!r} lacks the provider's or the model's name. Write 'provider:model', for "
+                "example 'ollama:phi3:mini'."
+            )
         if self.model_args is not None and not isinstance(self.model, str):
             raise ConfigError(f"{where}: model_args= is for models given as strings; set them on the object itself.")
-        for setting in ("input_price", "output_price", "hour_price"):
-            value = getattr(self, setting)
-            if value is not None:
-                object.__setattr__(self, setting, money(value, f"{where}: {setting}"))
-        if (self.input_price is None) != (self.output_price is None):
-            raise ConfigError(f"{where}: give both input_price= and output_price=, or neither.")
-        if self.window is not None and self.window < 1:
-            raise ConfigError(f"{where}: window={self.window!r} must be a positive number of tokens.")
-        if self.abilities is not None:
-            abilities = frozenset(self.abilities)
-            if unknown := abilities - ABILITIES:
-                raise ConfigError(
-                    f"{where}: abilities={sorted(unknown)} unknown; there are {', '.join(sorted(ABILITIES))}."
-                )
-            object.__setattr__(self, "abilities", abilities)
+        if self.model_args is not None and not isinstance(self.model_args, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(
+                f'{where}: model_args= must be a mapping of arguments, for example {{"base_url": "..."}}.'
+            )
 
     def __repr__(self) -> str:
         model = repr(self.model) if isinstance(self.model, str) else type(self.model).__name__

@@ -101,6 +101,24 @@ def test_without_the_extra_only_that_name_is_missing() -> None:
     loaded_by(code)
 
 
+@pytest.mark.parametrize(
+    ("package", "missing", "extra"),
+    [("langchain_slmroute", "langchain_core", "langchain"), ("llama_index_slmroute", "llama_index", "llama-index")],
+)
+def test_an_adapter_without_its_framework_names_the_extra(package: str, missing: str, extra: str) -> None:
+    code = (
+        "import sys\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] == {missing!r}: raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Blocked())\n"
+        f"try:\n    import {package}\n"
+        f"except __import__('slmroute').MissingExtra as error:\n    assert error.extra == {extra!r}\n"
+        "else:\n    raise SystemExit('it was imported')"
+    )
+    loaded_by(code)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Teir'"):
         slmroute.Teir  # noqa: B018

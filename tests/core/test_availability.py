@@ -153,6 +153,10 @@ def test_an_ollama_that_is_not_there_says_how_to_start_it() -> None:
         assert isinstance(failure.error, ServerUnreachable)
         assert failure.error.__cause__ is error
         assert "ollama serve" in str(failure.error)
+    other = Tier("other", "ollama:a", model_args={"base_url": "http://me:canary@gpu-box:8080/"})
+    told = str(failure_of(other, ConnectionError("refused")).error)  # type: ignore[union-attr]
+    assert "http://gpu-box:8080" in told
+    assert "canary" not in told
     elsewhere = failure_of(CLOUD, httpx.ConnectError("refused"))
     assert elsewhere is not None
     assert isinstance(elsewhere.error, httpx.ConnectError)

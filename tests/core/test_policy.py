@@ -48,6 +48,8 @@ def test_the_defaults() -> None:
         ({"threshold": float("nan")}, "threshold=nan must be a number"),
         ({"threshold": 0.5, "thresholds": [0.5]}, "not both"),
         ({"thresholds": [0.3, 0.6]}, r"must have 1 number for 2 tiers.*\[0\.5\]"),
+        ({"thresholds": "0.5"}, r"thresholds='0\.5' must be a list of numbers, for example"),
+        ({"thresholds": 0.5}, r"thresholds=0\.5 must be a list of numbers"),
         ({"thresholds": []}, "must have 1 number for 2 tiers"),
         ({"default_tier": "fronteir"}, "default_tier='fronteir' is not one of.*Did you mean 'frontier'"),
         ({"deadline_s": 0}, "deadline_s=0 must be a positive number of seconds"),
@@ -165,7 +167,13 @@ def test_the_judge_is_the_escalations() -> None:
         ({"input_price": "cheap", "output_price": "1"}, "input_price='cheap' is not an amount"),
         ({"input_price": float("nan"), "output_price": "1"}, "input_price=nan must be a finite"),
         ({"hour_price": "Infinity"}, "hour_price='Infinity' must be a finite"),
+        ({"model": "ollama:"}, "'ollama:' lacks the provider's or the model's name"),
+        ({"model": ":phi3"}, "':phi3' lacks the provider's or the model's name"),
+        ({"model_args": [1]}, "model_args= must be a mapping"),
+        ({"local": "yes"}, "local='yes' must be True or False"),
         ({"window": 0}, "window=0 must be a positive"),
+        ({"window": "8k"}, "window='8k' must be a positive number of tokens, for example 8192"),
+        ({"window": True}, "window=True must be a positive"),
         ({"abilities": ["vision"]}, r"abilities=\['vision'\] unknown; there are images, schema"),
     ],
 )
@@ -200,4 +208,5 @@ def test_a_tier_lacks_nothing_while_its_abilities_are_unknown() -> None:
     needs = frozenset({"tools", "images"})
     assert Tier("a", "ollama:a").lacks(needs) == frozenset()
     assert Tier("a", "ollama:a", abilities=["tools"]).lacks(needs) == {"images"}
+    assert Tier("a", "ollama:a", abilities="tools").lacks(needs) == {"images"}
     assert Tier("a", "ollama:a", abilities=[]).lacks(needs) == needs

@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from pydantic import ConfigDict
 
+from langchain_slmroute import RoutingChatModel
 from slmroute import Tier
 from slmroute.errors import DeadlineExceeded, Misconfigured, ModelMissing, NoTierAnswered, ServerUnreachable
 from slmroute.testing import Fault, Reply
@@ -90,6 +91,21 @@ async def test_a_missing_model_and_a_missing_server_say_what_to_do(stage: Stage)
     stage.server.script(SMALL, Fault(refuse=True))
     with pytest.raises(ServerUnreachable, match="ollama serve"):
         await stage.router("small", failover=False).ainvoke("What is blue?")
+
+
+@pytest.mark.parametrize("ask", [ways.invoke, ways.ainvoke, ways.stream, ways.astream], ids=ways.name_of)
+async def test_a_tier_without_a_key_does_not_hide_why_the_one_before_it_failed(
+    stage: Stage, ask: ways.Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    stage.server.script(SMALL, Fault(refuse=True))
+    small = Tier("small", f"ollama:{SMALL}", model_args={"base_url": stage.server.url})
+    routed = RoutingChatModel(tiers=[small, Tier("big", f"openai:{BIG}")], classifier=None)
+    with pytest.raises(NoTierAnswered) as caught:
+        await ask(routed, "What is blue?")
+    assert [type(cause) for cause in caught.value.exceptions] == [ServerUnreachable, Misconfigured]
+    for advice in (f"no Ollama server answers at {stage.server.url}", "ollama serve", "OPENAI_API_KEY"):
+        assert advice in str(caught.value)
 
 
 TIMED = (ways.ainvoke, ways.stream, ways.astream, ways.abatch, ways.agenerate, ways.stream_events, ways.astream_events)
