@@ -65,7 +65,7 @@ class Address:
 
         Args:
             write: Whether a transaction takes SQLite's write lock when it begins, so that it is never refused half
-                way; without it the file is opened to be read only.
+                way; without it nothing can be changed, and a file that is not there is not made.
         """
         if self.path is None:
             args: dict[str, object] = {}
@@ -74,10 +74,28 @@ class Address:
             return create_engine(self.url, poolclass=NullPool, connect_args=args, hide_parameters=True)
         url = self.url
         if not write:
-            url = url.set(database=f"{self.path.absolute().as_uri()}").update_query_dict({"mode": "ro", "uri": "true"})
+            # Not mode=ro: with that SQLite makes the files -shm and -wal all the same, and cannot take them away again.
+            url = url.set(database=f"{self.path.absolute().as_uri()}").update_query_dict({"mode": "rw", "uri": "true"})
         engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_S}, hide_parameters=True)
         _tune_sqlite(engine, write=write)
+        if not write:
+            _read_what_is_still(engine, self.path)
         return engine
+
+
+def _read_what_is_still(engine: Engine, path: Path) -> None:
+    @event.listens_for(engine, "do_connect")
+    def connecting(_: object, __: object, args: list[str], ___: object) -> None:  # pyright: ignore[reportUnusedFunction]
+        if _is_still(path):
+            args[0] += "&immutable=1"
+
+
+def _is_still(path: Path) -> bool:
+    """Tell whether a file is on a disk, or in a folder, that cannot be written, and nobody is writing to it.
+
+    SQLite reads such a file only if it is told so: it cannot make the files beside it that it shares with writers.
+    """
+    return not os.access(path.absolute().parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
 
 
 def _url(given: str) -> URL:
@@ -113,6 +131,8 @@ def _tune_sqlite(engine: Engine, *, write: bool) -> None:
             if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):  # the file keeps it once it is set
                 cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = NORMAL")
+        else:
+            cursor.execute("PRAGMA query_only = ON")
         cursor.close()
 
     @event.listens_for(engine, "begin")

@@ -15,10 +15,12 @@ from typing import Any
 
 import duckdb
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from slmroute.cli import main
 from slmroute.errors import ConfigError, LedgerError
 from slmroute.ledger import Ledger, LedgerReader
+from slmroute.ledger.address import Address
 from slmroute.ledger.export import export
 from slmroute.ledger.retention import prune
 from slmroute.record import RouteRecord
@@ -67,6 +69,56 @@ def test_many_are_pruned_in_steps(
     assert ledger.flush()
     assert prune(where, datetime.now(UTC) + timedelta(days=1)) == 30
     assert reader.total().calls == 0
+
+
+def test_reading_leaves_nothing_behind_and_makes_nothing(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        ledger.write(make())
+    before = path.read_bytes()
+    reader = LedgerReader(path)
+    assert (reader.total().calls, len(list(reader.calls())), reader.lost) == (1, 1, 0)
+    with pytest.raises(OperationalError, match=r"readonly|read-only"), reader._engine.connect() as connection:
+        connection.exec_driver_sql("DELETE FROM calls")
+    with pytest.raises(LedgerError, match="There is no ledger"):
+        LedgerReader(tmp_path / "none.db")
+    with pytest.raises(OperationalError), Address(tmp_path / "none.db").engine(write=False).connect():
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == ["ledger.db"]
+    assert path.read_bytes() == before
+
+
+def test_reading_while_others_write_takes_nothing_from_them(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        reader = LedgerReader(path)
+        for number in range(1, 4):
+            ledger.write(make())
+            assert ledger.flush()
+            assert reader.total().calls == number
+    assert [each.name for each in tmp_path.iterdir()] == ["ledger.db"]
+
+
+def test_a_ledger_in_a_folder_that_cannot_be_written_is_read(
+    tmp_path: Path, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        ledger.write(make())
+    opened: list[str] = []
+    connect = sqlite3.connect
+    monkeypatch.setattr("sqlite3.connect", lambda name, *_, **more: opened.append(name) or connect(name, *_, **more))
+    monkeypatch.setattr("slmroute.ledger.address.os.access", lambda *_: False)
+    reader = LedgerReader(path)
+    assert reader.total().calls == 1
+    assert all(name.endswith("?mode=rw&immutable=1") for name in opened)
+    with Ledger(path) as ledger:  # someone who may write begins to
+        ledger.write(make())
+        assert ledger.flush()
+        opened.clear()
+        assert reader.total().calls == 2
+        assert opened
+        assert all(name.endswith("?mode=rw") for name in opened)
 
 
 def test_pruning_says_what_is_wrong(tmp_path: Path) -> None:
