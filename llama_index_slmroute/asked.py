@@ -13,7 +13,7 @@ from llama_index.core.chat_engine import condense_plus_context
 from llama_index.core.prompts import chat_prompts, default_prompts
 from llama_index.core.selectors import prompts as selector_prompts
 
-from llama_index_slmroute.scopes import QUESTIONS
+from llama_index_slmroute.questions import QUESTIONS
 
 __all__ = ["asked_in"]
 
@@ -22,6 +22,10 @@ _WRITTEN_OUT: Final = (
     (selector_prompts, ("DEFAULT_SINGLE_PYD_SELECT_PROMPT_TMPL", "DEFAULT_MULTI_PYD_SELECT_PROMPT_TMPL")),
     (condense_plus_context, ("DEFAULT_CONDENSE_PROMPT_TEMPLATE",)),
 )
+_CONVERSATION: Final = "<current_conversation>\n"
+"""How an agent with an ``output_cls`` writes a conversation out, to have an object made of it."""
+_OPENS: Final = "<message>"
+_CLOSES: Final = "</message>"
 _CONVERSATIONS: Final = ("TEXT_QA_PROMPT_TMPL_MSGS", "CHAT_REFINE_PROMPT_TMPL_MSGS")
 
 
@@ -64,8 +68,18 @@ def _shape(template: str) -> _Shape | None:
     return _Shape(parts[0][0], parts[place][0], parts[place + 1][0] if place + 1 < len(parts) else "")
 
 
+def _last_turn(text: str) -> str | None:
+    """Give the user's last turn in a conversation written out for an agent's structured answer."""
+    begin = text.rfind("\t<user>\n")
+    end = text.find("\t</user>", begin)
+    turn = text[begin:end] if 0 <= begin < end else ""
+    return turn[turn.find(_OPENS) + len(_OPENS) : turn.rfind(_CLOSES)].strip() or None if _CLOSES in turn else None
+
+
 def asked_in(messages: Sequence[ChatMessage]) -> str | None:
     """Give the question that messages ask, where they were made of one of LlamaIndex's own templates.
+
+    Agents with an ``output_cls`` write out the whole conversation: of that it is the user's last turn.
 
     Args:
         messages: The messages of a call.
@@ -73,4 +87,6 @@ def asked_in(messages: Sequence[ChatMessage]) -> str | None:
     text = messages[-1].content if messages else None
     if not text:
         return None
+    if text.startswith(_CONVERSATION):
+        return _last_turn(text)
     return next((found for shape in _shapes() if (found := shape.question(text)) is not None), None)

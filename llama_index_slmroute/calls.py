@@ -14,9 +14,10 @@ from llama_index_slmroute.asked import asked_in
 from llama_index_slmroute.callbacks import held_while_reading
 from llama_index_slmroute.messages import CallOptions, asking, is_plain, question_in, request_of
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
+from llama_index_slmroute.questions import question_of
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
-from llama_index_slmroute.scopes import Place, question_of, within
+from llama_index_slmroute.scopes import Place, within
 from llama_index_slmroute.structured import Outline, StructuredPerformer
 from slmroute.run import Run
 

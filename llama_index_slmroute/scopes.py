@@ -8,37 +8,19 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from llama_index.core.callbacks.base import global_stack_trace
-from llama_index.core.prompts import BasePromptTemplate
 from llama_index_instrumentation.span import active_span_id
 
+from llama_index_slmroute.questions import TaskText
 from slmroute.context import RouteContext, current_context
 
-__all__ = ["Place", "QueryScopes", "question_of", "within"]
+__all__ = ["Place", "QueryScopes", "within"]
 
-QUESTIONS: Final = ("query_str", "question")
-"""What LlamaIndex's prompts call the question, beside the chunks retrieved for it, or the history it belongs to."""
 MOST_QUERIES: Final = 512
 
 T = TypeVar("T")
-
-
-def question_of(prompt: BasePromptTemplate, arguments: dict[str, Any]) -> str | None:
-    """Give the question that a prompt is to have answered, or None where it does not tell.
-
-    Args:
-        prompt: The prompt; engines write the question into it, or hand it over with the other arguments.
-        arguments: Those.
-    """
-    within = cast("BasePromptTemplate", getattr(prompt, "default_template", prompt))
-    for holder in (arguments, within.kwargs):
-        for name in QUESTIONS:
-            question = holder.get(name)
-            if isinstance(question, str) and question.strip():
-                return question
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +93,7 @@ class QueryScopes:
             The context, with a scope of the user's own or else the query's; and what holds for the call, see ``held``.
         """
         query: _Query | None = None
-        if question is not None:
+        if question is not None and not isinstance(question, TaskText):
             with self._lock:
                 if events:
                     query = self._queries.setdefault((events[0], question), _Query())

@@ -19,8 +19,8 @@ from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 
 from llama_index_slmroute.messages import asking, with_record
+from llama_index_slmroute.questions import question_of
 from llama_index_slmroute.routed import RoutedCall
-from llama_index_slmroute.scopes import question_of
 from llama_index_slmroute.structured import StructuredPerformer
 from slmroute.drive import adrive, drive
 

@@ -1,0 +1,76 @@
+"""What a prompt is to have answered: its question, told apart from the material that engines write in beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from llama_index.core.prompts import BasePromptTemplate
+from llama_index.core.prompts.default_prompts import HYDE_TMPL
+
+from llama_index_slmroute.loops import users_turns
+from slmroute.request import judged_text
+
+__all__ = ["QUESTIONS", "TaskText", "question_of"]
+
+QUESTIONS: Final = ("query_str", "question", "query", "user_query", "user_question")
+"""What prompts call the question, beside the chunks retrieved for it, or the history it belongs to."""
+
+SHORT_MATERIAL: Final = 320
+"""Material of at most so many characters may be the question itself, where a prompt is given nothing else."""
+
+_MATERIAL: Final = re.compile(
+    r"(?:^|_)(?:context|contexts|chunk|chunks|doc|docs|document|documents|excerpt|excerpts|history|node|nodes|passage|"
+    r"passages|schema|source|sources)(?:_|$)|^existing_answer$"
+)
+"""The names of variables that hold what a prompt is about and not what it asks for."""
+
+
+class TaskText(str):
+    """What a prompt asks for, without its material: judged as a question is, but no mark of the query it belongs to."""
+
+    __slots__ = ()
+
+
+def question_of(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str | None:
+    """Give the question that a prompt is to have answered.
+
+    Args:
+        prompt: The prompt; engines write the question into it, or hand it over with the other arguments.
+        arguments: Those.
+
+    Returns:
+        The question, where a variable of its name holds it. Where none does, a ``TaskText``: the prompt's text without
+        the variables that by their names hold material (``context_str``, ``docs``, ``schema``, ...). None where the
+        prompt has neither, so that it is judged whole.
+    """
+    within = cast("BasePromptTemplate", getattr(prompt, "default_template", prompt))
+    given = {**within.kwargs, **arguments}
+    for name in QUESTIONS:
+        question = given.get(name)
+        if isinstance(question, str) and question.strip():
+            return question
+    material = {name for name in given if _is_material(name, within)}
+    if not material:
+        return None
+    if getattr(within, "template", None) == HYDE_TMPL:  # its context is the question
+        return str(given["context_str"]) if given.get("context_str") else None
+    if len(material) == len(given) and sum(len(str(value)) for value in given.values()) <= SHORT_MATERIAL:
+        return None
+    text = _without(within, {**arguments, **dict.fromkeys(material, "")}, material)
+    return TaskText(text) if text.strip() else None
+
+
+def _is_material(name: str, prompt: BasePromptTemplate) -> bool:
+    mapped = (prompt.template_var_mappings or {}).get(name, name)
+    return any(_MATERIAL.search(each.lower()) for each in (name, str(mapped)))
+
+
+def _without(prompt: BasePromptTemplate, arguments: Mapping[str, Any], material: set[str]) -> str:
+    """Write a prompt out without its material, and without what an output parser would add to it."""
+    mappings = cast("Mapping[str, object]", prompt.function_mappings or {})  # pyright: ignore[reportUnknownMemberType]
+    functions = {name: make for name, make in mappings.items() if name not in material}
+    bare = prompt.model_copy(update={"output_parser": None, "function_mappings": functions})
+    messages = bare.format_messages(**arguments)
+    return judged_text([messages[position].content or "" for position in users_turns(messages)])
