@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, ToolCallBlock
 
-from llama_index_slmroute.messages import extras, tool_calls_of
+from llama_index_slmroute.messages import extras, item, tool_calls_of
 from slmroute.gate import Chunk
 from slmroute.steps import Answer, ToolCall, Usage
 
@@ -38,7 +38,7 @@ def answer_of(responses: Sequence[Response], provider: str | None) -> Answer:
         usage=usage_of(responses),
         logprobs=tuple(p for response in responses for p in _logprobs(response)) or None,
         finish=next((found for raw in reversed(raws) if (found := _finish(raw)) is not None), None),
-        model=next((name for raw in raws if isinstance(name := _item(raw, "model"), str)), None),
+        model=next((name for raw in raws if isinstance(name := item(raw, "model"), str)), None),
         provider=provider,
         native=last,
     )
@@ -73,28 +73,28 @@ def usage_of(responses: Sequence[Response]) -> Usage | None:
 
 def _usage(response: Response) -> Usage | None:
     raw = cast("Any", response.raw)
-    for holder in (_item(raw, "usage"), _item(raw, "usage_metadata"), raw, extras(response)):
+    for holder in (item(raw, "usage"), item(raw, "usage_metadata"), raw, extras(response)):
         inputs, outputs = _count(holder, *_INPUT), _count(holder, *_OUTPUT)
         if inputs or outputs:
             # Anthropic counts what its cache served beside the prompt's other tokens.
             beside = _count(holder, "cache_read_input_tokens")
             written = _count(holder, "cache_creation_input_tokens")
-            cached = _count(_item(holder, "prompt_tokens_details"), *_CACHED) or _count(holder, *_CACHED)
-            reasoning = _count(_item(holder, "completion_tokens_details"), "reasoning_tokens")
+            cached = _count(item(holder, "prompt_tokens_details"), *_CACHED) or _count(holder, *_CACHED)
+            reasoning = _count(item(holder, "completion_tokens_details"), "reasoning_tokens")
             return Usage(
                 input_tokens=inputs + beside + written,
                 output_tokens=outputs,
                 cached_tokens=cached,
                 cache_write_tokens=written,
                 reasoning_tokens=reasoning,
-                source="estimated" if _item(raw, "usage_source") == "estimated" else "reported",
+                source="estimated" if item(raw, "usage_source") == "estimated" else "reported",
             )
     return None
 
 
 def _count(holder: Any, *names: str) -> int:
     for name in names:
-        value = _item(holder, name)
+        value = item(holder, name)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     return 0
@@ -105,8 +105,8 @@ def _text(response: Response) -> str:
 
 
 def _finish(raw: Any) -> str | None:
-    choice = _first(_item(raw, "choices"))
-    for found in (_item(choice, "finish_reason"), _item(raw, "done_reason"), _item(raw, "stop_reason")):
+    choice = _first(item(raw, "choices"))
+    for found in (item(choice, "finish_reason"), item(raw, "done_reason"), item(raw, "stop_reason")):
         if isinstance(found, str):
             return found
     return None
@@ -115,18 +115,12 @@ def _finish(raw: Any) -> str | None:
 def _logprobs(response: Response) -> tuple[float, ...]:
     """Read the log-probabilities of the tokens in a reply or chunk, in the shapes that providers give them."""
     raw = cast("Any", response.raw)
-    found = _item(raw, "logprobs") or _item(_item(_first(_item(raw, "choices")), "logprobs"), "content")
+    found = item(raw, "logprobs") or item(item(_first(item(raw, "choices")), "logprobs"), "content")
     if not isinstance(found, Sequence) or isinstance(found, str):
         return ()
-    values = [_item(token, "logprob") for token in cast("Sequence[Any]", found)]
+    values = [item(token, "logprob") for token in cast("Sequence[Any]", found)]
     return tuple(float(value) for value in values if isinstance(value, int | float))
 
 
 def _first(values: Any) -> Any:
     return cast("Sequence[Any]", values)[0] if isinstance(values, Sequence) and values else None
-
-
-def _item(holder: Any, name: str) -> Any:
-    if isinstance(holder, dict | Mapping):  # the exact class first, for it is told at once
-        return cast("Mapping[str, Any]", holder).get(name)
-    return getattr(holder, name, None)

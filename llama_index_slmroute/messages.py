@@ -32,6 +32,7 @@ __all__ = [
     "extras",
     "for_tier",
     "is_plain",
+    "item",
     "question_in",
     "request_of",
     "tool_calls_of",
@@ -215,15 +216,16 @@ def _calls_beside(extra: Mapping[str, Any]) -> list[ToolCallBlock]:
     """The tool calls that older histories keep beside the blocks, in OpenAI's form."""
     blocks: list[ToolCallBlock] = []
     for call in cast("Sequence[Any]", extra.get("tool_calls") or ()):
-        function = _item(call, "function")
-        name = _item(function, "name")
+        function = item(call, "function")
+        name = item(function, "name")
         if isinstance(name, str):
-            blocks.append(ToolCallBlock(tool_name=name, tool_kwargs=_arguments(_item(function, "arguments")) or {}))
+            blocks.append(ToolCallBlock(tool_name=name, tool_kwargs=_arguments(item(function, "arguments")) or {}))
     return blocks
 
 
-def _item(holder: Any, name: str) -> Any:
-    if isinstance(holder, Mapping):
+def item(holder: Any, name: str) -> Any:
+    """Read what a mapping or an object holds under a name, or None."""
+    if isinstance(holder, dict | Mapping):  # the exact class first, for it is told at once
         return cast("Mapping[str, Any]", holder).get(name)
     return getattr(holder, name, None)
 

@@ -111,6 +111,7 @@ class Router(RouterBasics, FunctionCallingLLM):
     if not TYPE_CHECKING:
 
         def __init__(self, **settings: Any) -> None:
+            settings.pop("class_name", None)  # what a written router says of itself
             aliases = {name: field.alias for name, field in type(self).model_fields.items()}
             check_names("RoutingLLM", settings.keys(), aliases)
             settings = {**serialise.read_settings(settings), "tiers": read_tiers(settings["tiers"])}

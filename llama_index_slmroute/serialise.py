@@ -33,9 +33,9 @@ _PLAIN: Final = (
 def router_data(router: Router) -> dict[str, Any]:
     """Write a router as JSON.
 
-    Keys, headers and the like are left out, of ``model_args`` too: a router that is read back takes them from the
-    environment. A tier's model object is written as the name of its class, and cannot be read back; nor are callables
-    (rules, hooks, a classifier of the user's own) written.
+    Keys, headers, the names of organizations and the like are left out, of ``model_args`` too: a router that is read
+    back takes them from the environment. A tier's model object is written as the name of its class, and cannot be read
+    back; nor are callables (rules, hooks, a classifier of the user's own) written.
     """
     data: dict[str, Any] = {"tiers": [_tier(tier_data(tier)) for tier in router.tiers]}
     for name in _PLAIN:

@@ -14,7 +14,19 @@ from slmroute.tier import Tier
 
 __all__ = ["address_data", "confidence_data", "read_tiers", "tier_data", "without_secrets"]
 
-_SECRET_MARKS: Final = ("key", "token", "secret", "password", "credential", "auth", "header", "cookie")
+_SECRET_MARKS: Final = (
+    "key",
+    "token",
+    "secret",
+    "password",
+    "credential",
+    "auth",
+    "header",
+    "cookie",
+    "organi",
+    "project",
+)
+"""Parts of the names of secrets, and of what says whose account is used."""
 _NO_SECRETS: Final = frozenset({"max_tokens", "max_completion_tokens"})
 """Names that sound like those of secrets and are not."""
 

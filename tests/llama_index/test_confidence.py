@@ -10,6 +10,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.llms.ollama import Ollama
 from pydantic import BaseModel
 
+from langchain_slmroute import RoutingChatModel
 from llama_index_slmroute import RoutingLLM
 from slmroute import Confidence, Tier
 from slmroute.testing import FakeServer, Reply
@@ -128,6 +129,19 @@ async def test_a_tiers_window_is_the_one_num_ctx_of_all_its_calls(server: FakeSe
         list(llm.stream_chat(HELLO))
         llm.complete("Hello?")
     assert options_of(server) == [2048] * 8
+
+
+@pytest.mark.parametrize("window", [2048, None])
+def test_both_frameworks_ask_for_the_same_context(server: FakeServer, window: int | None) -> None:
+    server.script(SMALL, SURE)
+    arguments = {"base_url": server.url}
+    tiers = [
+        Tier("small", f"ollama:{SMALL}", window=window, model_args=arguments),
+        Tier("frontier", "dry-run:openai:gpt-4.1"),
+    ]
+    RoutingLLM(tiers=tiers, classifier=None).chat(HELLO)
+    RoutingChatModel(tiers=tiers, classifier=None).invoke("Hello?")
+    assert options_of(server) == [window, window]
 
 
 def test_a_tier_given_as_a_string_leaves_the_context_to_the_server(bench: Any, server: FakeServer) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import ollama
 import openai
 import pytest
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
@@ -310,10 +311,48 @@ def test_a_callable_in_place_of_a_list_is_named(name: str) -> None:
 
 
 async def test_metadata_asks_no_server_within_an_event_loop_nor_for_a_window_that_is_stated(server: FakeServer) -> None:
+    server.script(SMALL, SURE, window=2000)
+
     def made(**settings: Any) -> RoutingLLM:
         small = Tier("small", Ollama(model=SMALL, base_url=server.url), local=True)
         return RoutingLLM(tiers=[small, Tier("frontier", "dry-run:openai:gpt-4.1")], classifier=None, **settings)
 
-    assert made().metadata.is_function_calling_model
+    llm = made()
+    assert llm.metadata.is_function_calling_model
+    assert llm.metadata.context_window == DEFAULT_CONTEXT_WINDOW
     assert await asyncio.to_thread(lambda: made(context_window=999).metadata.context_window) == 999
     assert server.requests == []
+    # What was only assumed within the loop is not kept: outside one the server is asked, once.
+    for _ in range(2):
+        assert await asyncio.to_thread(lambda: llm.metadata.context_window) == 2000
+    assert [request.path for request in server.requests] == ["/api/show"]
+    assert llm.metadata.context_window == 2000
+
+
+def test_nothing_that_is_written_says_whose_account_is_used() -> None:
+    args = {
+        "api_key": KEY,
+        "default_headers": {"x": KEY},
+        "base_url": f"http://me:{KEY}@127.0.0.1:1/v1?key={KEY}",
+        "additional_kwargs": {"extra_headers": {"Authorization": KEY}, "organisation_id": KEY, "project": KEY},
+        "max_tokens": 9,
+    }
+    tiers = [
+        Tier("small", "openai:gpt-4.1-mini", model_args=args),
+        Tier("frontier", OpenAI(model=FRONTIER, api_key=KEY)),
+    ]
+    llm = RoutingLLM(tiers=tiers, classifier=None, api_key=KEY, ledger=None)
+    structured = llm.as_structured_llm(Floors)
+    written = [llm.to_json(), llm.model_dump_json(), json.dumps(llm.to_dict()), json.dumps(llm.to_payload())]
+    for text in (*written, repr(llm), str(llm), repr(llm.tiers), json.dumps(structured.to_dict())):
+        assert KEY not in text
+    assert llm.to_dict()["tiers"][0]["model_args"] == {
+        "base_url": "http://127.0.0.1:1/v1",
+        "additional_kwargs": {},
+        "max_tokens": 9,
+    }
+
+
+def test_what_pydantic_writes_it_reads_back() -> None:
+    llm = strings(threshold=0.4)
+    assert RoutingLLM.model_validate(llm.model_dump()).to_dict() == llm.to_dict()
