@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ import typer
 
 from slmroute.cli.console import err, out, print_json
 from slmroute.errors import ConfigError, LedgerError
+from slmroute.report.wording import counted
 
 if TYPE_CHECKING:
     from slmroute.failures import FailureRate
@@ -84,11 +86,11 @@ def stats(
     for each in machines:
         out.print(
             f"Tier {each.tier} is priced by the hour: {dollars(each.rent)} for the machine, of which its "
-            f"{each.calls} calls kept it busy for {dollars(each.charged)}; {dollars(each.idle)} went by idle. That is "
-            f"{dollars(each.cost_per_call)} for each call served."
+            f"{counted(each.calls, 'call')} kept it busy for {dollars(each.charged)}; {dollars(each.idle)} went by "
+            f"idle. That is {dollars(each.cost_per_call)} for each call served."
         )
     if lost:
-        err.print(f"{lost} rows were lost: the ledger could not be written for too long.", style="yellow")
+        err.print(f"{counted(lost, 'row')} lost: the ledger could not be written for too long.", style="yellow")
 
 
 @app.command()
@@ -112,7 +114,7 @@ def export(
         write_jsonl(reader.calls(*span), sys.stdout)
         return
     lines = write(reader, path, since=span[0], until=span[1], table=table)
-    err.print(f"{lines} lines in {path}", highlight=False)
+    err.print(f"{counted(lines, 'line')} in {path}", highlight=False)
 
 
 @app.command()
@@ -128,7 +130,7 @@ def prune(
     if age is None:
         raise ConfigError(f"--older-than {older_than!r} is no age: write for example 90d, 12w or 36h.")
     gone = delete(ledger_address(where), ago(age), shrink=shrink)
-    err.print(f"{gone} calls deleted", highlight=False)
+    err.print(f"{counted(gone, 'call')} deleted", highlight=False)
 
 
 def ledger_address(where: str | None) -> str:
@@ -224,7 +226,7 @@ def show_calls(by: str, groups: Sequence[CallSummary]) -> None:
     for position, group in enumerate(groups):
         last = position == len(groups) - 1 and position > 0
         shown.add_row(
-            "total" if last else group.group or "(none)",
+            "total" if last else named(by, group.group),
             f"{group.calls:,}",
             dollars(group.cost),
             dollars(group.baseline),
@@ -238,9 +240,24 @@ def show_calls(by: str, groups: Sequence[CallSummary]) -> None:
     if by == "tag" and len(groups) > 1:
         out.print("A call counts in each of its tags, so that the groups overlap.")
     if unpriced := groups[-1].unpriced:
-        out.print(f"{unpriced:,} calls hold attempts whose price is not known: they cost more than is said here.")
+        holds = "holds" if unpriced == 1 else "hold"
+        out.print(
+            f"{counted(unpriced, 'call')} {holds} attempts whose price is not known: more was spent than is said here."
+        )
+    if degraded := groups[-1].degraded:
+        out.print(
+            f"{counted(degraded, 'call')} got a weaker answer than wanted, as a better tier failed or the budget "
+            f"barred it: {dollars(groups[-1].degraded_gain)} of the above is theirs, and no saving."
+        )
     if projected:
         out.print("What is projected was not saved: the last tier is a dry run, and nobody was charged for it.")
+
+
+def named(by: str, group: str | None) -> str:
+    """Write what the calls of a group have in common."""
+    if by == "tags" and group is not None:
+        return ", ".join(json.loads(group)) or "(none)"
+    return "(none)" if group is None else group or '""'
 
 
 def show_roles(roles: Sequence[AttemptSummary]) -> None:

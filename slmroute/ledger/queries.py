@@ -9,7 +9,21 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import JSON, ColumnElement, Connection, FromClause, Null, Select, and_, cast, func, null, select, true
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Null,
+    Select,
+    and_,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+)
 
 from slmroute.errors import ConfigError
 from slmroute.failures import WRONG_BELOW
@@ -25,6 +39,9 @@ AttemptGroup = Literal["role", "tier", "model", "provider", "price_id"]
 Group = str | None
 Column = ColumnElement[Any]
 Query = Select[*tuple[Any, ...]]
+
+KIND: Final = func.nullif(func.trim(calls.c.category), literal_column("''"))
+"""A call's category. A nameless one, which older versions wrote, is none: calls without one are one group."""
 
 QUANTILES: Final = {"p50": 50, "p90": 90, "p99": 99}
 TOKEN_COLUMNS: Final = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -110,6 +127,7 @@ class Cut:
         """Sum up calls, one summary for each group, ordered by the groups' names."""
         cut = self._by_call(by)
         compared = and_(calls.c.cost_nano.is_not(None), calls.c.baseline_nano.is_not(None))
+        gain = func.coalesce(calls.c.saved_nano, calls.c.projected_nano)
         query = select(
             cut.group.label("group"),
             func.count().label("calls"),
@@ -122,6 +140,7 @@ class Cut:
             func.sum(calls.c.baseline_nano).filter(compared).label("baseline"),
             func.sum(calls.c.saved_nano).label("saved"),
             func.sum(calls.c.projected_nano).label("projected"),
+            func.sum(gain).filter(calls.c.degraded).label("degraded_gain"),
         )
         found = cut.rows(query, cut.group)
         statuses, total_ms, ttft_ms = (
@@ -148,6 +167,7 @@ class Cut:
                 baseline=_money(row["baseline"]),
                 saved=_money(row["saved"]),
                 projected=_money(row["projected"]),
+                degraded_gain=_money(row["degraded_gain"]),
                 role_cost={role: _money(part["cost"]) for role, part in sorted(roles[row["group"]].items())},
                 tokens=_tokens(*roles[row["group"]].values()),
                 total_ms=total_ms.get(row["group"], Quantiles()),
@@ -186,7 +206,7 @@ class Cut:
         rank = func.row_number().over(partition_by=feedback.c.call_id, order_by=order)
         ranked = select(feedback.c.call_id, feedback.c.good, rank.label("rank")).subquery()
         word = select(ranked.c.call_id, ranked.c.good).where(ranked.c.rank == 1).subquery()
-        category = calls.c.category if by_category else null()
+        category = KIND if by_category else null()
         groups = (
             attempts.c.tier,
             attempts.c.role,
@@ -238,6 +258,8 @@ class Cut:
             raise ConfigError(f"by={by!r} is none of {', '.join(get_args(CallGroup))}.")
         if by == "month":
             return replace(self, group=func.substr(calls.c.day, 1, 7))
+        if by == "category":
+            return replace(self, group=KIND)
         if by != "tag":
             return replace(self, group=calls.c[by])
         if self.connection.dialect.name == "sqlite":

@@ -43,8 +43,9 @@ def dollars(nanos: int | None) -> Decimal | None:
 
 
 def category_of(tags: tuple[str, ...]) -> str | None:
-    """Give the kind of task that a call is tagged with, or None: what follows ``category:``."""
-    return next((tag.removeprefix(CATEGORY) for tag in tags if tag.startswith(CATEGORY)), None)
+    """Give the kind of task that a call is tagged with, or None: what follows the first ``category:`` with a name."""
+    names = (tag.removeprefix(CATEGORY).strip() for tag in tags if tag.startswith(CATEGORY))
+    return next((name for name in names if name), None)
 
 
 def attempt_rows(record: RouteRecord) -> list[Row]:

@@ -66,6 +66,8 @@ class CallSummary:
         baseline: What those would have cost at the last tier.
         saved: ``baseline - compared_cost`` where the last tier is real; negative for a loss.
         projected: The same where it is a dry run. ``saved + projected == baseline - compared_cost``, exactly.
+        degraded_gain: The part of ``saved + projected`` that comes from degraded calls: they cost less than the last
+            tier because a better one did not answer, which is no saving that routing made.
         role_cost: The part of ``cost`` that went into each role.
         tokens: The tokens of all attempts.
         total_ms: How long the calls took.
@@ -85,6 +87,7 @@ class CallSummary:
     baseline: Decimal = ZERO
     saved: Decimal = ZERO
     projected: Decimal = ZERO
+    degraded_gain: Decimal = ZERO
     role_cost: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     tokens: Tokens = Tokens()
     total_ms: Quantiles = Quantiles()

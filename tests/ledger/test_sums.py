@@ -100,6 +100,7 @@ def varied(make: Any, attempt: Any, count: int) -> list[RouteRecord]:
                 status=dice.choice(["ok", "error", "cancelled", "partial"]),
                 reason=dice.choice([None, "classified", "only"]),
                 escalated=dice.random() < 0.3,
+                degraded=dice.random() < 0.2,
                 total_ms=dice.random() * 1000,
                 ttft_ms=dice.choice([None, 1.0, 2.0, 9.0]),
             )
@@ -116,7 +117,8 @@ def records(ledger: Ledger, make: Any, attempt: Any) -> list[RouteRecord]:
     return found
 
 
-FIELDS = ("calls", "cost", "dry_run_cost", "unpriced", "compared", "compared_cost", "baseline", "saved", "projected")
+FIELDS = ("calls", "cost", "dry_run_cost", "unpriced", "compared", "compared_cost", "baseline", "saved", "projected",
+          "degraded_gain")  # fmt: skip
 
 
 def test_every_grouping_adds_up_to_the_total(records: list[RouteRecord], reader: LedgerReader) -> None:
@@ -173,6 +175,33 @@ def test_groups_say_what_their_calls_have_in_common(records: list[RouteRecord], 
     )
     with pytest.raises(ConfigError, match="none of day, month"):
         reader.sums("colour")  # pyright: ignore[reportArgumentType]
+
+
+def test_degraded_calls_are_summed_up_apart(records: list[RouteRecord], reader: LedgerReader) -> None:
+    rows = [call_row(record, attempt_rows(record)) for record in records if record.degraded]
+    expected = sum((row["saved_nano"] or 0) + (row["projected_nano"] or 0) for row in rows)
+    assert reader.total().degraded == len(rows) > 0
+    assert nano(reader.total().degraded_gain) == expected != 0
+
+
+def test_calls_without_a_category_are_one_group(
+    ledger: Ledger, reader: LedgerReader, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tags in (
+        (),
+        ("x",),
+        ("category:",),
+        ("category:  ",),
+        ("category:", "category: a "),
+        ("category:a", "category:b"),
+    ):
+        ledger.write(make(tags=tags))
+    assert ledger.flush()
+    monkeypatch.setattr("slmroute.ledger.rows.category_of", lambda _: " ")  # as older versions wrote it
+    ledger.write(make())
+    assert ledger.flush()
+    assert [(group.group, group.calls) for group in reader.sums("category")] == [("a", 2), (None, 5)]
+    assert [(rate.category, rate.answers) for rate in reader.failures(by_category=True)] == [(None, 5), ("a", 2)]
 
 
 def test_quantiles_are_times_that_were_measured(ledger: Ledger, reader: LedgerReader, make: Any) -> None:

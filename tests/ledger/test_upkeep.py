@@ -107,10 +107,13 @@ def test_a_ledger_in_a_folder_that_cannot_be_written_is_read(
         ledger.write(make())
     opened: list[str] = []
     connect = sqlite3.connect
-    monkeypatch.setattr("sqlite3.connect", lambda name, *_, **more: opened.append(name) or connect(name, *_, **more))
+    monkeypatch.setattr(
+        "sqlite3.dbapi2.connect", lambda name, *_, **more: opened.append(name) or connect(name, *_, **more)
+    )
     monkeypatch.setattr("slmroute.ledger.address.os.access", lambda *_: False)
     reader = LedgerReader(path)
     assert reader.total().calls == 1
+    assert opened
     assert all(name.endswith("?mode=rw&immutable=1") for name in opened)
     with Ledger(path) as ledger:  # someone who may write begins to
         ledger.write(make())
