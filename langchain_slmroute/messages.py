@@ -55,6 +55,7 @@ _WITHHELD: Final = frozenset(
 )
 """How Google and Anthropic say that a content filter withheld the answer."""
 
+_NO_DETAILS: Final[Mapping[str, int]] = {}
 _NOTHING: Final[frozenset[str]] = frozenset()
 TOKENS_PER_IMAGE: Final = 800
 """A middling estimate: providers charge from 85 to some 1,600 tokens for an image."""
@@ -93,7 +94,8 @@ def request_of(
             turns.append(text)
     modalities = _NOTHING if plain else _modalities(messages)
     tokens += TOKENS_PER_IMAGE * ("image" in modalities)
-    tools = tuple(tool_spec(tool) for tool in kwargs.get("tools") or ())
+    bound = kwargs.get("tools")
+    tools = tuple(tool_spec(tool) for tool in bound) if bound else ()
     for spec in tools:
         tokens += estimate_tokens(json.dumps(spec.parameters, default=str)) + 10
     return RouteRequest(
@@ -127,7 +129,7 @@ def _modalities(messages: Sequence[BaseMessage]) -> frozenset[str]:
 def response_schema(kwargs: Mapping[str, Any]) -> Mapping[str, object] | None:
     """Give the JSON schema that a call's ``response_format`` (OpenAI's form) asks for, or None."""
     wanted = kwargs.get("response_format")
-    if not isinstance(wanted, Mapping):
+    if wanted is None or not isinstance(wanted, Mapping):
         return None
     described = cast("Mapping[str, Any]", wanted)
     match described.get("type"):
@@ -271,8 +273,8 @@ def answer_of(message: AIMessage, provider: str | None) -> Answer:
 
 def _finish(metadata: Mapping[str, Any]) -> str | None:
     finish = metadata.get("finish_reason") or metadata.get("done_reason") or metadata.get("stop_reason")
-    blocked = cast("Mapping[str, Any]", metadata.get("prompt_feedback") or {}).get("block_reason")
-    if finish in _WITHHELD or blocked:
+    feedback: Mapping[str, Any] | None = metadata.get("prompt_feedback")
+    if finish in _WITHHELD or (feedback and feedback.get("block_reason")):
         return CONTENT_FILTER
     return None if finish is None else str(finish)
 
@@ -286,13 +288,13 @@ def _usage(reported: UsageMetadata | None, *, estimated: bool) -> Usage | None:
     input_tokens, output_tokens = told.get("input_tokens") or 0, told.get("output_tokens") or 0
     if not cached and not input_tokens + output_tokens:
         return None
-    inputs = cast("Mapping[str, int]", told.get("input_token_details") or {})
-    outputs = cast("Mapping[str, int]", told.get("output_token_details") or {})
+    inputs: Mapping[str, int] = told.get("input_token_details") or _NO_DETAILS
+    outputs: Mapping[str, int] = told.get("output_token_details") or _NO_DETAILS
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cached_tokens=inputs.get("cache_read") or 0,
-        cache_write_tokens=sum(inputs.get(kind) or 0 for kind in _CACHE_WRITES),
+        cache_write_tokens=sum(inputs.get(kind) or 0 for kind in _CACHE_WRITES) if inputs else 0,
         reasoning_tokens=outputs.get("reasoning") or 0,
         source="cached" if cached else "estimated" if estimated else "reported",
     )

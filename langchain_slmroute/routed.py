@@ -129,15 +129,21 @@ class RoutedCall(_Routed[PerformerT]):
             config.get("metadata"),
             None,
         )
-        self._manager: CallbackManagerForChainRun = manager.on_chain_start(
-            None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
-        )
-        self.performer = self._make(self.asked, config, self._manager.get_child)
+        self._manager: CallbackManagerForChainRun | None = None
+        child: Child = manager.copy
+        if manager.handlers:  # else nobody would hear of the run
+            self._manager = manager.on_chain_start(
+                None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
+            )
+            child = self._manager.get_child
+        self.performer = self._make(self.asked, config, child)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._manager is None:
+            return
         tell_costs(self._manager.handlers, self.run.record)
         if error is None:
             self._manager.on_chain_end(self.output)
@@ -178,15 +184,21 @@ class AsyncRoutedCall(_Routed[PerformerT]):
             config.get("metadata"),
             None,
         )
-        self._manager: AsyncCallbackManagerForChainRun = await manager.on_chain_start(
-            None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
-        )
-        self.performer = self._make(self.asked, config, self._manager.get_child)
+        self._manager: AsyncCallbackManagerForChainRun | None = None
+        child: Child = manager.copy
+        if manager.handlers:  # else nobody would hear of the run
+            self._manager = await manager.on_chain_start(
+                None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
+            )
+            child = self._manager.get_child
+        self.performer = self._make(self.asked, config, child)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._manager is None:
+            return
         tell_costs(self._manager.handlers, self.run.record)
         if error is None:
             await self._manager.on_chain_end(self.output)

@@ -117,12 +117,14 @@ class Router(RouterBasics, BaseChatModel):
     @property
     def engine(self) -> Engine:
         """What lives across the calls of this router and its copies."""
-        return cast("Shared", self.shared).engine
+        shared: Shared = self.shared
+        return shared.engine
 
     @property
     def models(self) -> TierModels:
         """The chat models of the tiers."""
-        return cast("Shared", self.shared).models
+        shared: Shared = self.shared
+        return shared.models
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed."""

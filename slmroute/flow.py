@@ -80,8 +80,9 @@ def eligible_tiers(policy: Policy, request: RouteRequest, tiers: Sequence[Tier])
     if request.tier is not None:
         policy.tier(request.tier)
     lacks: dict[str, tuple[str, ...]] = {}
+    needed = request.needs
     # Where no tier can be forced to call a tool, it is asked to, and its answer is looked at.
-    for needs in dict.fromkeys((request.needs, request.needs - {"tool_choice"})):
+    for needs in (needed, needed - {"tool_choice"}) if "tool_choice" in needed else (needed,):
         lacks = {tier.name: _lacks(tier, request, needs) for tier in tiers}
         able = tuple(tier for tier in tiers if not lacks[tier.name])
         if able and (request.tier is None or not lacks[request.tier]):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from slmroute.errors import ConfigError
 from slmroute.policy import declared_prices
@@ -142,7 +142,8 @@ class PriceBook:
         if usage is None or usage.source == "cached":
             return FREE
         if tier.input_price is not None or tier.hour_price is not None:
-            return Priced(_declared(tier, usage, seconds), f"tier:{tier.name}", cast("Decimal | None", tier.hour_price))
+            hour_price: Any = tier.hour_price  # a tier reads its prices when it is made
+            return Priced(_declared(tier, usage, seconds), f"tier:{tier.name}", hour_price)
         named = self._named.get(tier.name) or tier.spec or ":"
         named_provider, _, named_model = named.partition(":")
         provider, model = provider or named_provider, model or named_model
@@ -201,9 +202,9 @@ def _own_prices(key: str, amounts: tuple[Money, ...]) -> _Flat:
 
 
 def _declared(tier: Tier, usage: Usage, seconds: float) -> Decimal:
-    tokens = Decimal(0) if tier.input_price is None else token_price(usage, *declared_prices(tier))
     if tier.hour_price is None:
-        return tokens
+        return token_price(usage, *declared_prices(tier))
+    tokens = Decimal(0) if tier.input_price is None else token_price(usage, *declared_prices(tier))
     return tokens + cast("Decimal", tier.hour_price) * Decimal(str(round(seconds, 6))) / SECONDS_PER_HOUR
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from operator import attrgetter
-from typing import Any, Final, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from slmroute.steps import Usage
 
@@ -117,7 +114,32 @@ class RouteRecord:
 
     def to_json(self) -> dict[str, object]:
         """Give the record as plain JSON: money as strings, times in ISO 8601, an attempt's tokens in ``usage``."""
-        return _plain_fields(self)
+        return {
+            "call_id": self.call_id,
+            "started_at": self.started_at.isoformat(),
+            "status": self.status,
+            "key": self.key,
+            "tags": list(self.tags),
+            "tier": self.tier,
+            "model": self.model,
+            "reason": self.reason,
+            "score": None if self.score is None else round(self.score, 6),
+            "confidence": None if self.confidence is None else round(self.confidence, 6),
+            "escalated": self.escalated,
+            "degraded": self.degraded,
+            "classifier_version": self.classifier_version,
+            "calibrator_version": self.calibrator_version,
+            "events": list(self.events),
+            "attempts": [_attempt_json(attempt) for attempt in self.attempts],
+            "cost": _money(self.cost),
+            "baseline": _money(self.baseline),
+            "saved": _money(self.saved),
+            "projected": _money(self.projected),
+            "price_version": self.price_version,
+            "ttft_ms": None if self.ttft_ms is None else round(self.ttft_ms, 6),
+            "total_ms": round(self.total_ms, 6),
+            "error": self.error,
+        }
 
 
 @runtime_checkable
@@ -129,33 +151,37 @@ class Hook(Protocol):
         ...
 
 
-def _plain_fields(value: object) -> dict[str, object]:
-    names, read = _FIELDS[type(value)]
-    # Spelt out in both places: a call for each of some eighty values took longer than the rest together.
+# Written out, for every answer carries its record as JSON: going through the fields took longer than routing.
+def _attempt_json(attempt: AttemptRecord) -> dict[str, object]:
     return {
-        name: item if (convert := _CONVERSIONS.get(type(item))) is None else convert(item)
-        for name, item in zip(names, read(value), strict=True)
+        "role": attempt.role,
+        "tier": attempt.tier,
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "usage": None if attempt.usage is None else _usage_json(attempt.usage),
+        "price_id": attempt.price_id,
+        "hour_price": _money(attempt.hour_price),
+        "cost": _money(attempt.cost),
+        "dry_run": attempt.dry_run,
+        "confidence": None if attempt.confidence is None else round(attempt.confidence, 6),
+        "fault": attempt.fault,
+        "started_ms": round(attempt.started_ms, 6),
+        "ttft_ms": None if attempt.ttft_ms is None else round(attempt.ttft_ms, 6),
+        "total_ms": round(attempt.total_ms, 6),
+        "error": attempt.error,
     }
 
 
-def _plain_items(value: tuple[object, ...]) -> list[object]:
-    return [item if (convert := _CONVERSIONS.get(type(item))) is None else convert(item) for item in value]
+def _usage_json(usage: Usage) -> dict[str, object]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "source": usage.source,
+    }
 
 
-def _fields_of(kind: type) -> tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]:
-    names = tuple(item.name for item in dataclasses.fields(kind))
-    return names, attrgetter(*names)
-
-
-# Looked up by type: every answer carries its record as JSON, and asking each value what it is took longer than routing.
-_FIELDS: Final[Mapping[type, tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]]] = {
-    kind: _fields_of(kind) for kind in (RouteRecord, AttemptRecord, Usage)
-}
-_CONVERSIONS: Final[Mapping[type, Callable[[Any], object]]] = {
-    AttemptRecord: _plain_fields,
-    Decimal: lambda amount: format(amount, "f"),
-    Usage: _plain_fields,
-    datetime: datetime.isoformat,
-    float: lambda number: round(number, 6),
-    tuple: _plain_items,
-}
+def _money(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(amount, "f")

@@ -76,7 +76,10 @@ def fault_of(answer: Answer, request: RouteRequest, checks: AbstractSet[str]) ->
     """
     if answer.finish == CONTENT_FILTER:
         return None
-    return next((fault for fault in _faults(answer, request) if fault in checks), None)
+    for fault in _faults(answer, request):
+        if fault in checks:
+            return fault
+    return None
 
 
 def _faults(answer: Answer, request: RouteRequest) -> list[str]:
