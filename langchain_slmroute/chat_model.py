@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
+from langchain_core.callbacks import Callbacks
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult, RunInfo
+from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
-from langchain_slmroute.callbacks import counted
-from langchain_slmroute.messages import request_of
-from langchain_slmroute.perform import ChatPerformer, PrivatePerformer
+from langchain_slmroute.model_level import ModelLevel
+from langchain_slmroute.perform import ChatPerformer
 from langchain_slmroute.routed import Asked, AsyncRoutedCall, Child, RoutedCall, Setting
-from langchain_slmroute.router import Router
 from langchain_slmroute.tools import ToolLike, neutral_tools
-from slmroute.context import current_context
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
-from slmroute.run import Run
 
 __all__ = ["RoutingChatModel"]
 
 PerformerT = TypeVar("PerformerT", bound=ChatPerformer)
 
 
-class RoutingChatModel(Router):
+class RoutingChatModel(ModelLevel):
     """A chat model that has each call answered by the cheapest tier able to.
 
     A classifier scores how complex the call is; the tier that the thresholds give for it answers. Answers that are
@@ -82,43 +77,6 @@ class RoutingChatModel(Router):
     """
 
     # --- one call ---
-
-    def _call_arguments(
-        self, stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> tuple[dict[str, Any], str | None, bool]:
-        """Give what goes to the tier, the tier asked for by name, and whether to stay local."""
-        rest, tier, model = dict(kwargs), None, None
-        if rest:
-            for tracing_only in ("ls_structured_output_format", "structured_output_format"):
-                rest.pop(tracing_only, None)
-            tier, model = rest.pop("tier", None), rest.pop("model", None)
-        stop = stop if stop is not None else list(self.stop) if self.stop else None
-        if stop is not None:
-            rest["stop"] = stop
-        if self.streaming and "stream" not in rest:
-            rest["stream"] = True
-        return rest, tier or model, bool(rest.pop("local_only", False))
-
-    def _asked(
-        self,
-        messages: Sequence[BaseMessage],
-        stop: list[str] | None,
-        kwargs: dict[str, Any],
-        schema: Mapping[str, object] | None = None,
-    ) -> Asked:
-        rest, tier, local_only = self._call_arguments(stop, kwargs)
-        engine = self.engine
-        request = request_of(
-            messages,
-            rest,
-            context=current_context(),
-            engine=engine.number,
-            tier=tier,
-            local_only=local_only,
-            schema=schema,
-        )
-        run = Run(engine, request, self.models.known(request, rest))
-        return Asked(run, self.models, messages, rest, self.cache)
 
     def _own_config(self) -> RunnableConfig:
         # LangChain notes its versions on every model; the tiers' own models bring theirs.
@@ -268,63 +226,6 @@ class RoutingChatModel(Router):
         if errors := [each for each in found if isinstance(each, BaseException)]:
             raise errors[0]
         return _result(cast("list[AIMessage]", found), configs)
-
-    # --- beneath the public methods: model-level v3 streams, in which the router itself is the only run ---
-
-    def _privately(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> PrivatePerformer:
-        kwargs = {key: value for key, value in kwargs.items() if key != "stream"}
-        return PrivatePerformer(self._asked(messages, stop, kwargs))
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        performer = self._privately(messages, stop, kwargs)
-        with counted(performer.run, run_manager):
-            return performer.result(drive(performer.run, performer))
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        performer = self._privately(messages, stop, kwargs)
-        with counted(performer.run, run_manager):
-            return performer.result(await adrive(performer.run, performer))
-
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Generator[ChatGenerationChunk]:
-        performer = self._privately(messages, stop, kwargs)
-        with counted(performer.run, run_manager), closing(drive_stream(performer.run, performer)) as natives:
-            for native in natives:
-                yield performer.generation(cast("AIMessage", native))
-        yield performer.last_generation()
-
-    async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> AsyncGenerator[ChatGenerationChunk]:
-        performer = self._privately(messages, stop, kwargs)
-        with counted(performer.run, run_manager):
-            async with aclosing(adrive_stream(performer.run, performer)) as natives:
-                async for native in natives:
-                    yield performer.generation(cast("AIMessage", native))
-        yield performer.last_generation()
 
     # --- tools and structured answers ---
 

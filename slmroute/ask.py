@@ -11,11 +11,12 @@ from contextvars import copy_context
 from numbers import Real
 from typing import Final, cast
 
+from slmroute.attempt import Attempt
 from slmroute.classify.protocol import Classification, ClassifierLike
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissing
 from slmroute.price import Priced, token_price
 from slmroute.request import RouteRequest
-from slmroute.run import Attempt, Run
+from slmroute.run import Run
 from slmroute.shared_score import SharedScore
 from slmroute.steps import Classify, Judge, Scored, Verdict
 from slmroute.tier import Money, money

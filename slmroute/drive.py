@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Protocol, assert_never
 
 from slmroute.ask import ajudge, ascore, judge, score
+from slmroute.attempt import Attempt
 from slmroute.gate import Chunk, Gate
-from slmroute.run import Attempt, Run
+from slmroute.run import Run
 from slmroute.steps import ABORTED, Answer, Call, Classify, Decision, Failure, Judge, Reject, Reply, Step
 
 __all__ = ["Performer", "adrive", "adrive_stream", "drive", "drive_stream"]

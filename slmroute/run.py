@@ -5,78 +5,29 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
 from typing import Final, Self
 
+from slmroute.attempt import Attempt
 from slmroute.availability import retry_after_s, waited_in_vain
+from slmroute.bill import baseline_of, cost_of, price_of
 from slmroute.context import current_context
 from slmroute.costs import current_collectors
 from slmroute.draft import with_draft
 from slmroute.engine import Engine
 from slmroute.flow import route
 from slmroute.gate import Chunk
-from slmroute.health import Permit
-from slmroute.price import FREE, Priced
-from slmroute.record import AttemptRecord, Role, RouteRecord, Status
+from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.steps import Answer, Call, Decision, Failure, Reject, Reply, Step, Usage
 from slmroute.tier import Tier
 
-__all__ = ["Attempt", "Run"]
+__all__ = ["Run"]
 
 CUT_SHORT: Final = frozenset({"length", "max_tokens", "MAX_TOKENS"})
 """How the providers say that an answer ended because it was as long as it may be."""
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One attempt while it lasts, and its measures afterwards."""
-
-    name: str
-    started: float
-    tier: Tier | None = None
-    permit: Permit | None = field(default=None, repr=False)
-    role: Role = "failed"
-    provider: str | None = None
-    model: str | None = None
-    usage: Usage | None = None
-    priced: Priced = FREE
-    confidence: float | None = None
-    fault: str | None = None
-    first_token: float | None = None
-    ended: float | None = None
-    machine_mark: float | None = None
-    busy_s: float | None = None
-    error: str | None = None
-    answer: Answer | None = field(default=None, repr=False)
-    shown: bool = False
-    aborted: bool = False
-    text: list[str] = field(default_factory=list[str], repr=False)
-    held: list[object] = field(default_factory=list[object], repr=False)
-    draft_tokens: int = 0
-
-    def record(self, began: float) -> AttemptRecord:
-        """Freeze it; ``began`` is when its call did."""
-        ended = self.started if self.ended is None else self.ended
-        return AttemptRecord(
-            role=self.role,
-            tier=self.name,
-            provider=self.provider,
-            model=self.model,
-            usage=self.usage,
-            price_id=self.priced.price_id,
-            hour_price=self.priced.hour_price,
-            cost=self.priced.cost,
-            dry_run=self.tier is not None and self.tier.dry_run,
-            confidence=self.confidence,
-            fault=self.fault,
-            started_ms=(self.started - began) * 1000,
-            ttft_ms=None if self.first_token is None else (self.first_token - self.started) * 1000,
-            total_ms=(ended - self.started) * 1000,
-            error=self.error,
-        )
 
 
 class Run(AbstractContextManager["Run"]):
@@ -101,7 +52,6 @@ class Run(AbstractContextManager["Run"]):
         self.score: float | None = None
         self.shared_score: object = None
         self._flow = route(engine.policy, request, tiers)
-        self._last_tier = engine.policy.tiers[-1]
         self._open: Attempt | None = None
         self._reason: str | None = None
         self._started_at = engine.clock.now()
@@ -309,16 +259,17 @@ class Run(AbstractContextManager["Run"]):
             return
         for attempt in self.attempts:
             if attempt.tier is not None:
-                attempt.priced = self._price(attempt.tier, attempt)
+                attempt.priced = price_of(attempt, attempt.tier, self.engine.prices)
         final = self._final()
         if final is not None:
             final.role = "final"
         if self._guard is not None:
             self.events += self._guard.events
-        cost = self._cost()
-        baseline = Decimal(0) if final is None else self._baseline(final)
+        last_tier = self.policy.tiers[-1]
+        cost = cost_of(self.attempts)
+        baseline = Decimal(0) if final is None else baseline_of(final, last_tier, self.engine.prices)
         gain = None if cost is None or baseline is None else baseline - cost
-        projected = self._last_tier.dry_run
+        projected = last_tier.dry_run
         now = self.engine.clock.monotonic()
         decision = self.decision
         self.record = RouteRecord(
@@ -366,36 +317,6 @@ class Run(AbstractContextManager["Run"]):
         if isinstance(error, Exception):
             return "partial" if final is not None else "error"
         return "cancelled"
-
-    def _cost(self) -> Decimal | None:
-        total = Decimal(0)
-        for attempt in self.attempts:
-            if attempt.priced.cost is None:
-                return None
-            total += attempt.priced.cost
-        return total
-
-    def _price(self, tier: Tier, attempt: Attempt) -> Priced:
-        return self.engine.prices.price(
-            tier, attempt.usage, provider=attempt.provider, model=attempt.model, seconds=attempt.busy_s or 0.0
-        )
-
-    def _baseline(self, final: Attempt) -> Decimal | None:
-        """What the same call would have cost at the last tier, without the draft that it may have been shown."""
-        usage = final.usage
-        if usage is None or usage.source == "cached":
-            return final.priced.cost
-        if final.draft_tokens:
-            prompt = max(usage.input_tokens - final.draft_tokens, 0)
-            usage = replace(usage, input_tokens=prompt, cached_tokens=min(usage.cached_tokens, prompt))
-        if final.name == self._last_tier.name:
-            own = self._price(self._last_tier, replace(final, usage=usage)) if final.draft_tokens else final.priced
-            return own.cost
-        if self._last_tier.hour_price is not None:
-            return None  # how long its machine would have taken is not known
-        # What one provider cached or reasoned tells nothing about what the last tier would have.
-        usage = Usage(usage.input_tokens, usage.output_tokens, source=usage.source)
-        return self.engine.prices.price(self._last_tier, usage, provider=None, model=None).cost
 
     def attempt_of(self, answer: Answer) -> Attempt:
         """Find the attempt that gave an answer."""

@@ -1,0 +1,62 @@
+"""One attempt of a call, while it lasts: what is written down of it as things happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from slmroute.health import Permit
+from slmroute.price import FREE, Priced
+from slmroute.record import AttemptRecord, Role
+from slmroute.steps import Answer, Usage
+from slmroute.tier import Tier
+
+__all__ = ["Attempt"]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt while it lasts, and its measures afterwards."""
+
+    name: str
+    started: float
+    tier: Tier | None = None
+    permit: Permit | None = field(default=None, repr=False)
+    role: Role = "failed"
+    provider: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    priced: Priced = FREE
+    confidence: float | None = None
+    fault: str | None = None
+    first_token: float | None = None
+    ended: float | None = None
+    machine_mark: float | None = None
+    busy_s: float | None = None
+    error: str | None = None
+    answer: Answer | None = field(default=None, repr=False)
+    shown: bool = False
+    aborted: bool = False
+    text: list[str] = field(default_factory=list[str], repr=False)
+    held: list[object] = field(default_factory=list[object], repr=False)
+    draft_tokens: int = 0
+
+    def record(self, began: float) -> AttemptRecord:
+        """Freeze it; ``began`` is when its call did."""
+        ended = self.started if self.ended is None else self.ended
+        return AttemptRecord(
+            role=self.role,
+            tier=self.name,
+            provider=self.provider,
+            model=self.model,
+            usage=self.usage,
+            price_id=self.priced.price_id,
+            hour_price=self.priced.hour_price,
+            cost=self.priced.cost,
+            dry_run=self.tier is not None and self.tier.dry_run,
+            confidence=self.confidence,
+            fault=self.fault,
+            started_ms=(self.started - began) * 1000,
+            ttft_ms=None if self.first_token is None else (self.first_token - self.started) * 1000,
+            total_ms=(ended - self.started) * 1000,
+            error=self.error,
+        )
