@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_slmroute.cache import CacheSetting, cache_setting
 from langchain_slmroute.dialects import Dialect, bound_config, bound_kwargs, call_kwargs, chat_model, logprob_kwargs
 from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record, without_logprobs
-from langchain_slmroute.models import TierModels
+from langchain_slmroute.models import Ready, TierModels
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
 from langchain_slmroute.tools import neutral_choice, sources
 from slmroute.gate import Chunk, Gate
@@ -65,11 +65,19 @@ class TierCalls:
         self.asked = asked
         self.run = asked.run
         self.models = asked.models
+        self._ready: dict[str, Ready] = {}
         self._unasked: set[str] = set()
+
+    def ready(self, call: Call) -> Ready:
+        """Give the model of the tier that is called, and what is known of it."""
+        found = self._ready.get(call.tier.name)
+        if found is None:
+            found = self._ready[call.tier.name] = self.models.ready(call.tier)
+        return found
 
     def history(self, call: Call) -> list[BaseMessage]:
         """Give the conversation as a tier is shown it."""
-        return for_tier(self.asked.messages, call.draft, self.models.ready(call.tier).provider)
+        return for_tier(self.asked.messages, call.draft, self.ready(call).provider)
 
     def model(self, call: Call, *, streams: bool = False) -> tuple[BaseChatModel, dict[str, Any]]:
         """Give a tier's model, out of whatever was bound to it, and the arguments of its call.
@@ -80,7 +88,7 @@ class TierCalls:
             call: The step.
             streams: Whether its tokens are streamed, to the caller or to handlers.
         """
-        ready, asked = self.models.ready(call.tier), self.asked.kwargs
+        ready, asked = self.ready(call), self.asked.kwargs
         model, own, dialect = ready.model, ready.kwargs, ready.dialect
         kwargs = call_kwargs(model, {k: v for k, v in asked.items() if k not in _BOUND}) if asked else {}
         if call.hold and self.run.policy.judge is None:
@@ -98,7 +106,7 @@ class TierCalls:
 
     def provider(self, call: Call) -> str | None:
         """Give the provider of the tier that is called."""
-        return self.models.ready(call.tier).provider
+        return self.ready(call).provider
 
     def to_show(self, tier: str | None, message: MessageT) -> MessageT:
         """Give a message of a tier as the caller is to see it: without log-probabilities that nobody but we asked for.
@@ -190,7 +198,7 @@ class ChatPerformer(TierCalls):
         config.pop("run_name", None)
         config.pop("run_id", None)
         config["callbacks"] = self._child()
-        ready = self.models.ready(call.tier)
+        ready = self.ready(call)
         if ready.bound is not ready.model:
             config = bound_config(ready.bound, config)
         manager = cast("CallbackManager | AsyncCallbackManager", config.get("callbacks"))

@@ -216,7 +216,7 @@ class StructuredPerformer(ChatPerformer):
 
     def _chain(self, call: Call, *, include_raw: bool, streams: bool) -> Runnable[Any, Any]:
         inner, kwargs = self.model(call, streams=streams)
-        outline, dialect = self.outline, self.models.ready(call.tier).dialect
+        outline, dialect = self.outline, self.ready(call).dialect
         given: dict[str, Any] = {"method": outline.method}
         if "strict" in dialect.binding:
             given["strict"] = outline.strict
