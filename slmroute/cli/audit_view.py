@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from slmroute.report.wording import count, dollars, duration, percent
+from slmroute.report.wording import count, counted, dollars, duration, percent
 
 if TYPE_CHECKING:
     from slmroute.audit import AuditResult
@@ -38,19 +38,20 @@ def audit_view(found: AuditResult) -> RenderableType:
 
 
 def _file(line: FileLine) -> str:
-    said = f"{line.file}: {line.form}, {count(line.records)} calls"
+    said = f"{line.file}: {line.form}, {counted(line.records, 'call')}"
     if line.other:
-        said += f", {count(line.other)} records of other kinds left out"
+        said += f", {counted(line.other, 'record')} of other kinds left out"
     if line.bad:
         named = f" (lines {', '.join(map(str, line.bad_lines))}{' ...' if line.bad > len(line.bad_lines) else ''})"
-        said += f", {count(line.bad)} lines that cannot be read{named if line.bad_lines else ''}"
+        said += f", {counted(line.bad, 'line')} that cannot be read{named if line.bad_lines else ''}"
     return f"{said}."
 
 
 def _looked_at(found: AuditResult) -> str:
     low, high = found.simple_interval
     if not found.sampled:
-        said = f"All {count(found.looked_at)} calls were looked at, in {found.seconds:.0f} s."
+        every = "The one call was" if found.looked_at == 1 else f"All {count(found.looked_at)} calls were"
+        said = f"{every} looked at, in {found.seconds:.0f} s."
     else:
         said = (
             f"{count(found.looked_at)} of {count(found.calls)} calls were drawn at random and looked at, in "
@@ -58,7 +59,7 @@ def _looked_at(found: AuditResult) -> str:
             "100. --all looks at every call."
         )
     if found.without_prompt:
-        said += f" {count(found.without_prompt)} calls have no prompt and are left out."
+        said += f" Left out: {counted(found.without_prompt, 'call')} without a prompt."
     return said
 
 

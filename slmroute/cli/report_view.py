@@ -10,7 +10,7 @@ from rich.text import Text
 
 from slmroute.report import sentences
 from slmroute.report.advice import advice_of
-from slmroute.report.wording import count, dollars, duration, percent
+from slmroute.report.wording import alike, count, dollars, duration, percent, saving
 
 if TYPE_CHECKING:
     from slmroute.report.facts import Group as Grouping
@@ -26,9 +26,9 @@ def report_view(report: Report, by: Grouping) -> RenderableType:
         report: The report.
         by: What to show the calls by.
     """
-    style = "bold green" if report.gain >= 0 else "bold red"
+    style = "bold green" if report.achieved >= 0 else "bold red"
     lines = [sentences.summary(report)]
-    lines += [line for line in (sentences.before(report), sentences.speed(report)) if line]
+    lines += [line for line in (sentences.outages(report), sentences.before(report), sentences.speed(report)) if line]
     lines += [sentences.failure(rate) for rate in report.failures if rate.answers]
     lines.append(sentences.escalation(report))
     parts: list[RenderableType] = [
@@ -71,12 +71,11 @@ def _groups(report: Report, by: Grouping) -> Table:
     table = _table(title, by, "calls", "last tier", "cost", "saved", "share", "median")
     for group in report.groups(by):
         gain = group.baseline - group.compared_cost
+        whole = group.cost == group.compared_cost
         table.add_row(
             "(none)" if group.group is None else group.group,
             count(group.calls),
-            dollars(group.baseline),
-            dollars(group.cost),
-            dollars(gain),
+            *(saving(group.baseline, group.cost) if whole else alike(group.baseline, group.cost, gain)),
             f"{gain / group.baseline:.1%}" if group.baseline else "-",
             duration(group.total_ms.p50),
         )

@@ -9,7 +9,7 @@ from typing import Final
 
 from slmroute.failures import LINE, FailureRate
 from slmroute.report.facts import Report
-from slmroute.report.wording import count, dollars, percent
+from slmroute.report.wording import count, counted, dollars, percent
 
 __all__ = ["Advice", "advice_of"]
 
@@ -37,6 +37,7 @@ class Advice:
 def advice_of(report: Report) -> tuple[Advice, ...]:
     """Give what to do next, the most pressing first; at most five."""
     found = [*_losing(report), *_failing(report), *_unseen(report), *_unpriced(report), *_outages(report),
+             *_degraded(report),
              *_projected(report), *_drafts(report), *_dear_key(report), *_idle(report)]  # fmt: skip
     if not found:
         return (Advice("Nothing is pressing.", "No rate is over its line and every call is priced."),)
@@ -78,7 +79,11 @@ def _unseen(report: Report) -> Iterator[Advice]:
         if rate.tier in report.last_tiers or rate.verdict != "open":
             continue
         low, high = rate.interval
-        said = "" if rate.answers >= ENOUGH_ANSWERS else f", and only {rate.answers} answers were seen"
+        said = (
+            ""
+            if rate.answers >= ENOUGH_ANSWERS
+            else f", and only {counted(rate.answers, 'answer')} {'was' if rate.answers == 1 else 'were'} seen"
+        )
         yield Advice(
             f"Have more answers of {rate.tier} looked at: model.feedback(call_id, good=...) or slmroute feedback.",
             f"Its failure rate lies between {percent(low)} and {percent(high)}, so that it may be over the "
@@ -92,8 +97,8 @@ def _unpriced(report: Report) -> Iterator[Advice]:
         names = ", ".join(str(name) for name, _ in unpriced)
         yield Advice(
             f"Set input_price= and output_price= (or hour_price=) of {names}.",
-            f"{count(sum(number for _, number in unpriced))} attempts have no known price; "
-            f"{count(report.total.calls - report.total.compared)} calls are left out of the saving.",
+            f"No known price: {counted(sum(number for _, number in unpriced), 'attempt')}; left out of the saving: "
+            f"{counted(report.total.calls - report.total.compared, 'call')}.",
         )
 
 
@@ -102,8 +107,8 @@ def _outages(report: Report) -> Iterator[Advice]:
     if by_default > NOTABLE_SHARE * report.total.calls:
         yield Advice(
             "See why the classifier could not be asked (slmroute doctor).",
-            f"{count(by_default)} calls ({percent(by_default / report.total.calls)}) went to the default tier without "
-            "a score.",
+            f"{counted(by_default, 'call')} ({percent(by_default / report.total.calls)}) went to the default tier "
+            "without a score.",
         )
     for tier in report.called:
         errors = sum(tier.errors.values())
@@ -111,8 +116,18 @@ def _outages(report: Report) -> Iterator[Advice]:
             kind, _ = max(tier.errors.items(), key=lambda item: item[1])
             yield Advice(
                 f"See what is wrong with {tier.group} (slmroute doctor).",
-                f"{count(errors)} of {count(tier.attempts)} attempts there ended in an error, most of them {kind}.",
+                f"{count(errors)} of {counted(tier.attempts, 'attempt')} there ended in an error, most of them {kind}.",
             )
+
+
+def _degraded(report: Report) -> Iterator[Advice]:
+    total = report.total
+    if total.degraded > NOTABLE_SHARE * total.calls:
+        yield Advice(
+            "See why better tiers did not answer (slmroute doctor), or whether the budget is too small.",
+            f"{counted(total.degraded, 'call')} ({percent(total.degraded / total.calls)}) got a weaker answer than "
+            "wanted.",
+        )
 
 
 def _projected(report: Report) -> Iterator[Advice]:
@@ -129,7 +144,7 @@ def _drafts(report: Report) -> Iterator[Advice]:
         yield Advice(
             "Send calls up at once that end up there: lower the threshold of the classifier.",
             f"{dollars(drafts)} ({percent(drafts / report.total.cost)} of the cost) went into drafts that were thrown "
-            f"away in {count(report.total.escalated)} escalated calls.",
+            f"away in {counted(report.total.escalated, 'call')} that moved up.",
         )
 
 

@@ -69,6 +69,8 @@ def to_json(report: Report, by: Group | None = None) -> dict[str, object]:
         "since": report.period.since.isoformat(),
         "until": report.period.until.isoformat(),
         "made_at": report.made_at.isoformat(),
+        "achieved": _text(report.achieved),
+        "unanswered": report.unanswered,
         "total": _plain(_numbers(report.total)),
         "before": _plain(_numbers(report.before)),
         "last_tiers": sorted(report.last_tiers),
@@ -152,6 +154,7 @@ def _numbers(group: CallSummary) -> dict[str, Value]:
         "baseline": group.baseline,
         "saved": group.saved,
         "projected": group.projected,
+        "degraded_gain": group.degraded_gain,
         "saved_share": round(float(gain / group.baseline), 6) if group.baseline else None,
         **{f"cost_{role}": group.role_cost.get(role, Decimal(0)) for role in ROLES},
         **{f"{name}_ms": None if ms is None else round(ms, 3) for name, ms in

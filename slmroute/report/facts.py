@@ -121,6 +121,16 @@ class Report:
         return self.total.baseline - self.total.compared_cost
 
     @property
+    def achieved(self) -> Decimal:
+        """The part of the gain that routing made: without what an answer that should have been better cost less."""
+        return self.gain - self.total.degraded_gain
+
+    @property
+    def unanswered(self) -> int:
+        """How many calls failed, before or within the answer; what callers gave up themselves is none of them."""
+        return self.total.statuses.get("error", 0) + self.total.statuses.get("partial", 0)
+
+    @property
     def gain_share(self) -> float | None:
         """The same as a share of the baseline; None without a baseline."""
         return float(self.gain / self.total.baseline) if self.total.baseline else None
@@ -190,8 +200,8 @@ class Report:
         """How far the saving can be relied on."""
         assumed = sum((tier.baseline for tier in self.tiers if tier.group not in self.last_tiers), ZERO)
         return Certainty(
-            low=self.gain - ASSUMED * assumed,
-            high=self.gain + ASSUMED * assumed,
+            low=self.achieved - ASSUMED * assumed,
+            high=self.achieved + ASSUMED * assumed,
             assumed=assumed,
             projected=self.total.projected,
             compared=self.total.compared,

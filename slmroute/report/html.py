@@ -10,7 +10,7 @@ from slmroute.report import charts, sentences
 from slmroute.report.advice import advice_of
 from slmroute.report.facts import Report
 from slmroute.report.page import Mood, Page, Section, Table, Tile, picture, render
-from slmroute.report.wording import count, dollars, duration, percent
+from slmroute.report.wording import alike, count, counted, dollars, duration, percent, saving
 
 if TYPE_CHECKING:
     from slmroute.ledger.summary import CallSummary
@@ -32,14 +32,16 @@ def html_of(report: Report) -> str:
     """
     before = sentences.before(report)
     sure = report.certainty
-    asides = [f"How sure: between {dollars(sure.low)} and {dollars(sure.high)}; see the end of the page."]
+    low, high = alike(sure.low, sure.high)
+    asides = [f"How sure: between {low} and {high}; see the end of the page."]
+    said = sentences.outages(report)
     page = Page(
         title=f"slmroute: {sentences.headline(report)}, {report.period}",
         kicker=f"What routing did, {report.period}",
         headline=sentences.headline(report),
-        mood=_mood(report.gain >= 0 if report.total.compared else None),
+        mood=_mood(report.achieved >= 0 if report.total.compared else None),
         lead=sentences.summary(report),
-        asides=(*(asides if report.total.compared else ()), *([before] if before else ())),
+        asides=(*([said] if said else ()), *(asides if report.total.compared else ()), *([before] if before else ())),
         warning=_warning(report),
         tiles=report_tiles(report),
         sections=report_sections(report),
@@ -52,10 +54,13 @@ def report_tiles(report: Report) -> tuple[Tile, ...]:
     """Give the figures that stand out."""
     total, (local, answered) = report.total, report.local
     tiles = [
-        Tile("Cost, all counted", dollars(total.cost), f"{count(total.calls)} calls"),
-        Tile("Answered below the last tier", percent(local / answered) if answered else "-",
-             f"{count(local)} of {count(answered)} answered calls"),
+        Tile("Cost, all counted", dollars(total.cost), counted(total.calls, "call")),
+        Tile("Answered by smaller models", percent(local / answered) if answered else "-",
+             f"{count(local)} of {counted(answered, 'answered call')}"),
     ]  # fmt: skip
+    if total.degraded or report.unanswered:
+        note = f"and {count(report.unanswered)} without any" if report.unanswered else "a better tier did not answer"
+        tiles.append(Tile("Weaker answers than wanted", count(total.degraded), note, "bad"))
     small = [rate for rate in report.failures if rate.tier not in report.last_tiers and rate.answers]
     for rate in small[:2]:
         low, high = rate.interval
@@ -90,11 +95,13 @@ def footer(report: Report) -> tuple[str, ...]:
     """Say where the figures come from and what words mean."""
     return (
         f"From the ledger {report.ledger}, read {report.made_at:%-d %B %Y %H:%M} UTC. Days are days in UTC.",
-        "The last tier is the one that calls go to when nothing smaller will do. The baseline is what the same calls "
-        "would have cost there: the same tokens at its price, without a classifier. Saved is the baseline minus "
-        "everything that was spent, classifier, drafts and judges included.",
+        "A tier is a model that calls can go to. The last tier is the most capable one, which gets what nothing "
+        "smaller will do. What calls would have cost there is the same text at its price, without a classifier. "
+        "Saved is that minus everything that was spent: answers, drafts (small answers that were not good enough and "
+        "were thrown away), judges (models that look at answers), and the classifier that tells simple calls from "
+        "complex ones.",
         "A failed answer is one that someone said was bad, that was wrong on its face, or that was judged more likely "
-        "wrong than right. Intervals are Wilson's, at 95%.",
+        "wrong than right. Very likely means with 95% confidence (Wilson's intervals).",
     )
 
 
@@ -111,7 +118,7 @@ def _days(report: Report) -> Section:
         lines=("What each day's calls would have cost at the last tier, and in front of it what they cost.",),
         picture=picture("days", text, lambda width: charts.cost_by_day(report, width)),
         tables=(Table("Calls and cost by day", ("day", "calls", "at the last tier", "cost", "saved", "share"),
-                      tuple(rows), frozenset({"calls"})),),
+                      tuple(rows), frozenset({"calls", "at the last tier"})),),
     )  # fmt: skip
 
 
@@ -122,7 +129,10 @@ def _money(report: Report) -> Section:
     text = f"All at the last tier {dollars(report.total.baseline)}; spent: {parts or 'nothing'}."
     return Section(
         title="Where the money went",
-        lines=(f"{dollars(spent)} was spent. Answers of the last tier count as frontier answers.",),
+        lines=(
+            f"{dollars(spent)} was spent. Answers of the last tier are the frontier answers; a draft is a small answer "
+            "that was not good enough, a judge a model that looks at answers.",
+        ),
         picture=picture("money", text, lambda width: charts.money(report, width)),
         tables=(Table("Cost by what it was spent on", ("spent on", "cost", "share"), rows),),
     )
@@ -187,12 +197,12 @@ def _failures(report: Report) -> Section:
     if not lines:
         lines = ["No tier gave an answer that can have failed: all were dry runs, or nothing was answered."]
     text = " ".join((*lines, sentences.escalation(report)))
-    columns = ("", "answers", "failed", "rate", "95% interval")
+    columns = ("", "answers", "failed", "rate", "very likely")
     return Section(
-        title="How good: failures and escalations against the 5% line",
+        title="How good: failed answers against the 5% line",
         lines=(*lines, sentences.escalation(report)),
         picture=picture("failures", text, lambda width: charts.failures(report, width)),
-        tables=(Table("Failure and escalation rates", columns, (*rows, escalated)),),
+        tables=(Table("Failure and escalation rates", columns, (*rows, escalated), frozenset({"failed"})),),
     )
 
 
@@ -205,7 +215,8 @@ def _dearest(report: Report) -> Section:
             ("The dearest tags; a call counts in each of its tags", "tag", report.tags),
         )
     )
-    return Section(title="The dearest keys and tags", tables=tables)
+    line = "Keys and tags are the names that programs give their calls: whose they are, and what kind of task."
+    return Section(title="The dearest keys and tags", lines=(line,), tables=tables)
 
 
 def _machines(report: Report) -> Section:
@@ -231,7 +242,10 @@ def _group_rows(groups: Sequence[CallSummary]) -> tuple[tuple[str, ...], ...]:
 def _saving_cells(group: CallSummary) -> tuple[str, ...]:
     gain = group.baseline - group.compared_cost
     share = f"{gain / group.baseline:.1%}" if group.baseline else "-"
-    return count(group.calls), dollars(group.baseline), dollars(group.cost), dollars(gain), share
+    # What has no known baseline was spent as well, and is in no saving: then the row need not add up.
+    whole = group.cost == group.compared_cost
+    money = saving(group.baseline, group.cost) if whole else alike(group.baseline, group.cost, gain)
+    return count(group.calls), *money, share
 
 
 def _rate_cells(rate: FailureRate) -> tuple[str, ...]:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from slmroute.failures import LINE, FailureRate
 from slmroute.report.facts import Report
-from slmroute.report.wording import count, dollars, duration, percent
+from slmroute.report.wording import alike, count, counted, dollars, duration, percent, saving
 
-__all__ = ["before", "certainty", "escalation", "failure", "headline", "speed", "summary"]
+__all__ = ["before", "certainty", "escalation", "failure", "headline", "outages", "speed", "summary"]
 
 
 def headline(report: Report) -> str:
     """Say the one thing that matters: what was saved, or lost."""
-    gain = report.gain
     if not report.total.compared:
         return f"{dollars(report.total.cost)} spent; the saving is not known"
-    if gain < 0:
-        return f"Routing cost {dollars(-gain)} more than it saved"
+    gain = achieved(report)
+    if report.achieved < 0:
+        return f"Routing cost {gain.removeprefix('-')} more than it saved"
     if report.gain_word == "projected":
-        return f"{dollars(gain)} projected saving"
-    return f"{dollars(gain)} saved"
+        return f"{gain} projected saving"
+    return f"{gain} saved"
+
+
+def achieved(report: Report) -> str:
+    """Write what routing saved, to the precision of ``summary``."""
+    total = report.total
+    return saving(total.baseline, total.compared_cost, total.degraded_gain)[-1]
 
 
 def summary(report: Report) -> str:
@@ -26,14 +32,33 @@ def summary(report: Report) -> str:
     total = report.total
     if not total.compared:
         return (
-            f"{count(total.calls)} calls. None of them has both a cost and a price at the last tier, so that nothing "
-            "can be compared."
+            f"{counted(total.calls, 'call')}. None has both a cost and a price at the last tier, so that nothing can "
+            "be compared."
         )
     share = "" if report.gain_share is None else f": {percent(abs(report.gain_share))} {_less(report)}"
+    baseline, cost, *_ = saving(total.baseline, total.compared_cost, total.degraded_gain)
     return (
-        f"{count(total.compared)} calls would have cost {dollars(total.baseline)} at the last tier and cost "
-        f"{dollars(total.compared_cost)}, everything counted{share}."
+        f"{counted(total.compared, 'call')} would have cost {baseline} had the last tier, the most capable model, "
+        f"answered all, and cost {cost}, everything counted{share}."
     )
+
+
+def outages(report: Report) -> str | None:
+    """Say how many calls got a weaker answer than wanted, or none, and that they saved nothing; None without such."""
+    total, parts = report.total, list[str]()
+    if total.degraded:
+        what = "a better tier failed or the budget barred it"
+        parts.append(f"{counted(total.degraded, 'call')} got a weaker answer than wanted, because {what}")
+    if report.unanswered:
+        parts.append(f"{counted(report.unanswered, 'call')} failed")
+    if not parts:
+        return None
+    text = ", and ".join(parts)
+    if total.degraded_gain:
+        less = saving(total.baseline, total.compared_cost, total.degraded_gain)[-2]
+        word = "less" if total.degraded_gain > 0 else "more"
+        text += f"; the {less.removeprefix('-')} that weaker answers cost {word} is no saving, and not in the sum above"
+    return f"{text}."
 
 
 def before(report: Report) -> str | None:
@@ -41,9 +66,9 @@ def before(report: Report) -> str | None:
     old = report.before
     if not old.compared or not old.baseline or report.gain_share is None:
         return None
-    share = float((old.baseline - old.compared_cost) / old.baseline)
+    share = float((old.baseline - old.compared_cost - old.degraded_gain) / old.baseline)
     return (
-        f"The {report.period.name} before: {percent(share)} saved on {count(old.compared)} calls; cost "
+        f"The {report.period.name} before: {percent(share)} saved on {counted(old.compared, 'call')}; cost "
         f"{dollars(old.compared_cost)}."
     )
 
@@ -53,26 +78,32 @@ def certainty(report: Report) -> list[str]:
     sure = report.certainty
     lines: list[str] = []
     if report.total.compared:
+        low, high, assumed = alike(sure.low, sure.high, sure.assumed)
         lines.append(
-            f"Between {dollars(sure.low)} and {dollars(sure.high)}, if the last tier had answered the other tiers' "
-            f"calls 20% cheaper or dearer than assumed. {dollars(sure.assumed)} of the baseline is such an assumption: "
-            "the same tokens at the last tier's price."
+            f"Saved: between {low} and {high}, if the last tier had answered the other tiers' calls 20% cheaper or "
+            f"dearer than assumed. {assumed} of what all would have cost there is such an assumption: the same amount "
+            "of text at the last tier's price."
         )
     if sure.projected:
         lines.append(f"{dollars(sure.projected)} is projected, not saved: the last tier was a dry run.")
     if sure.left_out:
         lines.append(
-            f"{count(sure.left_out)} of {count(report.total.calls)} calls are left out: they have no known price."
+            f"Left out: {count(sure.left_out)} of {counted(report.total.calls, 'call')}, which have no known price."
         )
     else:
         lines.append("Every call is priced and counted.")
     if sure.estimated:
         share = percent(sure.estimated / sure.attempts)
-        lines.append(f"{count(sure.estimated)} of {count(sure.attempts)} attempts ({share}) have estimated tokens.")
+        lines.append(
+            f"Tokens, the pieces of text that models are paid by, were estimated in {count(sure.estimated)} of "
+            f"{counted(sure.attempts, 'request')} to models and classifiers ({share}); the rest is what they reported."
+        )
     else:
-        lines.append("All tokens are those that the providers reported.")
+        lines.append("All tokens, the pieces of text that models are paid by, are those that the providers reported.")
+    if (said := outages(report)) is not None:
+        lines.append(said)
     if sure.lost:
-        lines.append(f"The ledger lost {count(sure.lost)} rows; their calls are missing here.")
+        lines.append(f"The ledger lost {counted(sure.lost, 'row')}, whose calls are missing here.")
     return lines
 
 
@@ -85,8 +116,8 @@ def speed(report: Report) -> str | None:
     small = [tier for tier in report.tiers if tier.group is not None and tier.group not in report.last_tiers]
     middle = ", ".join(f"{tier.group} {duration(tier.total_ms.p50)}" for tier in (*small, *last))
     if factor < 1:
-        return f"Small answers came {1 / factor:.1f} times slower than the last tier's ({middle}, medians)."
-    return f"Small answers came {factor:.1f} times faster than the last tier's ({middle}, medians)."
+        return f"Small answers came {1 / factor:.1f} times slower than the last tier's (the middle answer: {middle})."
+    return f"Small answers came {factor:.1f} times faster than the last tier's (the middle answer: {middle})."
 
 
 def failure(rate: FailureRate) -> str:
@@ -98,8 +129,8 @@ def failure(rate: FailureRate) -> str:
         "open": f"either side of the {percent(LINE)} line is possible",
     }[rate.verdict]
     return (
-        f"{rate.tier}: {count(rate.failures)} of {count(rate.answers)} answers failed, {percent(rate.rate)} "
-        f"(95% interval {percent(low)} to {percent(high)}): {where}."
+        f"{rate.tier}: {count(rate.failures)} of {counted(rate.answers, 'answer')} failed, {percent(rate.rate)}; very "
+        f"likely {percent(low)} to {percent(high)} in the long run: {where}."
     )
 
 
@@ -107,8 +138,8 @@ def escalation(report: Report) -> str:
     """Say how many calls moved up after a weak answer."""
     moved, calls, (low, high) = report.escalation
     return (
-        f"{count(moved)} of {count(calls)} calls moved up after a weak answer, {percent(moved / calls)} "
-        f"(95% interval {percent(low)} to {percent(high)})."
+        f"{count(moved)} of {counted(calls, 'call')} moved up to a better tier after a weak answer, "
+        f"{percent(moved / calls)}; very likely {percent(low)} to {percent(high)} in the long run."
     )
 
 

@@ -8,6 +8,8 @@ from decimal import Decimal
 __all__ = ["alike", "count", "counted", "dollars", "duration", "percent", "saving", "sums"]
 
 TEN_THOUSANDTH = Decimal("0.0001")
+NANO = 9
+"""Decimals of a nano-dollar, which the ledger counts in."""
 
 
 def dollars(amount: Decimal | None) -> str:
@@ -32,16 +34,22 @@ def alike(*amounts: Decimal | None) -> tuple[str, ...]:
     return tuple("unpriced" if amount is None else _written(amount, places) for amount in amounts)
 
 
-def saving(baseline: Decimal, cost: Decimal) -> tuple[str, str, str]:
-    """Write what calls would have cost, what they cost, and the difference, so that what is printed adds up.
+def saving(baseline: Decimal, cost: Decimal, *others: Decimal) -> tuple[str, ...]:
+    """Write what calls would have cost, what they cost, what else is taken off, and the rest: what is printed adds up.
 
     Args:
         baseline: Dollars that they would have cost.
         cost: Dollars that they cost.
+        others: Dollars that are no saving either.
+
+    Returns:
+        The amounts, then the baseline minus all others.
     """
-    places = _places((baseline, cost, baseline - cost))
-    first, second = round(baseline, places), round(cost, places)
-    return _written(first, places), _written(second, places), _written(first - second, places)
+    amounts = (baseline, cost, *others)
+    places = _places((*amounts, baseline - sum((cost, *others), Decimal(0))))
+    rounded = [round(amount, places) for amount in amounts]
+    rest = rounded[0] - sum(rounded[1:], Decimal(0))
+    return tuple(_written(amount, places) for amount in (*rounded, rest))
 
 
 def sums(parts: Sequence[Decimal], baseline: Decimal) -> tuple[tuple[str, ...], str, str, str]:
@@ -59,7 +67,12 @@ def sums(parts: Sequence[Decimal], baseline: Decimal) -> tuple[tuple[str, ...], 
 
 
 def _places(amounts: Iterable[Decimal | None]) -> int:
-    return max((_places_of(abs(amount)) for amount in amounts if amount), default=0)
+    sizes = [abs(amount) for amount in amounts if amount]
+    if len(sizes) < 2:
+        return max(map(_places_of, sizes), default=0)
+    # Beside hundreds of dollars nobody looks at a hundredth of a cent.
+    most = 2 if max(sizes) >= 100 else 4 if max(sizes) >= 1 else NANO
+    return min(max(map(_places_of, sizes)), most)
 
 
 def _places_of(size: Decimal) -> int:

@@ -19,10 +19,22 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)")
 
 MEASURE = """<script>
+document.querySelectorAll("details").forEach(each => each.open = true);
+const lines = (node, from, to) => {
+  const range = document.createRange(); range.setStart(node, from); range.setEnd(node, to);
+  return new Set([...range.getClientRects()].map(each => Math.round(each.top))).size;
+};
+const broken = node => [...node.textContent.matchAll(/[^\\s:-]+/g)].filter(found => found[0].length < 19 &&
+  lines(node, found.index, found.index + found[0].length) > 1).map(found => found[0]);
+const words = [...document.querySelectorAll("th, td")].flatMap(
+  cell => [...cell.childNodes].filter(node => node.nodeType == 3).flatMap(broken));
+const scrolled = [...document.querySelectorAll(".scroll")].filter(each => each.scrollWidth > each.clientWidth + 1)
+  .map(each => each.getAttribute("aria-label"));
 const wide = [...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, svg") &&
   e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName);
 const seen = [...document.querySelectorAll("figure svg")].filter(e => getComputedStyle(e).display != "none");
-parent.document.title = JSON.stringify({wide, seen: seen.map(e => e.getAttribute("class")), width: innerWidth});
+parent.document.title = JSON.stringify(
+  {words, scrolled, wide, seen: seen.map(e => e.getAttribute("class")), width: innerWidth});
 </script></body>"""
 
 
@@ -55,4 +67,5 @@ def test_a_browser_shows_it_whole_and_says_nothing(
     assert "CONSOLE" not in shown.stderr
     title = re.search(r"<title>(.*?)</title>", shown.stdout)
     assert title is not None
+    assert '"words":[],"scrolled":[],' in title[1]
     assert f'"wide":[],"seen":["{kind}","{kind}","{kind}","{kind}","{kind}"],"width":{width}' in title[1]

@@ -103,8 +103,11 @@ def test_the_range_moves_only_what_the_last_tier_was_not_asked(report: Report, a
         "SELECT sum(baseline_nano) FROM {here} WHERE tier IS NOT 'frontier' AND cost_nano IS NOT NULL",
     )
     assert sure.assumed == elsewhere
-    assert sure.low == report.gain - elsewhere / 5
-    assert sure.high == report.gain + elsewhere / 5
+    weaker = NANO * one(ask, "SELECT sum(baseline_nano - cost_nano) FROM {here} WHERE degraded")
+    assert weaker > 0
+    assert report.achieved == report.gain - weaker
+    assert sure.low == report.achieved - elsewhere / 5
+    assert sure.high == report.achieved + elsewhere / 5
     assert sure.left_out == one(ask, "SELECT count(*) FROM {here} WHERE cost_nano IS NULL") == 2
     assert sure.estimated == one(
         ask, "SELECT count(*) FROM attempts JOIN {here} USING (call_id) WHERE usage_source = 'estimated'"

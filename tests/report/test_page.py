@@ -5,17 +5,20 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from slmroute.cli.report_view import report_view
 from slmroute.failures import wilson
-from slmroute.report import Period, Report, html_of, read_report
+from slmroute.report import Period, Report, html_of, read_report, sentences, to_json
 from slmroute.report.palette import DARK, LIGHT
-from slmroute.report.wording import count, dollars, duration, percent
+from slmroute.report.wording import alike, count, dollars, duration, percent, saving
 
 Ask = Callable[..., list[tuple[Any, ...]]]
 NANO = Decimal(10) ** -9
@@ -67,12 +70,15 @@ def sums(ask: Ask, group: str, source: str = "{here} c") -> list[str]:
     """The words for calls, cost, baseline and gain of each group, by hand."""
     words: list[str] = []
     compared = "cost_nano IS NOT NULL AND baseline_nano IS NOT NULL"
-    for calls, cost, baseline, gain in ask(
+    for calls, cost, compared_cost, baseline, gain in ask(
         "SELECT count(*), sum(priced_nano), "  # noqa: S608
+        f"coalesce(sum(CASE WHEN {compared} THEN cost_nano END), 0), "
         f"coalesce(sum(CASE WHEN {compared} THEN baseline_nano END), 0), "
         f"coalesce(sum(CASE WHEN {compared} THEN baseline_nano - cost_nano END), 0) FROM {source} GROUP BY {group}"
     ):
         words += [count(calls), dollars(NANO * cost), dollars(NANO * baseline), dollars(NANO * gain)]
+        words += saving(NANO * baseline, NANO * compared_cost)
+        words += alike(NANO * baseline, NANO * cost, NANO * gain)
         words += [f"{Decimal(gain) / baseline:.1%}", percent(Decimal(gain) / baseline)] if baseline else []
         words += [percent(abs(Decimal(gain) / baseline))] if baseline else []
     return words
@@ -120,7 +126,17 @@ def queried(ask: Ask) -> set[str]:
     elsewhere = ask("SELECT sum(baseline_nano) FROM {here} WHERE tier IS NOT 'frontier' AND cost_nano IS NOT NULL")
     gain = NANO * ask(f"SELECT sum(baseline_nano - cost_nano) FROM {{here}} {compared}")[0][0]  # noqa: S608
     assumed = NANO * elsewhere[0][0]
-    words += [dollars(assumed), dollars(gain - assumed / 5), dollars(gain + assumed / 5), count(calls)]
+    # a weaker answer than wanted is no saving
+    weaker, less = ask(
+        "SELECT count(*), sum(CASE WHEN cost_nano IS NOT NULL THEN baseline_nano - cost_nano END) "
+        "FROM {here} WHERE degraded"
+    )[0]
+    made = gain - NANO * less
+    failed = ask("SELECT count(*) FROM {here} WHERE status IN ('error', 'partial')")[0][0]
+    words += [count(weaker), count(failed), *alike(made - assumed / 5, made + assumed / 5, assumed)]
+    words += [*alike(made - assumed / 5, made + assumed / 5), count(calls)]
+    spent = NANO * ask(f"SELECT sum(cost_nano) FROM {{here}} {compared}")[0][0]  # noqa: S608
+    words += saving(gain + spent, spent, NANO * less)
     unpriced = ask("SELECT count(*) FROM attempts JOIN {here} USING (call_id) WHERE attempts.cost_nano IS NULL")[0][0]
     words += [count(unpriced), count(ask("SELECT count(*) FROM {here} WHERE cost_nano IS NULL")[0][0])]
     attempts = ask("SELECT count(*) FROM attempts JOIN {here} USING (call_id)")[0][0]
@@ -251,10 +267,53 @@ def test_texts_and_marks_stand_out(colours: dict[str, str], card: str) -> None:
             assert contrast(colours[mark], paper) >= 2.9, mark
 
 
+def test_weaker_answers_than_wanted_are_counted_named_and_no_saving(week: Path, period: Period) -> None:
+    report = read_report(week, period)
+    out = replace(
+        report,
+        total=replace(
+            report.total, degraded=5, degraded_gain=report.gain / 2, statuses={"ok": 609, "error": 2, "partial": 1}
+        ),
+    )
+    baseline, cost, less, made = saving(out.total.baseline, out.total.compared_cost, out.total.degraded_gain)
+    page, shown = html_of(out), Console(width=400)
+    with shown.capture() as captured:
+        shown.print(report_view(out, "day"))
+    assert f'<h1 class="good">{made} saved</h1>' in page
+    assert out.achieved == report.gain / 2
+    for text in (html.unescape(page), captured.get()):
+        assert "5 calls got a weaker answer than wanted, because a better tier failed" in text
+        assert f"3 calls failed; the {less} that weaker answers cost less is no saving" in text
+    data = to_json(out)
+    assert (data["achieved"], data["unanswered"]) == (f"{out.achieved.normalize():f}", 3)
+    amounts = [Decimal(word.replace("$", "")) for word in (baseline, cost, less, made)]
+    assert amounts[0] - amounts[1] - amounts[2] == amounts[3]
+    well = replace(report, total=replace(report.total, degraded=0, degraded_gain=Decimal(0), statuses={"ok": 612}))
+    assert "weaker answer" not in html_of(well)
+
+
+def test_where_most_of_it_is_an_outage_it_says_routing_lost(week: Path, period: Period) -> None:
+    report = read_report(week, period)
+    out = replace(report, total=replace(report.total, degraded=400, degraded_gain=report.gain + 1))
+    made = saving(out.total.baseline, out.total.compared_cost, out.total.degraded_gain)[-1]
+    assert out.achieved == -1
+    assert sentences.headline(out) == f"Routing cost {made.removeprefix('-')} more than it saved"
+
+
+def test_one_call_is_not_one_calls(week: Path, period: Period) -> None:
+    report = read_report(week, period)
+    one = replace(report.total, calls=1, compared=1, degraded=1, escalated=0, statuses={"error": 1})
+    said = [sentences.summary(replace(report, total=one)), sentences.outages(replace(report, total=one)) or "",
+            sentences.escalation(replace(report, total=one))]  # fmt: skip
+    assert all(re.search(r"\b1 call\b", text) for text in said)
+    assert not any(re.search(r"\b1 calls\b", text) for text in said)
+
+
 def test_a_dry_run_is_called_projected_and_never_saved(dry_week: Path, period: Period) -> None:
     report = read_report(dry_week, period)
     page = html_of(report)
-    assert f'<h1 class="good">{dollars(report.gain)} projected saving</h1>' in page
+    words = saving(report.total.baseline, report.total.compared_cost)[-1]
+    assert f'<h1 class="good">{words} projected saving</h1>' in page
     assert "Nothing was really saved there" in page
     assert " saved</h1>" not in page
     assert "frontier was a dry run, whose times say nothing" in page
