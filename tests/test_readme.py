@@ -16,6 +16,14 @@ from slmroute.local import LocalServer
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PRINTED = {
+    number: printed
+    for number, printed in enumerate(
+        re.findall(r"^```python\n.*?^```\n(?:\n```\n(.*?)^```)?", README, re.MULTILINE | re.DOTALL)
+    )
+    if printed
+}
+"""What the README shows that its blocks print, by their numbers."""
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
@@ -24,12 +32,15 @@ def test_code_runs_as_written(number: int, local_server: LocalServer, tmp_path: 
     code = BLOCKS[number].replace("llama3.1:8b", local_server.model).replace("gemma2:2b", local_server.model)
     environment = {**os.environ, "OLLAMA_HOST": local_server.url, "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-c", code]
+    for document in ("CONTRIBUTING.md", "LICENSE"):  # as in the repository, which readers stand in
+        (tmp_path / document).symlink_to(ROOT / document)
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120
     )
     assert done.returncode == 0, done.stderr
     if "print(" in code:
         assert done.stdout.strip()
+    assert done.stdout == PRINTED.get(number, done.stdout)
 
 
 def test_commands_exist() -> None:
