@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -37,6 +38,18 @@ parent.document.title = JSON.stringify(
   {words, scrolled, wide, seen: seen.map(e => e.getAttribute("class")), width: innerWidth});
 </script></body>"""
 
+PICTURE = Path(__file__).parents[2] / "docs" / "flow.svg"
+
+MEASURE_PICTURE = """<script>
+const boxes = [...document.querySelectorAll("rect")].map(each => each.getBoundingClientRect());
+document.title = JSON.stringify([...document.querySelectorAll("text")].filter(each => {
+  const words = each.getBoundingClientRect(), middle = (words.left + words.right) / 2;
+  const around = boxes.filter(box => box.left < middle && middle < box.right && box.top <= words.top &&
+    words.bottom <= box.bottom).sort((one, other) => one.width - other.width)[0];
+  return !around || words.left < around.left + 4 || words.right > around.right - 4;
+}).map(each => each.textContent));
+</script>"""
+
 
 def framed(page: str, width: int) -> str:
     """Put a page into a frame of a phone's width, which a headless window cannot be made."""
@@ -69,3 +82,13 @@ def test_a_browser_shows_it_whole_and_says_nothing(
     assert title is not None
     assert '"words":[],"scrolled":[],' in title[1]
     assert f'"wide":[],"seen":["{kind}","{kind}","{kind}","{kind}","{kind}"],"width":{width}' in title[1]
+
+
+@pytest.mark.parametrize("font", ["DejaVu Sans", "Arial, sans-serif"])
+def test_every_word_of_the_readmes_picture_fits_into_its_box(font: str, tmp_path: Path) -> None:
+    svg = re.sub(r'font-family="[^"]*"', f'font-family="{font}" width="1120"', PICTURE.read_text("utf-8"), count=1)
+    page = tmp_path / "flow.html"
+    page.write_text(f'<!doctype html><meta charset="utf-8"><title></title>{svg}{MEASURE_PICTURE}', encoding="utf-8")
+    title = re.search(r"<title>(.*?)</title>", browse(page, tmp_path / "profile").stdout)
+    assert title is not None
+    assert json.loads(title[1]) == []

@@ -317,3 +317,16 @@ def test_a_dry_run_is_called_projected_and_never_saved(dry_week: Path, period: P
     assert "Nothing was really saved there" in page
     assert " saved</h1>" not in page
     assert "frontier was a dry run, whose times say nothing" in page
+
+
+def test_the_words_of_the_readmes_picture_stand_out() -> None:
+    light, dark = (
+        (Path(__file__).parents[2] / "docs" / "flow.svg")
+        .read_text("utf-8")
+        .split("@media (prefers-color-scheme: dark)")
+    )
+    for style in (light, dark):
+        fills = dict(re.findall(r"^\s*\.?(\w+) \{[^}]*?fill: (#[0-9a-f]{6})", style, re.MULTILINE))
+        for paper in ("card", "box", "small", "big", "check"):
+            for words in ("text", "sub"):
+                assert contrast(fills[words], fills[paper]) >= 7, (words, paper)
