@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -98,6 +97,9 @@ class PriceBook:
             says, by the tier's name, as far as the adapter knows them; without it what such a tier would have cost is
             only known once it has answered.
 
+    Attributes:
+        version: What the records refer to: the public list's version and a hash of the user's prices.
+
     Raises:
         ConfigError: A price is not an amount, or tiers are not cheapest first by their list prices.
     """
@@ -117,10 +119,10 @@ class PriceBook:
         self._named = dict(named or {})
         self._flat: dict[str, _Flat] = {}
         self._check_order(tiers)
+        self.version = self._versions()
 
-    @cached_property
-    def version(self) -> str:
-        """The list of prices that the records refer to: the public list's version and a hash of the user's prices."""
+    def _versions(self) -> str:
+        # Read at once: the installed version stands in a file, and a call's record may be made in an event loop.
         from importlib.metadata import version
 
         prices = (sorted(self._own.items()), self._declared)
