@@ -223,6 +223,25 @@ def test_a_selector_that_calls_functions_is_judged_by_the_question(
     assert [(record.tier, record.reason) for record in records] == [("frontier", "classified"), ("frontier", "scope")]
 
 
+@pytest.mark.parametrize(("question", "tier"), [(EASY, "small"), (HARD, "frontier")])
+def test_a_selector_that_one_tier_alone_can_be_leaves_the_querys_decision_open(
+    make_router: MakeRouter, index: VectorStoreIndex, server: FakeServer, question: str, tier: str
+) -> None:
+    def select(body: Mapping[str, Any]) -> Reply:
+        return Reply(tool_calls=[(body["tools"][0]["function"]["name"], {"index": 0, "reason": "it fits"})])
+
+    llm, judge, records = make_router()  # Ollama cannot be made to call a tool, which this selector asks for
+    server.script(FRONTIER, lambda body: select(body) if body.get("tools") else SURE)
+    tools = [
+        QueryEngineTool.from_defaults(index.as_query_engine(llm=llm), name=name, description=name)
+        for name in ("reports", "all")
+    ]
+    engine = RouterQueryEngine.from_defaults(tools, llm=llm, selector=PydanticSingleSelector.from_defaults(llm=llm))
+    assert str(engine.query(question)) == "Six."
+    assert [(record.tier, record.reason) for record in records] == [("frontier", "only"), (tier, "classified")]
+    assert judge.seen == [question]
+
+
 def test_a_follow_up_that_is_put_in_other_words_is_judged_by_what_the_user_wrote(
     make_router: MakeRouter, index: VectorStoreIndex
 ) -> None:
