@@ -42,8 +42,15 @@ class RoutingLLM(CallingRouter):
     ``message.additional_kwargs["slmroute"]``, a stream's on its last chunk, a completion's in ``additional_kwargs``.
 
     The calls that a query engine makes for one query stay on one tier, unless it escalates, and are judged by the
-    question alone and not by what was retrieved for it. Per call, ``tier="name"`` asks for one tier and
-    ``local_only=True`` stays on tiers declared local.
+    question alone and not by what was retrieved for it; so do the steps of an agent's loop. Per call, ``tier="name"``
+    asks for one tier and ``local_only=True`` stays on tiers declared local.
+
+    A stream counts, and is labelled, where it was asked for, wherever it is read. LlamaIndex itself asks for the last
+    answer of a streamed query only when that is read: with a ``RouteCallbackHandler`` it still belongs where the query
+    was asked, without one, unless the query has made other calls before, where it is read.
+
+    Settings can be set on a router and hold from its next call on, except those that it shares with its copies
+    (``ledger``, ``budget``, ``hooks``, ``prices``, ``availability_errors``), which raise ``ConfigError``.
 
     Args:
         tiers: Two or more, cheapest first: ``Tier`` objects, their models LLMs of LlamaIndex or strings.
