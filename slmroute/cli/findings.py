@@ -190,7 +190,7 @@ def instead(server: Any, model: str, users: Sequence[str]) -> str:
         changes = [
             f'{user}: model = "{"" if user == CLASSIFIER else "ollama:"}{served.name}"' for user in dict.fromkeys(users)
         ]
-        change = f"ask for the model that it serves ({'; '.join(changes)})"
+        change = f"ask for the model that it serves (in slmroute.toml, {'; '.join(changes)})"
     return (
         f"this is `slmroute serve`, which has one model: {change}, or start Ollama in its place and ollama pull {model}"
     )

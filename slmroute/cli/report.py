@@ -47,6 +47,7 @@ def report(
     form: Annotated[
         Format | None, typer.Option("--format", "-f", help="How to write it. Default: by --out's ending, else text.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     to: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; default: standard output.")] = None,
     command: Annotated[
         str | None,
@@ -63,13 +64,20 @@ def report(
     """
     from slmroute.cli.console import err, out
     from slmroute.cli.target import check_target, write_target
+    from slmroute.errors import ConfigError
     from slmroute.report.facts import read_report
     from slmroute.report.period import Period
 
+    if as_json and form not in (None, Format.JSON):
+        raise ConfigError(f"--json and --format {form.value}: give one of them.")
     if to is not None:
         check_target(to, "--out")
     found = read_report(ledger_address(where), Period.read(since, until))
-    wanted = form or (SUFFIXES.get(to.suffix.lower(), Format.TEXT) if to is not None else Format.TEXT)
+    wanted = (
+        Format.JSON
+        if as_json
+        else form or (SUFFIXES.get(to.suffix.lower(), Format.TEXT) if to is not None else Format.TEXT)
+    )
     text = _written(found, by, wanted, width=None if to is None and out.is_terminal else 100)
     if to is not None:
         write_target(to, text, "--out")

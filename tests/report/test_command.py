@@ -41,7 +41,16 @@ def test_calls_are_shown_by_what_was_asked_for(
 
 def test_json_and_csv_go_to_standard_output(capsys: pytest.CaptureFixture[str], week: Path) -> None:
     assert json.loads(run(capsys, "-l", str(week), *WEEK, "--format", "json"))["total"]["calls"] == 612
+    assert json.loads(run(capsys, "-l", str(week), *WEEK, "--json"))["total"]["calls"] == 612
     assert run(capsys, "-l", str(week), *WEEK, "--format", "csv", "--by", "tier").startswith("tier,calls,")
+    assert "--json and --format csv" in run(capsys, "-l", str(week), *WEEK, "--json", "--format", "csv", code=2)
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_ledger_is_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    told = run(capsys, "-l", str(tmp_path / "none.db"), "--out", str(tmp_path / "nodir" / "r.html"), code=2)
+    assert "cannot be written: No such file or directory. To mend it, make its folder first (mkdir -p" in told
 
 
 def test_the_ending_of_a_file_tells_the_format(capsys: pytest.CaptureFixture[str], week: Path, tmp_path: Path) -> None:
