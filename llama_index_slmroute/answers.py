@@ -18,6 +18,8 @@ Response = ChatResponse | CompletionResponse
 _INPUT: Final = ("prompt_tokens", "input_tokens", "prompt_token_count", "prompt_eval_count")
 _OUTPUT: Final = ("completion_tokens", "output_tokens", "candidates_token_count", "eval_count")
 _CACHED: Final = ("cached_tokens", "cache_read_input_tokens", "cached_content_token_count")
+_INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
+_OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
 
 
 def answer_of(responses: Sequence[Response], provider: str | None) -> Answer:
@@ -72,24 +74,29 @@ def usage_of(responses: Sequence[Response]) -> Usage | None:
 
 
 def _usage(response: Response) -> Usage | None:
-    raw = cast("Any", response.raw)
-    for holder in (item(raw, "usage"), item(raw, "usage_metadata"), raw, extras(response)):
+    raw, extra = cast("Any", response.raw), extras(response)
+    of_event = item(item(raw, "response"), "usage")  # OpenAI's Responses in streams
+    for holder in (item(raw, "usage"), item(raw, "usage_metadata"), of_event, raw, item(extra, "usage"), extra):
         inputs, outputs = _count(holder, *_INPUT), _count(holder, *_OUTPUT)
-        if inputs or outputs:
+        # Gemini counts what it thought beside the answer's tokens, and what its tools read beside the prompt's.
+        thought = _count(holder, "thoughts_token_count")
+        if inputs or outputs or thought:
             # Anthropic counts what its cache served beside the prompt's other tokens.
-            beside = _count(holder, "cache_read_input_tokens")
+            beside = _count(holder, "cache_read_input_tokens") + _count(holder, "tool_use_prompt_token_count")
             written = _count(holder, "cache_creation_input_tokens")
-            cached = _count(item(holder, "prompt_tokens_details"), *_CACHED) or _count(holder, *_CACHED)
-            reasoning = _count(item(holder, "completion_tokens_details"), "reasoning_tokens")
             return Usage(
                 input_tokens=inputs + beside + written,
-                output_tokens=outputs,
-                cached_tokens=cached,
+                output_tokens=outputs + thought,
+                cached_tokens=_detail(holder, _INPUT_DETAILS, *_CACHED) or _count(holder, *_CACHED),
                 cache_write_tokens=written,
-                reasoning_tokens=reasoning,
+                reasoning_tokens=_detail(holder, _OUTPUT_DETAILS, "reasoning_tokens") or thought,
                 source="estimated" if item(raw, "usage_source") == "estimated" else "reported",
             )
     return None
+
+
+def _detail(holder: Any, parts: Sequence[str], *names: str) -> int:
+    return next((count for part in parts if (count := _count(item(holder, part), *names))), 0)
 
 
 def _count(holder: Any, *names: str) -> int:

@@ -1,0 +1,122 @@
+"""What a tier's reply has used, read from the real classes of the providers whose counts are unlike OpenAI's chats."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from google.genai import types
+from langchain_google_genai.chat_models import _response_to_result
+from llama_index.core.llms import ChatMessage, ChatResponse
+from llama_index.llms.openai import OpenAIResponses
+
+from langchain_slmroute.messages import answer_of
+from llama_index_slmroute import RoutingLLM
+from llama_index_slmroute.answers import usage_of
+from slmroute import RouteRecord, Tier, Usage
+
+HELLO = [ChatMessage(content="Hello?")]
+REPORTED = {
+    "input_tokens": 10_000,
+    "input_tokens_details": {"cached_tokens": 9_000},
+    "output_tokens": 100,
+    "output_tokens_details": {"reasoning_tokens": 60},
+    "total_tokens": 10_100,
+}
+MESSAGE = {
+    "type": "message",
+    "id": "msg_1",
+    "status": "completed",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "Paris.", "annotations": []}],
+}
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "status": "completed",
+    "model": "gpt-4.1-2025-04-14",
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+    "output": [MESSAGE],
+    "usage": REPORTED,
+}
+EVENTS = [
+    {
+        "type": "response.output_text.delta",
+        "sequence_number": 0,
+        "item_id": "msg_1",
+        "output_index": 0,
+        "content_index": 0,
+        "delta": "Paris.",
+        "logprobs": [],
+    },
+    {"type": "response.completed", "sequence_number": 1, "response": RESPONSE},
+]
+
+
+def responses_wire(request: httpx.Request) -> httpx.Response:
+    assert request.url.path.endswith("/responses")
+    if not json.loads(request.content).get("stream"):
+        return httpx.Response(200, json=RESPONSE)
+    sent = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in EVENTS)
+    return httpx.Response(200, text=sent, headers={"content-type": "text/event-stream"})
+
+
+@pytest.fixture
+def routed() -> tuple[RoutingLLM, list[RouteRecord]]:
+    records: list[RouteRecord] = []
+    transport = httpx.MockTransport(responses_wire)
+    responses = OpenAIResponses(
+        model="gpt-4.1",
+        api_key="k",
+        http_client=httpx.Client(transport=transport),
+        async_http_client=httpx.AsyncClient(transport=transport),
+    )
+    tiers = [Tier("small", "ollama:a", local=True), Tier("frontier", responses)]
+    return RoutingLLM(tiers=tiers, classifier=lambda _: 0.9, hooks=[records.append]), records
+
+
+async def test_what_openais_responses_report_is_billed_in_streams_and_not(
+    routed: tuple[RoutingLLM, list[RouteRecord]],
+) -> None:
+    llm, records = routed
+    llm.chat(HELLO)
+    await llm.achat(HELLO)
+    assert list(llm.stream_chat(HELLO))[-1].message.content == "Paris."
+    assert [chunk async for chunk in await llm.astream_chat(HELLO)][-1].message.content == "Paris."
+    llm.complete("Hello?")
+    assert len(list(llm.stream_complete("Hello?"))) >= 1
+    used = Usage(10_000, 100, cached_tokens=9_000, reasoning_tokens=60)
+    assert [record.attempts[-1].usage for record in records] == [used] * 6
+    assert {str(record.cost) for record in records} == {"0.0073"}
+    assert [record.events for record in records] == [()] * 6
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"candidates_token_count": 20, "thoughts_token_count": 1_500, "cached_content_token_count": 400},
+        {"candidates_token_count": 20, "thoughts_token_count": 1_500, "tool_use_prompt_token_count": 300},
+        {"candidates_token_count": 20},
+        {"thoughts_token_count": 1_500},  # the answer was cut short before it began
+    ],
+)
+def test_what_gemini_thinks_and_its_tools_read_is_counted_as_in_langchain(counts: dict[str, Any]) -> None:
+    part = {"content": {"role": "model", "parts": [{"text": "42"}]}, "finish_reason": "STOP"}
+    reply = types.GenerateContentResponse.model_validate(
+        {"candidates": [part], "usage_metadata": {"prompt_token_count": 1_000, **counts}}
+    )
+    assert reply.usage_metadata is not None
+    # As LlamaIndex's GoogleGenAI makes it, whose package is not among the tests'.
+    plain = {"prompt_tokens": 1_000, "completion_tokens": counts.get("candidates_token_count")}
+    raw = {**part, "usage_metadata": reply.usage_metadata.model_dump()}
+    found = usage_of([ChatResponse(message=ChatMessage(), raw=raw, additional_kwargs=plain)])
+    message: Any = _response_to_result(reply).generations[0].message
+    assert found == answer_of(message, "google_genai").usage
+    assert found is not None
+    thought = counts.get("thoughts_token_count", 0)
+    assert (found.output_tokens, found.reasoning_tokens) == (counts.get("candidates_token_count", 0) + thought, thought)
