@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,23 @@ async def test_no_agent_does(llm: RoutingLLM, blocked: list[str], kind: Any) -> 
     memory = ChatMemoryBuffer.from_defaults(token_limit=1_000)
     assert str(await kind(tools=[add], llm=llm).run("What is 1+2?", memory=memory))
     assert blocked == []
+
+
+async def test_the_default_classifier_does_not(blocked: list[str], server: FakeServer) -> None:
+    for model in (SMALL, FRONTIER):
+        server.script(model, Reply("Well."))
+    llm = made_outside(lambda: RoutingLLM(tiers=tiers_of_strings(server)))
+    assert (await llm.achat(HELLO)).message.content == "Well."
+    assert (await drained(llm.astream_chat([ChatMessage(content="Prove that it halts.")])))[
+        -1
+    ].message.content == "Well."
+    assert blocked == []
+
+
+def made_outside(make: Callable[[], RoutingLLM]) -> RoutingLLM:
+    """Make a router as programs do, before their event loop runs."""
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(make).result()
 
 
 async def test_what_blocks_is_noticed(blocked: list[str], server: FakeServer) -> None:
