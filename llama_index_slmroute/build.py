@@ -89,7 +89,9 @@ _OLLAMA_OPTIONS: Final = {
     },
 }
 _OLLAMA_DROPPED: Final = frozenset({"api_key", "max_retries"})
-_OPENAI_EXTRA: Final = ("stop", "top_p", "seed")
+_OPENAI_EXTRA: Final = ("frequency_penalty", "logit_bias", "presence_penalty", "seed", "stop", "top_p", "user")
+_OPENAI_HEADERS: Final = {"organization": "OpenAI-Organization", "project": "OpenAI-Project"}
+"""What LlamaIndex's OpenAI has no argument for, and OpenAI's own client sends as headers."""
 
 
 def dialect_of(llm: LLM) -> Dialect:
@@ -143,10 +145,13 @@ def _build_ollama(tier: Tier, name: str, given: Mapping[str, Any]) -> LLM:
 
 def _build_openai(tier: Tier, name: str, given: Mapping[str, Any]) -> LLM:
     openai_model = _import("llama_index_slmroute.openai_model", "OpenAIModel", tier)
-    _check_arguments(tier, openai_model, {*_OPENAI_NAMES, *_OPENAI_EXTRA})
+    _check_arguments(tier, openai_model, {*_OPENAI_NAMES, *_OPENAI_EXTRA, *_OPENAI_HEADERS})
     arguments = {_OPENAI_NAMES.get(key, key): value for key, value in given.items()}
     extra = {key: arguments.pop(key) for key in _OPENAI_EXTRA if key in arguments}
     arguments["additional_kwargs"] = {**extra, **arguments.get("additional_kwargs", {})}
+    headers = {_OPENAI_HEADERS[key]: arguments.pop(key) for key in _OPENAI_HEADERS if key in arguments}
+    if headers:
+        arguments["default_headers"] = {**headers, **(arguments.get("default_headers") or {})}
     # A router moves on to another tier instead of having each client retry by itself.
     model = openai_model(**{"max_retries": 0, "window": tier.window, **arguments}, model=name)
     model.tier = tier

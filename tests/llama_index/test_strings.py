@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import httpx
 import pytest
 from llama_index.core.llms import ChatMessage
 
@@ -49,6 +50,25 @@ def test_arguments_of_both_frameworks_are_said_in_its_classes_terms(server: Fake
     frontier = router(f"openai:{FRONTIER}", base_url=server.openai_url, api_key="k", top_p=0.3, max_tokens=9)
     frontier.chat(HELLO)
     assert (server.requests[-1].body["top_p"], server.requests[-1].body["max_tokens"]) == (0.3, 9)
+
+
+def test_an_organization_is_told_as_openais_own_client_tells_it(
+    monkeypatch: pytest.MonkeyPatch, server: FakeServer
+) -> None:
+    sent: list[httpx.Headers] = []
+    send = httpx.Client.send
+
+    def noted(self: httpx.Client, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        sent.append(request.headers)
+        return send(self, request, **kwargs)
+
+    monkeypatch.setattr(httpx.Client, "send", noted)
+    server.script(FRONTIER, Reply("Well."))
+    arguments = {"base_url": server.openai_url, "api_key": "k", "organization": "org-canary", "project": "p-canary"}
+    llm = router(f"openai:{FRONTIER}", **arguments)
+    llm.chat(HELLO)
+    assert (sent[0]["OpenAI-Organization"], sent[0]["OpenAI-Project"]) == ("org-canary", "p-canary")
+    assert "canary" not in llm.to_json() + repr(llm) + str(llm.to_payload())
 
 
 async def test_a_missing_key_names_the_variable_to_set(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
