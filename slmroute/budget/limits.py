@@ -12,12 +12,19 @@ from typing import Any, Final, cast
 from slmroute.errors import ConfigError
 from slmroute.tier import Money, money
 
-__all__ = ["EVERY_OTHER", "Charge", "KeyLimits", "Limits", "per_key_limits", "to_nano", "window_of"]
+__all__ = ["EVERY_OTHER", "HOLD_S", "Charge", "KeyLimits", "Limits", "per_key_limits", "to_nano", "window_of"]
 
 EVERY_OTHER: Final = "*"
 """In ``per_key``, the limits of every key that is not named itself."""
 
 NANO: Final = 10**9
+
+HOLD_S: Final = 3_600
+"""How long a shared store counts what a call holds; then its process must have been killed, which settles nothing.
+
+Clients give up a request after ten minutes and make it three times by default: half an hour for one tier, an hour for
+two. A call that runs longer yet is counted all the same when it ends.
+"""
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class Charge:
         limit: How much it holds: nano-dollars, or a count.
         amount: How much this call takes of it.
         setting: The limit's name, for messages: ``day`` or ``per_key day``.
+        at: When the call began, as ``start``.
     """
 
     meter: str
@@ -109,6 +117,12 @@ class Charge:
     limit: int
     amount: int
     setting: str
+    at: int
+
+    @property
+    def held_until(self) -> int:
+        """When a hold of it ends on its own, as ``start``."""
+        return self.at + HOLD_S
 
     @property
     def of_money(self) -> bool:

@@ -18,22 +18,32 @@ KEPT_S: Final = 86_400
 HOLD: Final = """
 local refused = -1
 local used = {}
+local now = tonumber(ARGV[2])
 for place = 0, #KEYS / 2 - 1 do
   local total = tonumber(redis.call('GET', KEYS[2 * place + 1]) or '0')
-  for _, held in ipairs(redis.call('HVALS', KEYS[2 * place + 2])) do total = total + tonumber(held) end
+  local holds = redis.call('HGETALL', KEYS[2 * place + 2])
+  for field = 1, #holds, 2 do
+    local amount, ends = string.match(holds[field + 1], '^(%d+) (%d+)$')
+    if ends and tonumber(ends) > now then
+      total = total + tonumber(amount)
+    else
+      redis.call('HDEL', KEYS[2 * place + 2], holds[field])
+    end
+  end
   used[place + 1] = string.format('%.0f', total)
-  if refused < 0 and total + tonumber(ARGV[3 * place + 2]) > tonumber(ARGV[3 * place + 3]) then refused = place end
+  if refused < 0 and total + tonumber(ARGV[3 * place + 4]) > tonumber(ARGV[3 * place + 5]) then refused = place end
 end
 if refused < 0 then
   for place = 0, #KEYS / 2 - 1 do
-    redis.call('HSET', KEYS[2 * place + 2], ARGV[1], ARGV[3 * place + 2])
-    redis.call('EXPIRE', KEYS[2 * place + 2], ARGV[3 * place + 4])
+    redis.call('HSET', KEYS[2 * place + 2], ARGV[1], ARGV[3 * place + 4] .. ' ' .. ARGV[3])
+    redis.call('EXPIRE', KEYS[2 * place + 2], ARGV[3 * place + 6])
   end
 end
 return {refused, used}
 """
 """Adds up what is counted and held for each charge, and holds all of them or none. Keys: count and holds of each
-charge. Arguments: the hold, then amount, limit and expiry of each charge."""
+charge. Arguments: the hold, when it begins and ends, then amount, limit and expiry of each charge. A hold is kept with
+its end, and left out and dropped from then on."""
 
 SETTLE: Final = """
 local holds = tonumber(ARGV[1])
@@ -70,7 +80,7 @@ class RedisStore:
 
     def hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken:
         """See ``Store``."""
-        arguments: list[str | int] = [hold_id]
+        arguments: list[str | int] = [hold_id, charges[0].at, charges[0].held_until]
         for charge in charges:
             arguments += [charge.amount, charge.limit, charge.end - charge.start + KEPT_S]
         refused, used = self._hold(keys=_keys(charges), args=arguments)

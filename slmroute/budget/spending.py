@@ -98,7 +98,9 @@ class Spending:
 
     def _charge(self, unit: str, window: str, under: str, setting: str, limit: int, amount: int) -> Charge:
         start, end = window_of(window, self._at)
-        return Charge(f"{self.budget.name}|{unit}|{under}|{window}", start, end, limit, amount, setting)
+        return Charge(
+            f"{self.budget.name}|{unit}|{under}|{window}", start, end, limit, amount, setting, int(self._at.timestamp())
+        )
 
     def _asked(self, cost: Decimal, *, escalates: bool) -> tuple[str, tuple[Charge, ...]] | None:
         charges = self.charges(to_nano(cost), escalates=escalates and not self._escalated)

@@ -52,7 +52,7 @@ class SqlStore:
                     "meter": charge.meter,
                     "window_start": charge.start,
                     "amount": charge.amount,
-                    "expires_at": charge.end,
+                    "expires_at": charge.held_until,
                 }
                 for charge in charges
             ]
@@ -100,6 +100,8 @@ class SqlStore:
         total = 0
         for table in (budget_meters, budget_holds):
             here = and_(table.c.meter == charge.meter, table.c.window_start == charge.start)
+            if table is budget_holds:
+                here = and_(here, budget_holds.c.expires_at > charge.at)
             total += int(
                 connection.execute(select(func.coalesce(func.sum(table.c.amount), 0)).where(here)).scalar_one()
             )

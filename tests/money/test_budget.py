@@ -6,6 +6,7 @@ import asyncio
 import copy
 import logging
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -281,6 +282,34 @@ def test_processes_share_one_budget(store: str | None) -> None:
     ]
     counts = [int(child.communicate()[0]) for child in children]
     assert sum(counts) == 20
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from slmroute.budget import Budget
+budget = Budget(month=2, store=sys.argv[1])
+for minutes in (0, 30):
+    refused = budget.open(None, datetime(2026, 1, 1, 0, minutes, tzinfo=UTC)).hold(Decimal(1), escalates=False)
+    assert refused is None
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_held_is_free_again_after_an_hour(
+    engine: Any, clock: FakeClock, store: str | None
+) -> None:
+    if store is None:
+        pytest.skip("a budget in memory is gone with its process")
+    assert subprocess.run([sys.executable, "-c", KILLED, store], check=False).returncode == -signal.SIGKILL
+    router = engine(0.99, budget=Budget(month=2, store=store, answer_tokens=500))
+    clock.advance(3_599)
+    assert ask(router).tier == "small"
+    clock.advance(1)
+    assert [ask(router).tier for _ in range(2)] == ["frontier", "small"]  # what it held half an hour later still counts
+    clock.advance(1_800)
+    assert [ask(router).tier for _ in range(2)] == ["frontier", "small"]
 
 
 def test_a_budget_can_be_counted_in_the_ledger_that_records_go_to(engine: Any, tmp_path: Any) -> None:
