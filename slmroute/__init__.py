@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     )
     from slmroute.ledger.ledger import Ledger as Ledger
     from slmroute.ledger.reader import LedgerReader as LedgerReader
-    from slmroute.policy import Confidence, Policy, Rule
+    from slmroute.policy import Confidence, Judgement, Policy, Rule
     from slmroute.record import AttemptRecord, Hook, RouteRecord
     from slmroute.request import RouteRequest, ToolSpec
     from slmroute.steps import Answer, ToolCall, Usage
@@ -75,6 +75,7 @@ __all__ = [
     "FittedCalibrator",
     "GeometricMean",
     "Hook",
+    "Judgement",
     "LedgerError",
     "Limits",
     "Misconfigured",
@@ -119,6 +120,7 @@ _HOMES = {
     "FittedCalibrator": "calibrators",
     "GeometricMean": "confidence",
     "Hook": "record",
+    "Judgement": "policy",
     "Limits": "budget",
     "Platt": "classify.platt",
     "Policy": "policy",

@@ -14,12 +14,12 @@ from typing import Final, cast
 from slmroute.attempt import Attempt
 from slmroute.classify.protocol import Classification, ClassifierLike
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissing
-from slmroute.price import Priced, token_price
+from slmroute.policy import Judgement
+from slmroute.price import Priced, own_prices, token_price
 from slmroute.request import RouteRequest
 from slmroute.run import Run
 from slmroute.shared_score import SharedScore
 from slmroute.steps import Classify, Judge, Scored, Verdict
-from slmroute.tier import Money, money
 
 __all__ = ["ajudge", "ascore", "judge", "score"]
 
@@ -143,9 +143,7 @@ def _begin_scoring(run: Run) -> Attempt | None:
 
 def _scored(run: Run, attempt: Attempt, found: object) -> Scored:
     given = found if isinstance(found, Classification) else Classification(cast("float", found))
-    if given.usage is not None:
-        attempt.usage, attempt.model, attempt.provider = given.usage, given.model, given.provider
-        attempt.priced = _classifier_price(run, given)
+    _note_spent(run, attempt, run.engine.classifier, given)
     score = _probability(given.score)
     if score is None:
         return _not_scored(run, attempt, ClassifierUnsure())
@@ -158,6 +156,8 @@ def _not_scored(run: Run, attempt: Attempt, error: Exception) -> Scored:
     # What goes wrong with one request says nothing of the next: only a classifier that is not there is left alone.
     gone = isinstance(error, (ClassifierUnavailable, ModelMissing, *run.engine.availability_errors))
     run.events.append("classifier_unavailable")
+    if isinstance(spent := getattr(error, "spent", None), Classification):
+        _note_spent(run, attempt, run.engine.classifier, spent)
     _end(run, attempt, error, alive=False if gone and not isinstance(error, ClassifierUnsure) else None)
     return Scored(None)
 
@@ -186,14 +186,16 @@ def _probability(value: object) -> float | None:
     return number if 0 <= number <= 1 else None
 
 
-def _classifier_price(run: Run, given: Classification) -> Priced:
-    assert given.usage is not None  # noqa: S101  the caller has looked
-    input_price: Money | None = getattr(run.engine.classifier, "input_price", None)
-    output_price: Money | None = getattr(run.engine.classifier, "output_price", None)
-    if input_price is None or output_price is None:
-        return run.engine.prices.price_of(given.usage, given.provider or "", given.model or "")
-    setting = "the classifier's price"
-    return Priced(token_price(given.usage, money(input_price, setting), money(output_price, setting)), "classifier")
+def _note_spent(run: Run, attempt: Attempt, asked: object, given: Classification | Judgement) -> None:
+    """Note the tokens that a classifier or a judge took, where it called a model, and what they cost."""
+    if given.usage is None:
+        return
+    attempt.usage, attempt.model, attempt.provider = given.usage, given.model, given.provider
+    own = own_prices(asked, f"the {attempt.role}'s price")
+    if own is None:
+        attempt.priced = run.engine.prices.price_of(given.usage, given.provider or "", given.model or "")
+    else:
+        attempt.priced = Priced(token_price(given.usage, *own), attempt.role)
 
 
 def judge(run: Run, step: Judge) -> Verdict:
@@ -246,13 +248,17 @@ def _begin_judging(run: Run) -> Attempt | None:
     return Attempt(run.engine.calibrator_version or "judge", run.engine.clock.monotonic(), role="judge")
 
 
-def _confidence(run: Run, step: Judge) -> float | Awaitable[float | None] | None:
+def _confidence(run: Run, step: Judge) -> object:
     if run.policy.judge is not None:
         return run.policy.judge(step.request, step.answer)
     return run.engine.calibrator(step.answer.logprobs) if step.answer.logprobs else None
 
 
 def _judged(run: Run, attempt: Attempt | None, step: Judge, value: object) -> Verdict:
+    if isinstance(value, Judgement):
+        if attempt is not None:
+            _note_spent(run, attempt, run.policy.judge, value)
+        value = value.confidence
     confidence = None if value is None else _probability(value)
     if value is not None and confidence is None:
         return _not_judged(run, attempt, ValueError())

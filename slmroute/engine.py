@@ -109,7 +109,8 @@ class Engine:
         self.calibrator: Calibrator = (policy.escalation and policy.escalation.calibrator) or GeometricMean()
         self.ledger = _open_ledger(ledger)
         self.hooks = HookRunner(hooks)
-        self.prices = PriceBook(policy.tiers, prices, named)
+        self.prices = PriceBook(policy.tiers, prices, named, (classifier, policy.judge))
+        self._named = dict(named or {})
         self.budget = _checked(budget)
         self.clock: Clock = clock or SystemClock()
         self.breakers = {tier.name: Breaker() for tier in policy.tiers}
@@ -120,23 +121,42 @@ class Engine:
             if not (isinstance(kind, type) and issubclass(kind, Exception)):
                 raise ConfigError(f"availability_errors= holds {kind!r}, which is not an exception class.")
 
-    def adapted(self, policy: Policy, classifier: ClassifierLike | None) -> Engine:
+    def adapted(
+        self,
+        policy: Policy,
+        classifier: ClassifierLike | None,
+        prices: Prices | None = None,
+        named: Mapping[str, str] | None = None,
+    ) -> Engine:
         """Give the engine of a copy of the router that decides by another policy.
 
-        Breakers, hooks, ledger, clock and prices stay the same objects: what they have learnt survives the copy.
+        Hooks, ledger, budget and clock stay the same objects, as do the breakers of tiers and of a classifier that
+        stay: what they have learnt survives the copy.
 
         Args:
             policy: What the copy decides by.
             classifier: Its classifier.
+            prices: See the class.
+            named: See the class.
         """
         other = copy.copy(self)
         other.policy = policy
         other.classifier = classifier
         other.classifier_version = _version(classifier)
         other.calibrator = (policy.escalation and policy.escalation.calibrator) or GeometricMean()
+        if classifier is not self.classifier:
+            other.classifier_breaker = Breaker()
+        asked, named = (classifier, policy.judge), dict(named or {})
+        if (policy.tiers, named, asked) != (self.policy.tiers, self._named, (self.classifier, self.policy.judge)):
+            other.prices = PriceBook(policy.tiers, prices, named, asked)
+            other._named = named  # noqa: SLF001  another of this class
+        before = {tier.name: tier for tier in self.policy.tiers}
         hourly = [tier.name for tier in policy.tiers if tier.hour_price is not None]
         other.machines = {name: self.machines.get(name) or Machine() for name in hourly}
-        other.breakers = {tier.name: self.breakers.get(tier.name) or Breaker() for tier in policy.tiers}
+        other.breakers = {
+            tier.name: self.breakers[tier.name] if _same_model(tier, before.get(tier.name)) else Breaker()
+            for tier in policy.tiers
+        }
         return other
 
     def guard(self, request: RouteRequest, started_at: datetime) -> Guard | None:
@@ -188,6 +208,15 @@ class Engine:
         if take is None:
             raise ConfigError('feedback() needs a ledger to keep it: give ledger="sqlite:///slmroute.db".')
         take(call_id, good, source=source)
+
+
+def _same_model(tier: Tier, before: Tier | None) -> bool:
+    """Whether a tier is served by what it was served by before, so that what was learnt of its health holds."""
+    if before is None:
+        return False
+    if tier.spec is None:
+        return tier.model is before.model
+    return tier.model == before.model and tier.model_args == before.model_args
 
 
 def _version(classifier: ClassifierLike | None) -> str | None:

@@ -103,7 +103,13 @@ class Misconfigured(SlmrouteError, PermissionError):
 
 
 class ClassifierUnavailable(SlmrouteError):
-    """A classifier could not be asked, or what it said cannot be trusted."""
+    """A classifier could not be asked, or what it said cannot be trusted.
+
+    Attributes:
+        spent: What it took all the same, a ``Classification`` whose score means nothing; None where nothing was spent.
+    """
+
+    spent: object | None = None
 
 
 class ClassifierUnsure(ClassifierUnavailable):

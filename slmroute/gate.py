@@ -26,12 +26,14 @@ class Chunk:
         text: The text in it.
         logprobs: The log-probabilities of its tokens, as far as the provider gives them.
         tool_call: Whether it holds a tool call or a part of one.
+        unseen: What was generated beside the text, such as a tool call's arguments and thoughts, for its tokens.
     """
 
     native: object = field(repr=False)
     text: str = field(default="", repr=False)
     logprobs: tuple[float, ...] = field(default=(), repr=False)
     tool_call: bool = False
+    unseen: str = field(default="", repr=False)
 
 
 class Gate:

@@ -18,16 +18,36 @@ from slmroute.validate import FAULTS, checks_of
 
 if TYPE_CHECKING:
     from slmroute.confidence import Calibrator
-    from slmroute.steps import Answer
+    from slmroute.steps import Answer, Usage
 
-__all__ = ["Confidence", "Judge", "Policy", "Rule"]
+__all__ = ["Confidence", "Judge", "Judgement", "Policy", "Rule"]
 
 Rule = Callable[[RouteRequest], str | None]
 """A user's rule: the name of the tier to start at, or None to leave it to the next rule and the classifier. What must
 not leave the house is for ``local_only``: a call may move on from any tier it starts at."""
 
-Judge = Callable[[RouteRequest, "Answer"], float | Awaitable[float | None] | None]
-"""A user's judge: P(the answer is good) in [0, 1], or None when it cannot tell."""
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a judge found, and what finding it took.
+
+    Attributes:
+        confidence: P(the answer is good) in [0, 1], or None when it cannot tell.
+        usage: The tokens it took, or None when no model was called.
+        model: The model's name, where one was called.
+        provider: Who served it.
+    """
+
+    confidence: float | None
+    usage: Usage | None = None
+    model: str | None = None
+    provider: str | None = None
+
+
+Verdict = float | Judgement | None
+Judge = Callable[[RouteRequest, "Answer"], Verdict | Awaitable[Verdict]]
+"""A user's judge: gives P(the answer is good) in [0, 1], or None when it cannot tell. One that calls a model gives a
+``Judgement`` with its tokens, so that they are counted and priced; a bare number is taken to have cost nothing."""
 
 
 def probability(value: object, setting: str) -> float:
@@ -50,7 +70,9 @@ class Confidence:
 
     Args:
         threshold: Answers under it escalate.
-        judge: Called with the request and the answer in place of the log-probabilities; may be async.
+        judge: Called with the request and the answer in place of the log-probabilities; may be async. Where it calls
+            a model that must be paid for, it gives a ``Judgement``, and may have ``input_price`` and ``output_price``
+            (dollars for a million tokens) as attributes.
         calibrator: Maps log-probabilities to confidence; by default ``confidence.GeometricMean``.
         pass_draft: Whether the escalated call sees the weak answer as context.
         stream: When a streamed answer is shown: once its ``"first_tokens"`` are confident, or the ``"whole"`` of it.

@@ -18,7 +18,7 @@ from slmroute.tier import Money, Tier, money
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
 
-__all__ = ["FREE", "UNPRICED", "PriceBook", "Priced", "Prices", "token_price"]
+__all__ = ["FREE", "UNPRICED", "PriceBook", "Priced", "Prices", "own_prices", "token_price"]
 
 Prices = Mapping[str, tuple[Money, ...]]
 """A user's prices by ``"provider:model"`` or tier name: two to four amounts, see ``PriceBook``."""
@@ -96,6 +96,7 @@ class PriceBook:
         named: The ``"provider:model"`` of tiers whose model is an object, or is served by another than its string
             says, by the tier's name, as far as the adapter knows them; without it what such a tier would have cost is
             only known once it has answered.
+        asked: The classifier and the judge, whose own prices are a part of the version.
 
     Attributes:
         version: What the records refer to: the public list's version and a hash of the user's prices.
@@ -109,6 +110,7 @@ class PriceBook:
         tiers: Sequence[Tier],
         prices: Prices | None = None,
         named: Mapping[str, str] | None = None,
+        asked: Sequence[object] = (),
     ) -> None:
         self._own = {key: _own_prices(key, amounts) for key, amounts in (prices or {}).items()}
         self._declared = [
@@ -116,6 +118,7 @@ class PriceBook:
             for tier in tiers
             if tier.input_price is not None or tier.hour_price is not None
         ]
+        self._asked = [own_prices(each, "a classifier's or judge's price") for each in asked]
         self._named = dict(named or {})
         self._flat: dict[str, _Flat] = {}
         self._check_order(tiers)
@@ -125,7 +128,7 @@ class PriceBook:
         # Read at once: the installed version stands in a file, and a call's record may be made in an event loop.
         from importlib.metadata import version
 
-        prices = (sorted(self._own.items()), self._declared)
+        prices = (sorted(self._own.items()), self._declared, [own for own in self._asked if own is not None])
         own = hashlib.sha256(repr(prices).encode()).hexdigest()[:8] if any(prices) else "none"
         return f"genai-prices {version('genai-prices')}, own {own}"
 
@@ -141,6 +144,8 @@ class PriceBook:
             model: The model's name as the provider reports it; by default the one in the tier's model string.
             seconds: How long the machine was busy with it, for tiers priced by the hour.
         """
+        if usage is None and tier.hour_price is not None and seconds > 0:
+            usage = Usage()  # a call that failed has kept the machine busy all the same
         if usage is None or usage.source == "cached":
             return FREE
         if tier.input_price is not None or tier.hour_price is not None:
@@ -189,6 +194,19 @@ class PriceBook:
                     f"tiers= must be cheapest first, but {high.name!r} ({high.model}) costs less than {low.name!r} "
                     f"({low.model}), which stands before it: swap them, or set input_price= and output_price=."
                 )
+
+
+def own_prices(asked: object, setting: str) -> tuple[Decimal, Decimal] | None:
+    """Give the prices that a classifier or a judge declares, in dollars for a million input and output tokens.
+
+    Raises:
+        ConfigError: One is no amount.
+    """
+    input_price: Money | None = getattr(asked, "input_price", None)
+    output_price: Money | None = getattr(asked, "output_price", None)
+    if input_price is None or output_price is None:
+        return None
+    return money(input_price, setting), money(output_price, setting)
 
 
 def _own_prices(key: str, amounts: tuple[Money, ...]) -> _Flat:
@@ -246,10 +264,13 @@ def _list_price(usage: Usage, provider: str, model: str) -> PriceCalculation | N
         cache_read_tokens=usage.cached_tokens or None,
         cache_write_tokens=usage.cache_write_tokens or None,
     )
+    listed = _LIST_NAMES.get(provider, provider)
     try:
-        return calc_price(tokens, model_ref=model, provider_id=_LIST_NAMES.get(provider, provider))
+        found = calc_price(tokens, model_ref=model, provider_id=listed)
     except (LookupError, ValueError):  # not in the lists, or usage that contradicts itself
         return None
+    # The lists also take a name that is like one of theirs: "my-openai-proxy" has prices of its own.
+    return found if found.provider.id == listed else None
 
 
 def _list_id(found: PriceCalculation) -> str:

@@ -145,10 +145,11 @@ class Run(AbstractContextManager["Run"]):
     def saw_chunk(self, attempt: Attempt, chunk: Chunk) -> None:
         """Note a chunk of a stream: the first one for its time, all for what must be estimated if it breaks off."""
         attempt.held.append(chunk.native)
-        if attempt.first_token is None and (chunk.text or chunk.tool_call):
+        if attempt.first_token is None and (chunk.text or chunk.tool_call or chunk.unseen):
             attempt.first_token = self.engine.clock.monotonic()
-        if chunk.text:
-            attempt.text.append(chunk.text)
+        for generated in (chunk.text, chunk.unseen):
+            if generated:
+                attempt.text.append(generated)
 
     def show(self, attempt: Attempt) -> None:
         """Note that the caller sees this attempt's answer from now on."""
@@ -269,7 +270,7 @@ class Run(AbstractContextManager["Run"]):
         cost = cost_of(self.attempts)
         baseline = Decimal(0) if final is None else baseline_of(final, last_tier, self.engine.prices)
         gain = None if cost is None or baseline is None else baseline - cost
-        projected = last_tier.dry_run
+        projected = last_tier.dry_run or any(a.tier is not None and a.tier.dry_run and a.usage for a in self.attempts)
         now = self.engine.clock.monotonic()
         decision = self.decision
         self.record = RouteRecord(

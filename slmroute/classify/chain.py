@@ -125,7 +125,7 @@ class ChainClassifier:
             permit.success()
         except (ClassifierUnavailable, ModelMissing) as error:
             give_up(permit, error)
-            return first
+            return with_spent(first, error)
         finally:
             permit.release()  # whatever else ended it says nothing of the second
         return self._both(first, second)
@@ -141,7 +141,7 @@ class ChainClassifier:
             permit.success()
         except (ClassifierUnavailable, ModelMissing) as error:
             give_up(permit, error)
-            return first
+            return with_spent(first, error)
         finally:
             permit.release()
         return self._both(first, second)
@@ -156,6 +156,14 @@ class ChainClassifier:
         return Classification(
             1 / (1 + math.exp(-logit)), summed(first.usage, second.usage), second.model, second.provider
         )
+
+
+def with_spent(first: Classification, error: Exception) -> Classification:
+    """Give the first one's score, with what the second took although its answer is of no use."""
+    spent = getattr(error, "spent", None)
+    if not isinstance(spent, Classification):
+        return first
+    return Classification(first.score, summed(first.usage, spent.usage), spent.model, spent.provider)
 
 
 def give_up(permit: Permit, error: Exception) -> None:

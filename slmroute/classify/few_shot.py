@@ -6,6 +6,7 @@ import asyncio
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -250,8 +251,12 @@ class FewShotClassifier:
         return self._prompt.messages(text)
 
     def _classification(self, response: ChatResponse, messages: Messages) -> Classification:
-        score = self.calibrator(log_odds(response))
-        return Classification(score, usage_of(response, messages), response.model or self.model, "ollama")
+        spent = Classification(math.nan, usage_of(response, messages), response.model or self.model, "ollama")
+        try:
+            return replace(spent, score=self.calibrator(log_odds(response)))
+        except ClassifierUnsure as error:
+            error.spent = spent
+            raise
 
 
 def shipped_calibrator(model: str, prompt: FewShotPrompt) -> Platt:

@@ -200,3 +200,10 @@ def test_it_can_be_written_in_the_configuration(tmp_path: Path) -> None:
     assert {"first", "second", "band", "weight", "threshold", "kind"} == set(
         keys_of({"classifier": {"kind": "chain"}}, ("classifier",))
     )
+
+
+async def test_what_a_second_that_is_unsure_took_is_told() -> None:
+    error = ClassifierUnsure("prose")
+    error.spent = Classification(math.nan, Usage(500, 1), "phi3:mini", "ollama")
+    found = await both_ways(lambda: ChainClassifier(Fixed(0.4, usage=Usage(100, 1)), Fixed(0.9, error)))
+    assert (found.score, found.usage, found.model, found.provider) == (0.4, Usage(600, 2), "phi3:mini", "ollama")

@@ -19,7 +19,7 @@ from slmroute.classify.few_shot import FewShotClassifier
 from slmroute.classify.few_shot_prompt import EXAMPLES, INSTRUCTION, Example, FewShotPrompt, as_data, bounded
 from slmroute.classify.few_shot_reply import TEXT_ONLY, log_odds, usage_of
 from slmroute.classify.platt import Platt
-from slmroute.classify.protocol import Classifier
+from slmroute.classify.protocol import Classification, Classifier
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ConfigError, ModelMissing
 from slmroute.request import RouteRequest
 from slmroute.steps import Usage
@@ -450,3 +450,13 @@ def test_a_calibrator_of_ones_own_is_used(server: FakeServer) -> None:
     with FewShotClassifier(MODEL, host=server.url, calibrator=Platt(0.0, 0.0, "half")) as classifier:
         assert classifier.score(REQUEST) == 0.5
         assert classifier.version.endswith(":half")
+
+
+async def test_a_reply_that_is_of_no_use_tells_its_tokens(server: FakeServer) -> None:
+    server.script(MODEL, Reply("Well, it depends.", input_tokens=300, output_tokens=20))
+    with FewShotClassifier(MODEL, host=server.url) as asked:
+        for ask in (lambda: asked.score(REQUEST), lambda: asyncio.run(asked.ascore(REQUEST))):
+            with pytest.raises(ClassifierUnsure) as caught:
+                await asyncio.to_thread(ask)
+            assert isinstance(caught.value.spent, Classification)
+            assert caught.value.spent.usage == Usage(300, 20)

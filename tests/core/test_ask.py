@@ -18,7 +18,7 @@ from slmroute.confidence import GeometricMean
 from slmroute.drive import adrive, drive
 from slmroute.engine import Engine
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ConfigError, ModelMissing
-from slmroute.policy import Confidence, Policy
+from slmroute.policy import Confidence, Judgement, Policy
 from slmroute.record import RouteRecord
 from slmroute.request import RouteRequest
 from slmroute.run import Run
@@ -365,3 +365,59 @@ def test_a_calibrator_that_breaks_keeps_the_answer(driver: Any) -> None:
 def test_what_cannot_be_asked_is_refused_when_the_router_is_made() -> None:
     with pytest.raises(ConfigError, match=r"classifier='phi3:mini' must have score\(request\)"):
         engine("phi3:mini")
+
+
+@both_ways
+def test_what_a_judge_takes_is_priced_and_counts_against_the_saving(driver: Driver) -> None:
+    told = Judgement(0.9, Usage(2_000, 10), "gpt-4.1", "openai")
+    record = judged(lambda _request, _answer: told, driver)
+    by = next(attempt for attempt in record.attempts if attempt.role == "judge")
+    assert (by.provider, by.model, by.usage) == ("openai", "gpt-4.1", Usage(2_000, 10))
+    assert by.cost == Decimal("0.00408")
+    assert by.price_id == "genai-prices:openai/gpt-4.1"
+    assert record.cost == sum((attempt.cost or 0 for attempt in record.attempts), Decimal(0))
+    assert record.saved == record.baseline - record.cost  # type: ignore[operator]
+    assert record.confidence == 0.9
+
+
+def test_a_judge_may_declare_its_own_prices() -> None:
+    class Judging:
+        input_price, output_price = "1", "10"
+
+        async def __call__(self, _request: RouteRequest, _answer: Answer) -> Judgement:
+            return Judgement(0.9, Usage(1_000, 100), "phi3:mini", "ollama")
+
+    for driver in (sync, asynchronous):
+        by = judged(Judging(), driver).attempts[-1]
+        assert (by.role, by.cost, by.price_id) == ("judge", Decimal("0.002"), "judge")
+
+
+@both_ways
+def test_a_judges_model_without_a_price_is_unpriced(driver: Driver) -> None:
+    record = judged(lambda _request, _answer: Judgement(0.9, Usage(2_000, 10), "mine", "ollama"), driver)
+    assert (record.attempts[-1].price_id, record.cost, record.saved) == ("unpriced", None, None)
+
+
+@both_ways
+def test_a_classifiers_answer_that_is_of_no_use_is_paid_for(driver: Driver) -> None:
+    class Unsure:
+        input_price, output_price = "1", "10"
+
+        def classify(self, _request: RouteRequest) -> Classification:
+            error = ClassifierUnsure("prose")
+            error.spent = Classification(float("nan"), Usage(1_000, 100), "phi3:mini", "ollama")
+            raise error
+
+        async def aclassify(self, request: RouteRequest) -> Classification:
+            return self.classify(request)
+
+        def score(self, request: RouteRequest) -> float:
+            return self.classify(request).score
+
+    by = driver(engine(Unsure())).attempts[0]
+    assert (by.role, by.usage, by.cost, by.price_id) == (
+        "classifier",
+        Usage(1_000, 100),
+        Decimal("0.002"),
+        "classifier",
+    )

@@ -114,3 +114,26 @@ def test_tiers_that_are_not_cheapest_first_by_the_list_are_refused() -> None:
         PriceBook([big, small])
     with pytest.raises(ConfigError, match="swap them"):
         PriceBook([Tier("x", object()), Tier("y", object())], named={"x": "openai:gpt-4.1", "y": "openai:gpt-4.1-nano"})
+
+
+def test_a_provider_that_only_sounds_like_a_listed_one_has_no_list_price() -> None:
+    for provider in ("openai_compatible", "my-openai-proxy", "custom-google"):
+        assert BOOK.price_of(Usage(1_000, 100), provider, "gpt-4.1") == UNPRICED
+        assert BOOK.price_of(Usage(1_000, 100), provider, "gemini-2.5-pro") == UNPRICED
+
+
+def test_a_call_that_failed_has_kept_a_paid_machine_busy() -> None:
+    machine = Tier("gpu", "ollama:a", local=True, hour_price="3600")
+    found = BOOK.price(machine, None, provider=None, model=None, seconds=1.5)
+    assert (found.cost, found.hour_price) == (Decimal("1.5"), Decimal(3600))
+    assert BOOK.price(machine, None, provider=None, model=None) == FREE
+
+
+def test_the_version_tells_of_a_classifiers_and_a_judges_prices() -> None:
+    class Asked:
+        def __init__(self, price: str) -> None:
+            self.input_price = self.output_price = price
+
+    versions = {PriceBook([], asked=asked).version for asked in ((), (Asked("1"),), (Asked("2"),), (None, Asked("3")))}
+    assert len(versions) == 4
+    assert PriceBook([], asked=(None, None)).version == BOOK.version

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
+from slmroute.attempt import Attempt
 from slmroute.context import current_context, route_context
 from slmroute.drive import adrive, drive, drive_stream
 from slmroute.engine import Engine
 from slmroute.errors import DeadlineExceeded, NoEligibleTier, NoTierAnswered
+from slmroute.gate import Chunk
 from slmroute.policy import Confidence, Policy
 from slmroute.record import RouteRecord
 from slmroute.request import RouteRequest, ToolSpec, estimate_tokens
 from slmroute.run import Run
-from slmroute.steps import Answer, Usage
+from slmroute.steps import Answer, Call, Usage
 from slmroute.testing import BreaksOff, FakeClock, FakePerformer, Reply
 from slmroute.testing.performer import Move
 from slmroute.tier import Tier
@@ -406,3 +408,40 @@ def test_one_router_from_many_threads_and_loops() -> None:
         records = [record for future in futures for record in future.result()]
     assert len({record.call_id for record in records if record is not None}) == 16 * 20
     assert all(record is not None and record.status == "ok" for record in records)
+
+
+def test_nothing_is_saved_by_a_dry_run_of_any_tier() -> None:
+    dry = Tier("small", "dry-run:openai:gpt-4.1-nano", input_price="1", output_price="2")
+    record = Router({"small": GOOD, "frontier": GOOD}, dry, FRONTIER).run()
+    assert (record.tier, record.saved) == ("small", None)
+    assert record.projected == Decimal("0.0126")
+    called = Router({"small": GOOD, "frontier": GOOD}, dry, FRONTIER, classify=False).run(
+        RouteRequest(text="hello", tokens=1_000, tier="frontier")
+    )
+    assert (called.saved, called.projected) == (0, None)
+
+
+def test_a_failed_call_of_a_paid_machine_costs_its_time() -> None:
+    machine = Tier("small", "ollama:small", local=True, hour_price="3600")
+    slow = BreaksOff(Reply("one two", chunk_delay_s=2.0), 1, ConnectionError("gone"))
+    router = Router({"small": slow, "frontier": GOOD}, machine, FRONTIER)
+    record = router.stream()
+    first = record.attempts[0]
+    assert first.error == "ConnectionError"
+    assert first.hour_price == Decimal(3600)
+    assert first.cost is not None
+    assert first.cost >= 2
+
+
+def test_what_was_generated_beside_the_text_counts_when_a_stream_is_left() -> None:
+    run = Run(Router({}).engine, REQUEST)
+    with run:
+        call = Call(SMALL, "tools")
+        attempt = run.begin(call)
+        assert isinstance(attempt, Attempt)
+        run.saw_chunk(attempt, Chunk(None, tool_call=True, unseen="x" * 400))
+    assert run.record is not None
+    usage = run.record.attempts[0].usage
+    assert usage is not None
+    assert usage.output_tokens == estimate_tokens("x" * 400)
+    assert run.record.attempts[0].ttft_ms is not None
