@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slmroute.report.wording import percent
+from slmroute.report.wording import counted, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -110,7 +110,7 @@ def _run(answers: Path, outcomes: Path, model: str, host: str | None, limit: int
 
         answered = run_model(waiting, name, host=host, done=note)
     if missing := len(waiting) - len(answered):
-        err.print(f"{missing} prompts got no answer and are left out.")
+        err.print(f"Left out: {counted(missing, 'prompt')} without an answer.")
 
 
 def _figures(found: Calibration) -> Table:
@@ -155,7 +155,8 @@ def _words(found: Calibration, to: Path) -> str:
     if left.served:
         rate = percent(left.failures / left.served)
         lines.append(
-            f"Thresholds chosen without them served {left.served} answers of left-out {left.by}: {rate} wrong."
+            f"Thresholds chosen without them served {counted(left.served, 'answer')} of left-out {left.by}: {rate} "
+            "wrong."
         )
     if left.auc is not None and left.auc < TELLING:
         lines.append(

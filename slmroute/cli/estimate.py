@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slmroute.report.wording import dollars, percent
+from slmroute.report.wording import counted, dollars, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,7 +65,7 @@ def _sums(found: Estimate) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=f"{found.month.calls:,} calls a month", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=f"{counted(found.month.calls, 'call')} a month", title_justify="left")
     table.add_column("")
     for name in ("a call", "a month", "a year", "a million calls"):
         table.add_column(name, justify="right", no_wrap=True)

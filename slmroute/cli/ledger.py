@@ -9,7 +9,6 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +16,7 @@ import typer
 
 from slmroute.cli.console import err, out, print_json
 from slmroute.errors import ConfigError, LedgerError
-from slmroute.report.wording import counted
+from slmroute.report.wording import alike, counted, dollars, saving
 
 if TYPE_CHECKING:
     from slmroute.failures import FailureRate
@@ -192,14 +191,6 @@ def ago(age: re.Match[str]) -> datetime:
     return datetime.now(UTC) - timedelta(hours=int(age[1]) * HOURS[age[2].lower()])
 
 
-def dollars(amount: Decimal | None) -> str:
-    """Write an amount: cents from a dollar on, more places below."""
-    if amount is None:
-        return "-"
-    places = 2 if abs(amount) >= 1 or not amount else 4 if abs(amount) >= Decimal("0.001") else 7
-    return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}"
-
-
 def table(title: str, names: Sequence[str]) -> Any:
     """Begin a table; all columns but the first are numbers."""
     from rich import box
@@ -228,10 +219,7 @@ def show_calls(by: str, groups: Sequence[CallSummary]) -> None:
         shown.add_row(
             "total" if last else named(by, group.group),
             f"{group.calls:,}",
-            dollars(group.cost),
-            dollars(group.baseline),
-            dollars(group.saved),
-            *([dollars(group.projected)] if projected else []),
+            *amounts(group)[: 4 if projected else 3],
             f"{group.escalated:,}",
             milliseconds(group.total_ms.p50),
             end_section=position == len(groups) - 2,
@@ -251,6 +239,14 @@ def show_calls(by: str, groups: Sequence[CallSummary]) -> None:
         )
     if projected:
         out.print("What is projected was not saved: the last tier is a dry run, and nobody was charged for it.")
+
+
+def amounts(group: CallSummary) -> tuple[str, ...]:
+    """Write cost, baseline, what was saved and what is projected, so that what is printed adds up."""
+    if group.cost != group.compared_cost or (group.saved and group.projected):
+        return alike(group.cost, group.baseline, group.saved, group.projected)
+    baseline, cost, gain = saving(group.baseline, group.cost)
+    return cost, baseline, *(("$0", gain) if group.projected else (gain, "$0"))
 
 
 def named(by: str, group: str | None) -> str:

@@ -10,6 +10,7 @@ import typer
 from slmroute.cli.console import err, out, print_json
 from slmroute.cli.target import check_target
 from slmroute.errors import ConfigError
+from slmroute.report.wording import counted
 
 __all__ = ["app"]
 
@@ -88,4 +89,4 @@ def sources(
     target.write_text("".join(written(found.rows)), encoding="utf-8")
     for source, count in sorted(found.counts.items()):
         out.print(f"{count:6d} {source}", highlight=False, soft_wrap=True)
-    err.print(f"{len(found.rows)} prompts in {target}", highlight=False, soft_wrap=True)
+    err.print(f"{counted(len(found.rows), 'prompt')} in {target}", highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slmroute.report.wording import percent
+from slmroute.report.wording import counted, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -161,7 +161,7 @@ def _traffic(found: Thresholds) -> Table:
     from rich.table import Table
 
     tiers = len(found.thresholds) + 1
-    table = Table(box=box.SIMPLE_HEAD, title=f"{found.prompts} prompts", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=counted(found.prompts, "prompt"), title_justify="left")
     for name in ("", *(f"tier {place}" for place in range(1, tiers + 1)), "a thousand calls", "quality", "of the last"):
         table.add_column(name, justify="right" if name else "left")
 
@@ -192,7 +192,7 @@ def _figures(found: FewShotTuning) -> Table:
 
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"{found.model}: {found.reported_on} prompts that had no part in choosing",
+        title=f"{found.model}: {counted(found.reported_on, 'prompt')} that had no part in choosing",
         title_justify="left",
     )
     for name in ("", "AUC", "right at 0.5", "calibration error"):

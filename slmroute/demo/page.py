@@ -30,7 +30,7 @@ def demo_page(found: DemoSummary, report: Report) -> str:
     headline = (
         f"{percent(found.gain_share)} {word}"
         if outages is None
-        else f"{words.gain(found)} {word} on {found.routed.calls} of {found.requests} requests"
+        else f"{words.gain(found)} {word} on {found.routed.calls} of {counted(found.requests, 'request')}"
     )
     asides = [*((stand_in,) if outages and stand_in else ()), *((words.projected(),) if found.dry_run else ())]
     page = Page(
@@ -53,9 +53,10 @@ def demo_page(found: DemoSummary, report: Report) -> str:
 
 def _tiles(found: DemoSummary) -> tuple[Tile, ...]:
     small = next(line for line in found.tiers if line.tier == "small")
+    asked = counted(found.requests, "request")
     graded, bill = small.right + small.wrong, found.textbook.month
     return (
-        Tile("Routed to stay local", percent(found.local_share), f"{found.local} of {found.requests} requests"),
+        Tile("Routed to stay local", percent(found.local_share), f"{found.local} of {asked}"),
         Tile("Routed as a person would", percent(found.agreement), "of all requests, whoever answered in the end"),
         Tile("Right answers of the small model", percent(small.right / graded) if graded else "-",
              f"{small.right} of {graded} graded"),

@@ -214,7 +214,7 @@ def run_requests(
             raise
     if errors and len(errors) == len(requests):
         raise SlmrouteError(
-            f"None of the {len(requests)} requests got an answer ({type(errors[-1]).__name__}): `slmroute doctor` "
+            f"No request was answered, of {len(requests)} ({type(errors[-1]).__name__}): `slmroute doctor` "
             "tries each tier and tells how to mend it."
         ) from errors[-1]
     return [outcomes[request.id] for request in requests]

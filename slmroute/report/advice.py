@@ -63,14 +63,13 @@ def _failing(report: Report) -> Iterator[Advice]:
             names = ", ".join(f"{each.category} ({percent(each.rate)} of {each.answers})" for each in kinds)
             yield Advice(
                 f"Send these kinds of task above {rate.tier} (rules=), or give it a better model: {names}.",
-                f"{rate.failures} of {rate.answers} answers of {rate.tier} failed: {percent(rate.rate)}, which is "
-                f"over the {percent(LINE)} line.",
+                f"{_failed(rate)} failed: {percent(rate.rate)}, which is over the {percent(LINE)} line.",
             )
         else:
             yield Advice(
                 f"Lower the threshold, or let weak answers of {rate.tier} move up (escalation=, slmroute calibrate).",
-                f"{rate.failures} of {rate.answers} answers of {rate.tier} failed: {percent(rate.rate)}, which is "
-                f"over the {percent(LINE)} line. Tag calls with category:... to see which kinds.",
+                f"{_failed(rate)} failed: {percent(rate.rate)}, which is over the {percent(LINE)} line. Tag calls with "
+                "category:... to see which kinds.",
             )
 
 
@@ -175,3 +174,7 @@ def _idle(report: Report) -> Iterator[Advice]:
 
 def _rate(rate: FailureRate) -> float:
     return rate.rate or 0.0
+
+
+def _failed(rate: FailureRate) -> str:
+    return f"{rate.failures} of {rate.answers} answer{'' if rate.answers == 1 else 's'} of {rate.tier}"

@@ -50,6 +50,17 @@ def test_failures_over_the_line_name_the_kinds_of_task(calm: Report) -> None:
     assert "80 of 1000 answers of small failed: 8%" in whole(over)
 
 
+def test_one_answer_is_one_answer(calm: Report) -> None:
+    over = replace(calm, failures=(FailureRate("small", None, 1, {"said": 1}),))
+    assert "1 of 1 answer of small failed" in whole(over)
+
+
+def test_many_weaker_answers_than_wanted_ask_why(calm: Report) -> None:
+    weak = replace(calm, total=replace(calm.total, degraded=100))
+    assert "See why better tiers did not answer" in whole(weak)
+    assert "100 calls (16.3%) got a weaker answer than wanted." in whole(weak)
+
+
 def test_failures_over_the_line_without_kinds_ask_for_tags(calm: Report) -> None:
     over = replace(calm, failures=(FailureRate("small", None, 1000, {"said": 80}),))
     assert "Lower the threshold" in whole(over)
