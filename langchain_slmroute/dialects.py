@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.base import RunnableBinding
 from langchain_core.runnables.config import merge_configs
 
-from langchain_slmroute.messages import response_schema
+from langchain_slmroute.schemas import neutral_format, response_schema
 from slmroute.tier import ABILITIES
 
 __all__ = [
@@ -55,6 +55,7 @@ class Dialect:
 
 
 _BINDING: Final = frozenset({"parallel_tool_calls", "strict", "tool_choice"})
+_OPENAI_BINDING: Final = _BINDING | {"response_format"}
 _OLLAMA_ONLY: Final = frozenset(
     {
         "format",
@@ -76,7 +77,7 @@ _OPENAI: Final = Dialect(
     "openai",
     {"logprobs": True},
     {"stream_usage": True},
-    _BINDING,
+    _OPENAI_BINDING,
     ABILITIES,
     refused=_OLLAMA_ONLY | {"cache_control", "thinking", "top_k"},
 )
@@ -102,6 +103,8 @@ _DIALECTS: Final[Mapping[str, Dialect]] = {
     "slmroute-dry-run": Dialect(abilities=ABILITIES),
 }
 _UNKNOWN: Final = Dialect()
+_LIKE_OPENAI: Final = Dialect(binding=_OPENAI_BINDING)
+"""Of classes that are built on OpenAI's for other providers, or by the user."""
 
 OLLAMA_OPTIONS: Final = {"max_tokens": "num_predict"}
 """What Ollama calls the standard arguments that it calls otherwise."""
@@ -112,7 +115,11 @@ _OLLAMA_KNOWN: Final = frozenset(
 
 def dialect_of(model: BaseChatModel) -> Dialect:
     """Give the dialect of a chat model."""
-    return _DIALECTS.get(llm_type(model), _UNKNOWN)
+    known = _DIALECTS.get(llm_type(model))
+    if known is None:
+        like_openai = any(base.__name__ == "BaseChatOpenAI" for base in type(model).__mro__)
+        known = _LIKE_OPENAI if like_openai else _UNKNOWN
+    return known
 
 
 def provider_of(model: BaseChatModel) -> str | None:
@@ -182,7 +189,10 @@ def call_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, An
     """
     if llm_type(model) != "chat-ollama":
         dialect = dialect_of(model)
-        return {dialect.renamed.get(k, k): v for k, v in kwargs.items() if k not in dialect.refused}
+        said = {dialect.renamed.get(k, k): v for k, v in kwargs.items() if k not in dialect.refused}
+        if said.get("response_format") is not None and "response_format" not in dialect.binding:
+            said["response_format"] = neutral_format(said["response_format"])
+        return said
     if (schema := response_schema(kwargs)) is not None:
         kwargs = {"format": dict(schema), **kwargs}
     names = ("temperature", "top_p", "top_k", "seed", "num_ctx", "num_predict", "max_tokens", "repeat_penalty")

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCall as LangChainToolCall
 
+from langchain_slmroute.schemas import response_schema
 from langchain_slmroute.tools import is_forced, tool_spec
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
@@ -25,7 +26,6 @@ __all__ = [
     "for_tier",
     "last_chunk",
     "request_of",
-    "response_schema",
     "with_record",
     "without_logprobs",
 ]
@@ -124,22 +124,6 @@ def _modalities(messages: Sequence[BaseMessage]) -> frozenset[str]:
             if isinstance(block, dict) and block.get("type") in _MEDIA:
                 found.add(_MEDIA[block["type"]])
     return frozenset(found)
-
-
-def response_schema(kwargs: Mapping[str, Any]) -> Mapping[str, object] | None:
-    """Give the JSON schema that a call's ``response_format`` (OpenAI's form) asks for, or None."""
-    wanted = kwargs.get("response_format")
-    if wanted is None or not isinstance(wanted, Mapping):
-        return None
-    described = cast("Mapping[str, Any]", wanted)
-    match described.get("type"):
-        case "json_schema":
-            inner = cast("Mapping[str, Any]", described.get("json_schema") or {})
-            return cast("Mapping[str, object]", inner.get("schema") or {})
-        case "json_object":
-            return {"type": "object"}
-        case _:
-            return None
 
 
 def _pinned_tier(messages: Sequence[BaseMessage]) -> str | None:

@@ -21,6 +21,7 @@ from langchain_slmroute.dialects import Dialect, bound_config, bound_kwargs, cal
 from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, last_chunk, with_record, without_logprobs
 from langchain_slmroute.models import Ready, TierModels
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
+from langchain_slmroute.schemas import is_schema
 from langchain_slmroute.tools import neutral_choice, sources
 from slmroute.gate import Chunk, Gate
 from slmroute.run import Run
@@ -30,6 +31,8 @@ __all__ = ["Asked", "ChatPerformer", "Child", "PrivatePerformer", "TierCalls", "
 
 _BOUND: Final = frozenset({"parallel_tool_calls", "strict", "tool_choice", "tools"})
 """The arguments of a call that belong to the binding of its tools."""
+_OPTIONS: Final = ("strict", "parallel_tool_calls", "response_format")
+"""The options of a binding that not every class knows."""
 
 MessageT = TypeVar("MessageT", bound=AIMessage)
 Child = Callable[[], CallbackManager | AsyncCallbackManager]
@@ -98,9 +101,16 @@ class TierCalls:
         tools = asked.get("tools")
         if not tools:
             return model, {**own, **kwargs}
-        given = {name: asked.get(name) for name in ("strict", "parallel_tool_calls")}
+        given = {name: asked.get(name) for name in _OPTIONS}
         given["tool_choice"] = neutral_choice(asked.get("tool_choice"))
         options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
+        if "response_format" in options:
+            # Beside a format OpenAI's client takes strict tools only; its class sees to that where there is a schema.
+            if is_schema(options["response_format"]):
+                del kwargs["response_format"]
+            else:
+                options = {"strict": True, **options}
+                del options["response_format"]
         binding = cast("Any", model.bind_tools(sources(tools), **options))
         return chat_model(binding), {**own, **bound_kwargs(binding), **kwargs}
 
@@ -317,7 +327,18 @@ def _prompt(messages: list[BaseMessage]) -> ChatPromptValue:
 def chunk_of(message: AIMessage) -> Chunk:
     """Tell the gate of a chunk."""
     calls = bool(message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks))
-    return Chunk(message, message.text, chunk_logprobs(message), tool_call=calls)
+    return Chunk(message, message.text, chunk_logprobs(message), tool_call=calls, unseen=_unseen(message))
+
+
+def _unseen(message: AIMessage) -> str:
+    """Give what a chunk holds beside its text: a tool call's arguments, and thoughts."""
+    calls = message.tool_call_chunks if isinstance(message, AIMessageChunk) else ()
+    parts = [part for call in calls for part in (call["name"], call["args"])]
+    parts.append(message.additional_kwargs.get("reasoning_content"))
+    for block in message.content if isinstance(message.content, list) else ():
+        if isinstance(block, dict):
+            parts += [block.get("thinking"), block.get("reasoning")]
+    return "".join(part for part in parts if isinstance(part, str))
 
 
 def merged(messages: Sequence[AIMessage]) -> AIMessage:
