@@ -46,10 +46,12 @@ class Budget:
     Before a tier that is not local is called, what the call may cost is held; when the call is over, what it did cost
     is counted in its place. So the limits are passed by no more than what running calls cost beyond their holds.
     Every attempt counts, classifiers and discarded drafts included; a dry run costs nothing. Calls on local tiers are
-    never refused, and count with what they are declared to cost.
+    never refused, and count with what they are declared to cost. Tiers of unknown price are called until a limit is
+    reached (``budget_blind`` in the record), and no longer.
 
     A budget object may be given to several routers, which then share it. With ``store=`` processes share it, too;
-    without, each process counts for itself and forgets when it ends.
+    without, each process counts for itself and forgets when it ends. What a killed process held in a store is free
+    again after an hour.
 
     Args:
         hour: Dollars an hour, from the full hour on.

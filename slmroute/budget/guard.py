@@ -52,32 +52,33 @@ class Guard:
         """Hold what an attempt may cost; gives why it may not be made, or None. May wait for a server."""
         if _free(call.tier):
             return None
-        return self._refusal(call, self._spending.hold(self._may_cost(call), escalates=self._escalates(call)))
+        cost = self._may_cost(call)
+        return self._refusal(call, cost, self._spending.hold(cost, escalates=self._escalates(call)))
 
     async def ahold(self, call: Call) -> Failure | None:
         """Hold what an attempt may cost, without holding up the event loop."""
         if _free(call.tier):
             return None
-        return self._refusal(call, await self._spending.ahold(self._may_cost(call), escalates=self._escalates(call)))
+        cost = self._may_cost(call)
+        return self._refusal(call, cost, await self._spending.ahold(cost, escalates=self._escalates(call)))
 
     def settle(self, attempts: Sequence[AttemptRecord]) -> None:
         """Count what the call did cost, and drop what it held. Never waits."""
         paid = (attempt.cost for attempt in attempts if attempt.cost is not None and not attempt.dry_run)
         self._spending.settle(sum(paid, Decimal(0)))
 
-    def _may_cost(self, call: Call) -> Decimal:
+    def _may_cost(self, call: Call) -> Decimal | None:
         drafted = estimate_tokens(with_draft("", call.draft)) if call.draft else 0
         usage = Usage(self._request.tokens + drafted, self._answer_tokens, source="estimated")
-        cost = self._prices.price(call.tier, usage, provider=None, model=None).cost
-        if cost is None:  # it is counted once it is known, if it ever is
-            self.events.append(f"budget_blind:{call.tier.name}")
-        return cost or Decimal(0)
+        return self._prices.price(call.tier, usage, provider=None, model=None).cost
 
     def _escalates(self, call: Call) -> bool:
         return call.tier.name != self._policy.tiers[0].name and call.reason != "explicit"
 
-    def _refusal(self, call: Call, exceeded: BudgetExceeded | None) -> Failure | None:
+    def _refusal(self, call: Call, cost: Decimal | None, exceeded: BudgetExceeded | None) -> Failure | None:
         if exceeded is None:
+            if cost is None:  # it is counted once it is known, if it ever is
+                self.events.append(f"budget_blind:{call.tier.name}")
             return None
         self.events.append(f"over_budget:{call.tier.name}")
         return Failure("over_budget", exceeded, barred=self._barred())

@@ -21,6 +21,8 @@ __all__ = ["Spending"]
 
 WARN_AT: Final = 0.8
 MOST_WARNED: Final = 10_000
+UNKNOWN: Final = 1
+"""What is held where it is not known what a call may cost: the least there is, which fits until a limit is reached."""
 
 logger = logging.getLogger("slmroute.budget")
 
@@ -68,11 +70,11 @@ class Spending:
                 found.append(self._charge("escalations", "minute", under, setting, rate, int(escalates)))
         return tuple(found)
 
-    def hold(self, cost: Decimal, *, escalates: bool) -> BudgetExceeded | None:
+    def hold(self, cost: Decimal | None, *, escalates: bool) -> BudgetExceeded | None:
         """Hold what an attempt may cost; may wait for a server.
 
         Args:
-            cost: Dollars.
+            cost: Dollars; None where it is not known: then it is let through until a limit is reached.
             escalates: Whether it takes the call above the cheapest tier; a call counts once.
 
         Returns:
@@ -81,7 +83,7 @@ class Spending:
         asked = self._asked(cost, escalates=escalates)
         return None if asked is None else self._told(asked, *self._counting.hold(*asked))
 
-    async def ahold(self, cost: Decimal, *, escalates: bool) -> BudgetExceeded | None:
+    async def ahold(self, cost: Decimal | None, *, escalates: bool) -> BudgetExceeded | None:
         """Hold what an attempt may cost, without holding up the event loop; see ``hold``."""
         asked = self._asked(cost, escalates=escalates)
         return None if asked is None else self._told(asked, *await self._counting.ahold(*asked))
@@ -102,8 +104,9 @@ class Spending:
             f"{self.budget.name}|{unit}|{under}|{window}", start, end, limit, amount, setting, int(self._at.timestamp())
         )
 
-    def _asked(self, cost: Decimal, *, escalates: bool) -> tuple[str, tuple[Charge, ...]] | None:
-        charges = self.charges(to_nano(cost), escalates=escalates and not self._escalated)
+    def _asked(self, cost: Decimal | None, *, escalates: bool) -> tuple[str, tuple[Charge, ...]] | None:
+        nanos = UNKNOWN if cost is None else to_nano(cost)
+        charges = self.charges(nanos, escalates=escalates and not self._escalated)
         charges = tuple(charge for charge in charges if charge.amount)
         if not charges:
             return None
@@ -147,10 +150,9 @@ def _shown(charge: Charge) -> str:
 def _exceeded(charge: Charge, used: int) -> BudgetExceeded:
     end = datetime.fromtimestamp(charge.end, UTC).strftime("%Y-%m-%d %H:%M UTC")
     if charge.of_money:
-        state = (
-            f"${Decimal(used) / NANO:.6f} are spent, or held for calls that run, and this call may cost "
-            f"${Decimal(charge.amount) / NANO:.6f}"
-        )
+        held = Decimal(charge.amount) / NANO
+        own = f"this call may cost ${held:.6f}" if charge.amount > UNKNOWN else "what this call costs is not known"
+        state = f"${Decimal(used) / NANO:.6f} are spent, or held for calls that run, and {own}"
     else:
         state = f"{used} calls have moved up"
     return BudgetExceeded(

@@ -189,6 +189,28 @@ def test_a_tier_without_a_price_is_let_through_and_noted(engine: Any) -> None:
     assert "budget_blind:mine" in record.events
 
 
+def test_a_tier_without_a_price_is_refused_once_a_limit_is_reached(engine: Any, store: str | None) -> None:
+    tiers = [
+        Tier("small", "ollama:a", local=True, input_price=0, output_price=0),
+        Tier("mid", "openai:b", input_price="1000", output_price="1000"),
+        Tier("mine", "vllm:c"),
+    ]
+    script = {"small": LOCAL, "mid": DEAR, "mine": DEAR}
+    budget = Budget(day=1, store=store, answer_tokens=500)
+    router = engine(0.9, tiers=tiers, budget=budget)
+    assert [ask(router, script).tier for _ in range(3)] == ["mine"] * 3
+    assert used(budget) == {"day": 0}
+    assert ask(router, script, tier="mid").cost == 1
+    record = ask(router, script)
+    assert (record.tier, record.degraded) == ("small", True)
+    assert [event for event in record.events if event.startswith(("budget_blind", "over_budget"))] == [
+        "over_budget:mine"
+    ]
+    refusing = engine(0.9, tiers=tiers, budget=Budget(day=0, on_limit="raise", store=store, name="other"))
+    with pytest.raises(BudgetExceeded, match=r"\$0\.000000 are spent.* what this call costs is not known"):
+        ask(refusing, script)
+
+
 async def test_async_calls_and_streams_keep_to_the_same_limits(engine: Any, store: str | None) -> None:
     router = engine(0.99, budget=Budget(day=2, store=store, answer_tokens=500))
     decided = [(await adrive(Run(router, RouteRequest(text="q", tokens=500)), FakePerformer(SCRIPT))).tier.name]
