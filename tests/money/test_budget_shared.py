@@ -1,0 +1,154 @@
+"""Budgets that several processes count in one store: who sees what, and what a killed process or an outage leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from slmroute.budget import Budget
+from slmroute.drive import adrive
+from slmroute.request import RouteRequest
+from slmroute.run import Run
+from slmroute.testing import FakeClock, FakePerformer
+from tests.money.spending import SCRIPT, ask, used
+
+
+async def test_a_call_cancelled_while_it_asks_leaves_nothing_held(
+    engine: Any, store: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if store is None:
+        pytest.skip("a budget in memory is asked without waiting")
+    budget = Budget(day=1, store=store, answer_tokens=500)
+    shared = budget._counting._shared
+    assert shared is not None
+    asked, go_on, hold = threading.Event(), threading.Event(), shared.hold
+
+    def slow(*args: Any) -> Any:
+        asked.set()
+        go_on.wait()
+        return hold(*args)
+
+    monkeypatch.setattr(shared, "hold", slow)
+    task = asyncio.ensure_future(
+        adrive(Run(engine(0.99, budget=budget), RouteRequest(text="q", tokens=500)), FakePerformer(SCRIPT))
+    )
+    await asyncio.to_thread(asked.wait)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    go_on.set()
+    assert task.cancelled()
+    assert await asyncio.to_thread(budget.flush)
+    assert used(budget) == {"day": 0}
+    assert ask(engine(0.99, budget=Budget(day=1, store=store, answer_tokens=500))).tier == "frontier"
+
+
+CHILD = """
+import sys
+from datetime import datetime, UTC
+from slmroute.budget import Budget
+from slmroute.engine import Engine
+from slmroute.drive import drive
+from slmroute.policy import Policy
+from slmroute.request import RouteRequest
+from slmroute.run import Run
+from slmroute.testing import FakePerformer, FakeClock, Reply
+from slmroute.tier import Tier
+tiers = [Tier("small", "ollama:a", local=True), Tier("frontier", "openai:c", input_price="1000", output_price="1000")]
+budget = Budget(day=20, store=sys.argv[1], answer_tokens=500)
+engine = Engine(Policy.build(tiers), lambda _: 0.9, budget=budget, clock=FakeClock())
+performer = FakePerformer({"small": Reply("no"), "frontier": Reply("yes", input_tokens=500, output_tokens=500)})
+answered = [drive(Run(engine, RouteRequest(text="q", tokens=500)), performer).tier.name for _ in range(15)]
+print(answered.count("frontier"))
+"""
+
+
+def test_processes_share_one_budget(store: str | None) -> None:
+    if store is None:
+        pytest.skip("a budget in memory is each process's own")
+    children = [
+        subprocess.Popen([sys.executable, "-c", CHILD, store], stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    counts = [int(child.communicate()[0]) for child in children]
+    assert sum(counts) == 20
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from slmroute.budget import Budget
+budget = Budget(month=2, store=sys.argv[1])
+for minutes in (0, 30):
+    refused = budget.open(None, datetime(2026, 1, 1, 0, minutes, tzinfo=UTC)).hold(Decimal(1), escalates=False)
+    assert refused is None
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_held_is_free_again_after_an_hour(
+    engine: Any, clock: FakeClock, store: str | None
+) -> None:
+    if store is None:
+        pytest.skip("a budget in memory is gone with its process")
+    assert subprocess.run([sys.executable, "-c", KILLED, store], check=False).returncode == -signal.SIGKILL
+    router = engine(0.99, budget=Budget(month=2, store=store, answer_tokens=500))
+    clock.advance(3_599)
+    assert ask(router).tier == "small"
+    clock.advance(1)
+    assert [ask(router).tier for _ in range(2)] == ["frontier", "small"]  # what it held half an hour later still counts
+    clock.advance(1_800)
+    assert [ask(router).tier for _ in range(2)] == ["frontier", "small"]
+
+
+def test_a_budget_can_be_counted_in_the_ledger_that_records_go_to(engine: Any, tmp_path: Any) -> None:
+    from slmroute.ledger import Ledger
+
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        budget = Budget(day=1, store=ledger, answer_tokens=500)
+        assert [ask(engine(0.99, budget=budget, ledger=ledger)).tier for _ in range(2)] == ["frontier", "small"]
+        assert ledger.flush()
+        assert budget.flush()
+
+
+def test_a_store_that_cannot_be_asked_leaves_each_process_to_its_own_count(
+    engine: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = Budget(day=2, store="redis://127.0.0.1:1", answer_tokens=500)
+    router = engine(0.99, budget=budget)
+    records = [ask(router) for _ in range(3)]
+    assert [record.tier for record in records] == ["frontier", "frontier", "small"]
+    assert all("budget_store_unavailable" in record.events for record in records)
+    assert [entry.levelno for entry in caplog.records].count(logging.WARNING) == 2  # this, and 80% of the limit
+
+
+def test_what_a_store_missed_it_is_told_when_it_is_back(
+    engine: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slmroute.budget.counting.AWAY_S", 0.0)
+    budget = Budget(day=3, store=redis_url, answer_tokens=500)
+    router = engine(0.99, budget=budget)
+    shared = budget._counting._shared
+    assert shared is not None
+    with monkeypatch.context() as outage:
+        for method in ("hold", "settle"):
+            outage.setattr(shared, method, failing(shared))
+        assert ask(router).tier == "frontier"
+        assert not budget.flush()
+    assert ask(router).tier == "frontier"
+    assert budget.flush()
+    other = engine(0.99, budget=Budget(day=3, store=redis_url, answer_tokens=500))
+    assert [ask(other).tier for _ in range(2)] == ["frontier", "small"]
+
+
+def failing(store: Any) -> Any:
+    def fail(*_: object) -> Any:
+        raise store.outages[0]("gone")
+
+    return fail
