@@ -190,10 +190,11 @@ class _Fitter:
         ]
         changes: dict[str, Any] = {"tool_calls": calls} if calls != message.tool_calls else {}
         if foreign:
-            changes |= {"content": _portable(message), "additional_kwargs": {}}
-        if RECORD_KEY in message.response_metadata:
+            # What its metadata say of the content's form is no longer true of it.
+            changes |= {"content": _portable(message), "additional_kwargs": {}, "response_metadata": {}}
+        elif RECORD_KEY in message.response_metadata:
             rest = {key: value for key, value in message.response_metadata.items() if key != RECORD_KEY}
-            changes["response_metadata"] = {} if foreign else rest
+            changes["response_metadata"] = rest
         return message.model_copy(update=changes) if changes else message
 
     def _new_id(self, call: LangChainToolCall) -> str:

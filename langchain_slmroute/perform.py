@@ -101,7 +101,7 @@ class TierCalls:
         tools = asked.get("tools")
         if not tools:
             return model, {**own, **kwargs}
-        given = {name: asked.get(name) for name in _OPTIONS}
+        given: dict[str, Any] = {name: asked.get(name) for name in _OPTIONS}
         given["tool_choice"] = neutral_choice(asked.get("tool_choice"))
         options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
         if "response_format" in options:

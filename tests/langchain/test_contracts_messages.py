@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
+from langgraph.graph import MessagesState, StateGraph
 
 from slmroute import Tier
 from slmroute.errors import NoEligibleTier
 from slmroute.testing import Reply
 from tests.langchain import ways
-from tests.langchain.stage import BIG, SMALL, Stage, record_of
+from tests.langchain.stage import BIG, SMALL, Stage, joined, record_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
@@ -158,6 +160,27 @@ async def test_two_calls_with_odd_ids_stay_apart(stage: Stage) -> None:
     ids = [call["id"] for call in sent[1]["tool_calls"]]
     assert ids == [sent[2]["tool_call_id"], sent[3]["tool_call_id"]]
     assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
+async def test_text_in_standard_blocks_of_another_providers_model_reaches_a_tier(stage: Stage, ask: ways.Ask) -> None:
+    """Whether a bare model gave it or a router, whole or joined of a graph's chunks, which carry no record."""
+    graph: Any = StateGraph(MessagesState)
+    strings = [
+        replace(tier, model_args={**(tier.model_args or {}), "output_version": "v1"}) for tier in stage.strings()
+    ]
+    routed = stage.router("big", tiers=strings)
+    graph.add_node("model", lambda state: {"messages": routed.invoke(state["messages"])}).set_entry_point("model")
+    parts = graph.compile().stream({"messages": [("human", "Hello!")]}, stream_mode="messages")
+    answers = [
+        stage.bare_big(output_version="v1").invoke("Hello!"),
+        stage.router("big", output_version="v1").invoke("Hello!"),
+        joined([part for part, _ in parts]),
+    ]
+    for answer in answers:
+        assert isinstance(answer.content, list)
+        await ask(stage.router("small"), [HumanMessage("Hello!"), answer, HumanMessage("And?")])
+        assert stage.server.calls(SMALL)[-1].body["messages"][1]["content"] == "The big answer is forty two."  # type: ignore[index]
 
 
 @pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
