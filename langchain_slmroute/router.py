@@ -5,26 +5,29 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
 from langchain_slmroute import serialise
+from langchain_slmroute.clients import Clients
 from langchain_slmroute.models import TierModels, profile_of
 from langchain_slmroute.tools import ToolLike, neutral_tools
 from slmroute.classify import EmbeddedClassifier
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.engine import Engine, LedgerLike
+from slmroute.errors import ConfigError
+from slmroute.plain import read_tiers
 from slmroute.policy import Confidence, Rule
 from slmroute.record import Hook
 from slmroute.request import estimate_tokens
-from slmroute.router import RouterBasics, check_names, engine_of, same_models
+from slmroute.router import RouterBasics, check_names, engine_of
 from slmroute.tier import Money, Tier
 
 __all__ = ["Router"]
@@ -47,6 +50,10 @@ else:
     Threshold = Thresholds = Any
 
 
+_LASTING: Final = ("availability_errors", "budget", "hooks", "ledger", "prices")
+"""The settings that a router shares with its copies, and so keeps: what they have seen so far would be lost."""
+
+
 @dataclass(frozen=True, eq=False)
 class Shared:
     """What a router and its copies share.
@@ -54,10 +61,16 @@ class Shared:
     Attributes:
         engine: Health, ledger and hooks.
         models: The clients of the tiers.
+        clients: Those of the copies, too.
+        lasting: The settings that all copies keep.
+        profile: What all tiers can do; None where the user's own profile stands.
     """
 
     engine: Engine
     models: TierModels
+    clients: Clients
+    lasting: Mapping[str, Any] = field(repr=False)
+    profile: ModelProfile | None = None
 
     def __deepcopy__(self, memo: object) -> Shared:
         return self
@@ -98,16 +111,31 @@ class Router(RouterBasics, BaseChatModel):
             aliases = {name: field.alias for name, field in type(self).model_fields.items()}
             check_names("RoutingChatModel", settings.keys(), aliases)
             super().__init__(**serialise.read_settings(settings))
+            before = self.shared
+            found = before.profile if isinstance(before, Shared) else None
+            if settings.get("profile") in (None, found):
+                self.model_fields_set.discard("profile")  # LangChain sets what we have found out
             self._prepare()
 
     def _prepare(self) -> None:
         """Make the engine and the tiers' models, or take over those of the router that this is a copy of."""
         before = self.shared if isinstance(self.shared, Shared) else None
-        if before is not None and same_models(self, before.engine):
-            models = before.models
+        if before is None:
+            clients, lasting = Clients(), {name: getattr(self, name) for name in _LASTING}
         else:
-            models = TierModels(self.tiers, self._standard_arguments())
-        self.shared = Shared(engine_of(self, models.identities(), before and before.engine), models)
+            clients, lasting = before.clients, before.lasting
+            for name, kept in lasting.items():
+                _check_kept(name, getattr(self, name), kept)
+        models = clients.of(self.tiers, self._standard_arguments())
+        engine = engine_of(self, models.identities(), before and before.engine)
+        if "profile" in self.model_fields_set:
+            profile = None
+        elif before is not None and engine.policy.tiers != before.engine.policy.tiers:
+            profile = self._resolve_model_profile()
+            cast("dict[str, Any]", self.__dict__)["profile"] = profile
+        else:
+            profile = self.profile
+        self.shared = Shared(engine, models, clients, lasting, profile)
 
     def _standard_arguments(self) -> dict[str, Any]:
         # ``stop`` goes with every call instead: ChatOllama refuses to be told twice.
@@ -126,13 +154,45 @@ class Router(RouterBasics, BaseChatModel):
         shared: Shared = self.shared
         return shared.models
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a setting; the router decides by it from the next call on.
+
+        Raises:
+            ConfigError: The setting is one that routers keep, or its new value is wrong; the router stays as it was.
+        """
+        if name not in _settings(type(self)) or not isinstance(self.__dict__.get("shared"), Shared):
+            super().__setattr__(name, value)
+            return
+        before = getattr(self, name)
+        super().__setattr__(name, _checked(type(self), name, value))
+        try:
+            self._prepare()
+        except Exception:
+            super().__setattr__(name, before)
+            raise
+        self._forget_written()
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed."""
+        """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed.
+
+        Raises:
+            ConfigError: What is changed is shared, unknown or wrong.
+        """
+        kind = type(self)
+        aliases = {name: field.alias for name, field in kind.model_fields.items()}
+        names = {alias: name for name, alias in aliases.items() if alias}
+        update = {names.get(name, name): value for name, value in (update or {}).items()}
+        check_names("RoutingChatModel", {"tiers", *update}, aliases)
+        ours = _settings(kind)
+        update = {name: _checked(kind, name, value) if name in ours else value for name, value in update.items()}
         copied = super().model_copy(update=update, deep=deep)
         if update:
-            cast("dict[str, Any]", copied.__dict__).pop("_serialized", None)  # what LangChain keeps of the original
-            copied._prepare()  # noqa: SLF001  a copy of this very class
+            copied._forget_written()  # noqa: SLF001  a copy of this very class
+            copied._prepare()  # noqa: SLF001  the same
         return copied
+
+    def _forget_written(self) -> None:
+        cast("dict[str, Any]", self.__dict__).pop("_serialized", None)  # what LangChain keeps of the router before
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # Models hold connections and locks, which cannot be copied, and a copy shares them anyway.
@@ -191,3 +251,34 @@ class Router(RouterBasics, BaseChatModel):
         """Estimate the tokens of a conversation, without any model's vocabulary and without a network."""
         described = [dict(tool) for tool in neutral_tools(cast("Sequence[ToolLike]", tools))] if tools else None
         return count_tokens_approximately(messages, tools=cast("Any", described))
+
+
+_CHECKS: Final = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+
+def _settings(kind: type[Router]) -> AbstractSet[str]:
+    """The names of a router's own settings, and of LangChain's that its tiers are made with."""
+    return (kind.model_fields.keys() - BaseChatModel.model_fields.keys() - {"shared"}) | {"output_version"}
+
+
+def _checked(kind: type[Router], name: str, value: Any) -> Any:
+    """Check the new value of a setting, as at construction."""
+    if name == "tiers":
+        return read_tiers(value)
+    annotation = cast("Any", kind.model_fields[name].annotation)
+    if annotation is Any:
+        return value
+    try:
+        return TypeAdapter(annotation, config=_CHECKS).validate_python(value)
+    except ValidationError as error:
+        # What Pydantic was given may be a key: only what it found is told.
+        found = error.errors(include_input=False, include_url=False)[0]["msg"]
+        raise ConfigError(f"{name}= is wrong: {found}.") from None
+
+
+def _check_kept(name: str, value: object, kept: object) -> None:
+    if value is not kept and value != kept:
+        raise ConfigError(
+            f"{name}= cannot be changed once a router is made, because it shares {name} with its copies. Make a new "
+            f"RoutingChatModel(..., {name}=...)."
+        )

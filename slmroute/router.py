@@ -17,7 +17,7 @@ from slmroute.price import Prices
 from slmroute.record import Hook
 from slmroute.tier import Tier
 
-__all__ = ["RouterBasics", "Settings", "check_names", "engine_of", "same_models"]
+__all__ = ["RouterBasics", "Settings", "check_names", "engine_of"]
 
 
 class Settings(Protocol):
@@ -149,7 +149,7 @@ def engine_of(settings: Settings, named: Mapping[str, str], before: Engine | Non
         deadline_s=settings.deadline_s,
     )
     if before is not None:
-        return before.adapted(policy, classifier)
+        return before.adapted(policy, classifier, settings.prices, named)
     return Engine(
         policy,
         classifier,
@@ -160,8 +160,3 @@ def engine_of(settings: Settings, named: Mapping[str, str], before: Engine | Non
         extra_errors=settings.availability_errors,
         budget=settings.budget,
     )
-
-
-def same_models(settings: Settings, engine: Engine) -> bool:
-    """Tell whether a router's tiers have the models that an engine's have, so that their clients can be shared."""
-    return [tier.model for tier in settings.tiers] == [tier.model for tier in engine.policy.tiers]

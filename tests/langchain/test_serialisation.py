@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 from pathlib import Path
@@ -46,6 +47,11 @@ def router(stage: Stage) -> RoutingChatModel:
     )
 
 
+def policy_of(router: Any) -> tuple[str, frozenset[str]]:
+    policy = router.shared.engine.policy
+    return repr(dataclasses.replace(policy, validate=frozenset())), policy.validate  # sets print in any order
+
+
 def read_back(written: str) -> RoutingChatModel:
     return loads(written, allowed_objects=[RoutingChatModel], valid_namespaces=["langchain_slmroute"])
 
@@ -53,7 +59,7 @@ def read_back(written: str) -> RoutingChatModel:
 def test_a_router_that_is_read_back_decides_and_answers_as_before(stage: Stage, router: RoutingChatModel) -> None:
     again = read_back(dumps(router))
     assert isinstance(again, RoutingChatModel)
-    assert repr(again.shared.engine.policy) == repr(router.shared.engine.policy)
+    assert policy_of(again) == policy_of(router)
     assert again.shared.engine is not router.shared.engine
     assert (again.temperature, again.max_tokens, again.stop) == (0.2, 50, ["END"])
     assert again.tags == ["team-a"]
@@ -140,7 +146,7 @@ def test_what_cannot_be_written_is_never_left_out_in_silence(stage: Stage, setti
 
 def test_load_takes_what_dumpd_gives(router: RoutingChatModel) -> None:
     again = load(dumpd(router), allowed_objects=[RoutingChatModel], valid_namespaces=["langchain_slmroute"])
-    assert repr(again.shared.engine.policy) == repr(router.shared.engine.policy)
+    assert policy_of(again) == policy_of(router)
 
 
 def test_a_router_with_tiers_given_as_strings_is_pickled(stage: Stage) -> None:
