@@ -77,6 +77,7 @@ _TOO_LONG_422: Final = ("`inputs` must have less than", "`inputs` tokens + `max_
 """What Hugging Face's servers say of it."""
 _READ_TIMEOUTS: Final = frozenset({"ReadTimeout", "ReadTimeoutError", "SocketTimeoutError", "StreamChunkTimeoutError"})
 """What clients, or those beneath them, raise when an answer does not come or go on in time."""
+_SENT_AGAIN: Final = "x-stainless-retry-count"
 _BAD_KEY: Final = "api key not valid"
 """What Google says of a key that it does not know, with HTTP status 400."""
 
@@ -234,10 +235,21 @@ def retry_after_s(error: Exception, now: datetime) -> float | None:
     return None if math.isnan(seconds) else max(0.0, seconds)
 
 
-def waited_in_vain(error: BaseException | None) -> bool:
-    """Tell whether a request was sent and its answer did not come in time, so that the provider may count it yet."""
+def waited_in_vain(error: BaseException | None) -> int:
+    """Tell how many requests were sent whose answer did not come in time, so that the provider may count them yet.
+
+    OpenAI's and Anthropic's clients send a request again of their own accord, and note in it how often they have done
+    so. Others note it nowhere: their requests count once, and so do rounds of retries that a framework adds.
+
+    Returns:
+        The number of requests; 0 when the error is another.
+    """
+    requests, late = 1, False
     while error is not None:
-        if type(error).__name__ in _READ_TIMEOUTS:
-            return True
+        late = late or type(error).__name__ in _READ_TIMEOUTS
+        headers: object = getattr(vars(error).get("request"), "headers", None)
+        if isinstance(headers, Mapping):
+            again = str(cast("Mapping[str, object]", headers).get(_SENT_AGAIN))
+            requests = max(requests, 1 + int(again)) if again.isdecimal() else requests
         error = error.__cause__ or error.__context__
-    return False
+    return requests if late else 0

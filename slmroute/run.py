@@ -198,7 +198,7 @@ class Run(AbstractContextManager["Run"]):
         if slow and attempt.permit is not None:
             # It had most of the time there was: a server that hangs is as good as down.
             attempt.permit.failure(now)
-        self._fail(attempt, "DeadlineExceeded", sent=True)
+        self._fail(attempt, "DeadlineExceeded", sent=1)
         self.events.append(f"deadline:{attempt.name}")
         return Failure("deadline", shown=attempt.shown)
 
@@ -221,19 +221,20 @@ class Run(AbstractContextManager["Run"]):
             attempt.busy_s = self.engine.machines[attempt.name].end(attempt.machine_mark, attempt.ended)
         self._open = None
 
-    def _fail(self, attempt: Attempt, error: str, *, sent: bool = False) -> None:
-        """Close an attempt without an answer; ``sent`` when the provider counts the prompt although nothing came."""
+    def _fail(self, attempt: Attempt, error: str, *, sent: int = 0) -> None:
+        """Close an attempt without an answer; ``sent`` is how often its prompt is counted although nothing came of it."""
         self._close(attempt)
         if attempt.permit is not None:
             attempt.permit.release()
         attempt.error = error
         if sent or attempt.first_token is not None:  # what came before it broke off is paid for
-            attempt.usage = self._estimate(attempt, "".join(attempt.text))
+            usage = self._estimate(attempt, "".join(attempt.text))
+            attempt.usage = replace(usage, input_tokens=usage.input_tokens * max(sent, 1))
 
     def _break_off(self, attempt: Attempt, error: BaseException | None) -> None:
         """Close an attempt that was still running when the call was given up or the user's own error passed through."""
         given_up = not isinstance(error, Exception)
-        self._fail(attempt, type(error).__name__ if error is not None else "Closed", sent=given_up)
+        self._fail(attempt, type(error).__name__ if error is not None else "Closed", sent=int(given_up))
 
     def _usage(self, attempt: Attempt, answer: Answer) -> Usage:
         """The tokens of an answer as reported; what is missing or cannot be true is estimated, and marked so."""

@@ -171,6 +171,15 @@ def test_an_answer_that_came_too_late_may_have_been_counted() -> None:
         assert not waited_in_vain(error)
 
 
+@pytest.mark.parametrize(("told", "requests"), [("0", 1), ("2", 3), ("-1", 1), ("many", 1), ("", 1)])
+def test_what_a_client_sent_again_is_counted_too(told: str, requests: int) -> None:
+    late = openai.APITimeoutError(request=httpx.Request("POST", "http://x", headers={"x-stainless-retry-count": told}))
+    assert waited_in_vain(late) == 0
+    late.__cause__ = httpx.ReadTimeout("late")
+    assert waited_in_vain(late) == requests
+    assert waited_in_vain(httpx.ReadTimeout("late")) == 1
+
+
 def asked(value: str) -> float | None:
     return retry_after_s(openai_error(429, **{"retry-after": value}), NOW)
 

@@ -174,3 +174,20 @@ async def test_what_a_client_waited_for_in_vain_is_estimated(stage: Stage, recor
     assert (late.tier, late.role, late.usage.source) == ("big", "failed", "estimated")
     assert (late.usage.input_tokens > 0, late.usage.output_tokens) == (True, 0)
     assert late.cost > 0
+
+
+@pytest.mark.parametrize("ask", [ways.invoke, ways.astream], ids=ways.name_of)
+async def test_what_a_client_asked_for_again_in_vain_is_estimated_each_time(
+    stage: Stage, records: list[Any], ask: ways.Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+    stage.server.script(BIG, Reply("Too late.", hold=NEVER))
+    tokens = []
+    for retries in (0, 2):
+        model = stage.router(
+            "big", tiers=[stage.small(), stage.big(timeout=0.1, max_retries=retries)], hooks=[records.append]
+        )
+        assert record_of(await ask(model, "What is blue?"))["tier"] == "small"
+        tokens.append(records[-1].attempts[-2].usage.input_tokens)
+    assert stage.models_called.count(BIG) == 1 + 3
+    assert tokens[1] == 3 * tokens[0] > 0

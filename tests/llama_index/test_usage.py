@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import httpx
@@ -10,12 +11,13 @@ import pytest
 from google.genai import types
 from langchain_google_genai.chat_models import _response_to_result
 from llama_index.core.llms import ChatMessage, ChatResponse
-from llama_index.llms.openai import OpenAIResponses
+from llama_index.llms.openai import OpenAI, OpenAIResponses
 
 from langchain_slmroute.messages import answer_of
 from llama_index_slmroute import RoutingLLM
 from llama_index_slmroute.answers import usage_of
 from slmroute import RouteRecord, Tier, Usage
+from slmroute.testing import FakeServer, Reply
 
 HELLO = [ChatMessage(content="Hello?")]
 REPORTED = {
@@ -120,3 +122,20 @@ def test_what_gemini_thinks_and_its_tools_read_is_counted_as_in_langchain(counts
     assert found is not None
     thought = counts.get("thoughts_token_count", 0)
     assert (found.output_tokens, found.reasoning_tokens) == (counts.get("candidates_token_count", 0) + thought, thought)
+
+
+def test_what_openais_client_asked_for_again_in_vain_is_estimated_each_time(
+    server: FakeServer, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+    server.script("llama3.1:8b", Reply("Well, hello there."))
+    server.script("gpt-4.1", Reply("Too late.", hold=threading.Event()))
+    tokens: list[int] = []
+    for retries in (0, 1):
+        late = OpenAI(model="gpt-4.1", api_base=server.openai_url, api_key="k", timeout=0.1, max_retries=retries)
+        made = bench(tiers=[bench().llm.tiers[0], Tier("frontier", late)], classifier=lambda _: 0.9)
+        made.llm.chat(HELLO)
+        (failed,) = [attempt for attempt in made.records[-1].attempts if attempt.role == "failed"]
+        tokens.append(failed.usage.input_tokens)
+    assert len(server.calls("gpt-4.1")) == 1 + 2
+    assert tokens[1] == 2 * tokens[0] > 0
