@@ -222,7 +222,7 @@ class Run(AbstractContextManager["Run"]):
         self._open = None
 
     def _fail(self, attempt: Attempt, error: str, *, sent: int = 0) -> None:
-        """Close an attempt without an answer; ``sent`` is how often its prompt is counted although nothing came of it."""
+        """Close an attempt without an answer; ``sent`` is how often its prompt is counted though nothing came of it."""
         self._close(attempt)
         if attempt.permit is not None:
             attempt.permit.release()
