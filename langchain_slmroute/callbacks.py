@@ -8,6 +8,7 @@ from typing import Protocol
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from langchain_slmroute.errors import told_as_langchains
 from slmroute.costs import RouteCosts
 from slmroute.record import RouteRecord
 from slmroute.run import Run
@@ -61,13 +62,14 @@ def tell_costs(handlers: Sequence[BaseCallbackHandler], record: RouteRecord | No
 
 @contextmanager
 def counted(run: Run, manager: _Manager | None) -> Generator[None]:
-    """Hand a call's record on when it ends, however it does.
+    """Hand a call's record on when it ends, however it does; its errors come out as LangChain's, too.
 
     Args:
         run: The call.
         manager: The manager of the router's own run, where there is one.
     """
     try:
-        yield
+        with told_as_langchains():
+            yield
     finally:
         tell_costs([] if manager is None else manager.handlers, run.record)

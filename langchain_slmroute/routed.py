@@ -18,6 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 
 from langchain_slmroute.callbacks import tell_costs
+from langchain_slmroute.errors import as_langchains
 from langchain_slmroute.messages import last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child, merged
 from slmroute.steps import Decision
@@ -142,13 +143,15 @@ class RoutedCall(_Routed[PerformerT]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._manager is None:
-            return
-        tell_costs(self._manager.handlers, self.run.record)
-        if error is None:
-            self._manager.on_chain_end(self.output)
-        else:
-            self._manager.on_chain_error(error)
+        told = error and as_langchains(error)
+        if self._manager is not None:
+            tell_costs(self._manager.handlers, self.run.record)
+            if told is None:
+                self._manager.on_chain_end(self.output)
+            else:
+                self._manager.on_chain_error(told)
+        if told is not error and told is not None:
+            raise told from told.__cause__
 
     def finish(self, decision: Decision) -> AIMessage:
         """Give the answer that was decided on, with its record."""
@@ -197,13 +200,15 @@ class AsyncRoutedCall(_Routed[PerformerT]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._manager is None:
-            return
-        tell_costs(self._manager.handlers, self.run.record)
-        if error is None:
-            await self._manager.on_chain_end(self.output)
-        else:
-            await self._manager.on_chain_error(error)
+        told = error and as_langchains(error)
+        if self._manager is not None:
+            tell_costs(self._manager.handlers, self.run.record)
+            if told is None:
+                await self._manager.on_chain_end(self.output)
+            else:
+                await self._manager.on_chain_error(told)
+        if told is not error and told is not None:
+            raise told from told.__cause__
 
     async def finish(self, decision: Decision) -> AIMessage:
         """Give the answer that was decided on, with its record."""

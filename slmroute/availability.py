@@ -19,7 +19,7 @@ from slmroute.ollama_address import server_url
 from slmroute.steps import Failure, FailureKind
 from slmroute.tier import Tier
 
-__all__ = ["availability_errors", "failure_of", "retry_after_s", "waited_in_vain"]
+__all__ = ["availability_errors", "failure_of", "is_too_long", "retry_after_s", "waited_in_vain"]
 
 _CLIENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "aiohttp": ("ClientError",),
@@ -142,6 +142,11 @@ def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | N
     if status >= 500 or status in (-1, 408, 409, 425) or (status == 404 and _is_ollama(error)):
         return "unavailable"
     return None
+
+
+def is_too_long(error: Exception) -> bool:
+    """Tell whether an error of a tier's client means that the prompt is over its model's window."""
+    return _kind(error, ()) == "too_long"
 
 
 def _status(error: Exception) -> int | None:
