@@ -20,8 +20,8 @@ from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
 from langchain_slmroute.validated import Catcher, End, is_pydantic, not_parsed, validated
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
 from slmroute.gate import Chunk
+from slmroute.json_schema import fits
 from slmroute.steps import Answer, Call, Decision
-from slmroute.validate import fits
 
 if TYPE_CHECKING:
     from langchain_slmroute.chat_model import RoutingChatModel
@@ -240,9 +240,9 @@ class StructuredPerformer(ChatPerformer):
         return replace(answer, tool_calls=(), parsed=good, native=Parsed(raw, parsed, error))
 
     def _follows(self, parsed: object) -> bool:
-        """Whether a dictionary follows its schema, which nobody has checked yet; a Pydantic object does."""
+        """Whether a value as JSON has it follows its schema, which nobody has checked yet; an object of a class does."""
         schema = self.run.request.schema
-        return schema is None or not isinstance(parsed, Mapping) or fits(cast("Mapping[str, object]", parsed), schema)
+        return schema is None or not isinstance(parsed, dict | list | str | int | float) or fits(parsed, schema)
 
 
 def _with_kwargs(chain: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnable[Any, Any]:

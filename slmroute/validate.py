@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Final, cast
+from typing import Final
 
 from slmroute.errors import ConfigError
+from slmroute.json_schema import fits
 from slmroute.request import RouteRequest, ToolSpec
 from slmroute.steps import CONTENT_FILTER, Answer, ToolCall
 
-__all__ = ["FAULTS", "checks_of", "fault_of", "fits"]
+__all__ = ["FAULTS", "checks_of", "fault_of"]
 
 FAULTS: Final = frozenset({"bad_json", "empty", "no_tool_call", "refusal", "tool_arguments", "unknown_tool"})
 """Every fault there is: ``validate=`` takes True for all, False for none, or a set of them."""
@@ -34,16 +35,6 @@ _REFUSAL = re.compile(
 )
 _OPENING = 200
 """Refusals open an answer; how long it goes on does not matter."""
-
-_JSON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (type(None),),
-}
 
 
 def checks_of(setting: bool | AbstractSet[str]) -> frozenset[str]:
@@ -101,9 +92,7 @@ def _parses(answer: Answer, schema: Mapping[str, object]) -> bool:
         value: object = json.loads(answer.text)
     except (ValueError, RecursionError):
         return False
-    if not _is_of(value, schema.get("type")):
-        return False
-    return not isinstance(value, Mapping) or fits(cast("Mapping[str, object]", value), schema)
+    return fits(value, schema)
 
 
 def _tool_fault(call: ToolCall, tools: tuple[ToolSpec, ...]) -> str | None:
@@ -113,36 +102,3 @@ def _tool_fault(call: ToolCall, tools: tuple[ToolSpec, ...]) -> str | None:
     if call.arguments is None or not fits(call.arguments, spec.parameters or {}):
         return "tool_arguments"
     return None
-
-
-def fits(arguments: Mapping[str, object], schema: Mapping[str, object]) -> bool:
-    """Tell whether what a schema requires is there and each value is of its declared type.
-
-    Args:
-        arguments: The arguments of a tool call, or a structured answer.
-        schema: Their JSON schema; the rest of it is not read.
-    """
-    required, properties = schema.get("required"), schema.get("properties")
-    names = cast("list[object]", required) if isinstance(required, list) else []
-    if any(isinstance(name, str) and name not in arguments for name in names):
-        return False
-    if not isinstance(properties, Mapping):
-        return True
-    kinds = {
-        name: cast("Mapping[str, object]", declared).get("type")
-        for name, declared in cast("Mapping[str, object]", properties).items()
-        if isinstance(declared, Mapping)
-    }
-    return all(_is_of(value, kinds[name]) for name, value in arguments.items() if name in kinds)
-
-
-def _is_of(value: object, kind: object) -> bool:
-    kinds = cast("list[object]", kind) if isinstance(kind, list) else [kind]
-    known = [_JSON_TYPES[name] for name in kinds if isinstance(name, str) and name in _JSON_TYPES]
-    if not known:
-        return True
-    if isinstance(value, bool):
-        return (bool,) in known
-    if isinstance(value, float) and value.is_integer():
-        return (int,) in known or (int, float) in known
-    return any(isinstance(value, types) for types in known)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from langchain_core.callbacks import get_usage_metadata_callback
@@ -222,3 +223,44 @@ def test_a_union_of_tools_beside_a_schema_is_bound(stage: Stage) -> None:
     assert routed["parsed"] == alone["parsed"]  # type: ignore[index]
     first, second = stage.server.calls()
     assert first.body == second.body
+
+
+class Readings(TypedDict):
+    """Some readings."""
+
+    unit: Literal["c", "f"]
+    series: list[list[int]]
+
+
+READINGS = {
+    "title": "Readings",
+    "description": "Some readings.",
+    "type": "object",
+    "properties": {
+        "unit": {"enum": ["c", "f"]},
+        "series": {"type": "array", "items": {"$ref": "#/$defs/Series"}},
+    },
+    "required": ["unit", "series"],
+    "$defs": {"Series": {"type": "array", "items": {"type": "integer"}}},
+}
+FITTING = {"unit": "c", "series": [[1], [2, 3]]}
+
+
+@pytest.mark.parametrize("schema", [Readings, READINGS], ids=["typed dict", "json schema"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("unfit", [{**FITTING, "unit": "kelvin"}, {**FITTING, "series": [[1], [2, "x"]]}], ids=str)
+async def test_a_dictionary_that_fails_its_schema_anywhere_escalates(
+    stage: Stage, schema: Any, method: str, unfit: dict[str, Any]
+) -> None:
+    def reply(value: dict[str, Any]) -> Reply:
+        called = method == "function_calling"
+        return Reply(tool_calls=[("Readings", value)]) if called else Reply(json.dumps(value))
+
+    stage.server.script(BIG, reply(FITTING))
+    for ask in (ways.invoke, ways.ainvoke):
+        stage.server.script(SMALL, reply(FITTING), reply(unfit))
+        model: Any = stage.router("small").with_structured_output(schema, method=method, include_raw=True)
+        for tier in ("small", "big"):
+            answer: Any = await ask(model, "What are they? Answer in JSON.")
+            assert answer["parsed"] == FITTING
+            assert record_of(answer["raw"])["tier"] == tier

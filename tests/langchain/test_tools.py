@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pytest
@@ -203,6 +203,41 @@ async def test_a_wrong_tool_call_escalates_and_is_not_shown(
     assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("add", {"a": 1, "b": 2})]
     (draft,) = [each for each in record_of(answer)["attempts"] if each["role"] == "draft"]
     assert draft["fault"] == fault
+
+
+class Reading(BaseModel):
+    """A reading."""
+
+    unit: Literal["c", "f"]
+    degrees: list[int]
+
+
+@tool
+def note(unit: Literal["c", "f"], readings: list[Reading], day: int | None = None) -> str:
+    """Note readings."""
+    return "noted"
+
+
+GOOD = {"unit": "c", "readings": [{"unit": "f", "degrees": [70, 71]}], "day": None}
+UNFIT = {
+    "not among the choices": {**GOOD, "unit": "kelvin"},
+    "wrong optional": {**GOOD, "day": "x"},
+    "wrong in a nested list": {**GOOD, "readings": [{"unit": "f", "degrees": [70, "hot"]}]},
+    "not among nested choices": {**GOOD, "readings": [{"unit": "k", "degrees": []}]},
+    "missing in a nested object": {**GOOD, "readings": [{"unit": "f"}]},
+}
+
+
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
+@pytest.mark.parametrize("unfit", UNFIT)
+async def test_arguments_that_fail_the_schema_anywhere_escalate(stage: Stage, ask: ways.Ask, unfit: str) -> None:
+    stage.server.script(SMALL, Reply(tool_calls=[("note", GOOD)]), Reply(tool_calls=[("note", UNFIT[unfit])]))
+    stage.server.script(BIG, Reply(tool_calls=[("note", GOOD)]))
+    model = stage.router("small").bind_tools([note])
+    assert record_of(await ask(model, "Note it."))["tier"] == "small"
+    answer = await ask(model, "Note it.")
+    assert answer.tool_calls[0]["args"] == GOOD
+    assert [each["fault"] for each in record_of(answer)["attempts"] if each["role"] == "draft"] == ["tool_arguments"]
 
 
 async def test_arguments_that_are_no_json_escalate(stage: Stage) -> None:
