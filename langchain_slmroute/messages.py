@@ -13,7 +13,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCall as LangChainToolCall
 
 from langchain_slmroute.schemas import response_schema
-from langchain_slmroute.tools import is_forced, tool_spec
+from langchain_slmroute.tools import forced_tool, tool_spec
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
 from slmroute.request import RouteRequest, estimate_tokens, judged_text
@@ -102,7 +102,7 @@ def request_of(
         text=judged_text(turns),
         turns=len(turns),
         tools=tools,
-        forced_tool=bool(tools) and is_forced(kwargs.get("tool_choice")),
+        forced_tool=bool(tools) and forced_tool(kwargs.get("tool_choice"), tools),
         schema=response_schema(kwargs) if schema is None else schema,
         modalities=modalities,
         tokens=tokens,

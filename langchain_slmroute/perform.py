@@ -22,7 +22,7 @@ from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, las
 from langchain_slmroute.models import Ready, TierModels
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
 from langchain_slmroute.schemas import is_schema
-from langchain_slmroute.tools import neutral_choice, sources
+from langchain_slmroute.tools import choice_for, sources
 from slmroute.gate import Chunk, Gate
 from slmroute.run import Run
 from slmroute.steps import Answer, Call, Decision
@@ -102,7 +102,7 @@ class TierCalls:
         if not tools:
             return model, {**own, **kwargs}
         given: dict[str, Any] = {name: asked.get(name) for name in _OPTIONS}
-        given["tool_choice"] = neutral_choice(asked.get("tool_choice"))
+        given["tool_choice"] = choice_for(asked.get("tool_choice"), ready.provider)
         options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
         if "response_format" in options:
             # Beside a format OpenAI's client takes strict tools only; its class sees to that where there is a schema.

@@ -240,9 +240,13 @@ class StructuredPerformer(ChatPerformer):
         return replace(answer, tool_calls=(), parsed=good, native=Parsed(raw, parsed, error))
 
     def _follows(self, parsed: object) -> bool:
-        """Whether a value as JSON has it follows its schema, which nobody has checked yet; an object of a class does."""
+        """Whether a value of JSON's kinds follows its schema, which nobody has checked yet; an object does."""
         schema = self.run.request.schema
-        return schema is None or not isinstance(parsed, dict | list | str | int | float) or fits(parsed, schema)
+        return (
+            schema is None
+            or not isinstance(parsed, dict | list | str | int | float)
+            or fits(cast("object", parsed), schema)
+        )
 
 
 def _with_kwargs(chain: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnable[Any, Any]:

@@ -10,27 +10,40 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from slmroute.request import ToolSpec
 
-__all__ = ["BoundTool", "builtin_providers", "is_forced", "neutral_choice", "neutral_tools", "sources", "tool_spec"]
+__all__ = [
+    "BoundTool",
+    "builtin_providers",
+    "choice_for",
+    "forced_tool",
+    "neutral_choice",
+    "neutral_tools",
+    "sources",
+    "tool_spec",
+]
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
+_WORDS: Final = {"required": "any"}
+"""Words for a choice, and what every class of LangChain's calls them."""
+_OPENAIS: Final = frozenset({"openai", "azure"})
+_GOOGLES: Final = frozenset({"google_genai", "google_vertexai"})
 _BUILT_IN: Final[Mapping[str, frozenset[str]]] = {
     # The marks of the tools that a provider runs itself; those of Anthropic end in a date.
-    "code_interpreter": frozenset({"openai", "azure"}),
-    "computer_use_preview": frozenset({"openai", "azure"}),
-    "custom": frozenset({"openai", "azure"}),
-    "file_search": frozenset({"openai", "azure"}),
-    "image_generation": frozenset({"openai", "azure"}),
-    "local_shell": frozenset({"openai", "azure"}),
-    "mcp": frozenset({"openai", "azure"}),
-    "tool_search": frozenset({"openai", "azure"}),
-    "web_search": frozenset({"openai", "azure"}),
-    "web_search_preview": frozenset({"openai", "azure"}),
-    "code_execution": frozenset({"google_genai", "google_vertexai"}),
-    "google_maps": frozenset({"google_genai", "google_vertexai"}),
-    "google_search": frozenset({"google_genai", "google_vertexai"}),
-    "google_search_retrieval": frozenset({"google_genai", "google_vertexai"}),
-    "url_context": frozenset({"google_genai", "google_vertexai"}),
+    "code_interpreter": _OPENAIS,
+    "computer_use_preview": _OPENAIS,
+    "custom": _OPENAIS,
+    "file_search": _OPENAIS,
+    "image_generation": _OPENAIS,
+    "local_shell": _OPENAIS,
+    "mcp": _OPENAIS,
+    "tool_search": _OPENAIS,
+    "web_search": _OPENAIS,
+    "web_search_preview": _OPENAIS,
+    "code_execution": _GOOGLES,
+    "google_maps": _GOOGLES,
+    "google_search": _GOOGLES,
+    "google_search_retrieval": _GOOGLES,
+    "url_context": _GOOGLES,
 }
 _ANTHROPIC: Final = frozenset({"anthropic"})
 
@@ -90,11 +103,20 @@ def builtin_providers(tool: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 def neutral_choice(choice: Any) -> Any:
-    """Give ``tool_choice`` as every tier's ``bind_tools`` takes it: a name, or a word such as ``any``.
+    """Give ``tool_choice`` as every tier's ``bind_tools`` takes it: ``any``, ``auto``, ``none`` or a tool's name.
 
     Args:
         choice: What the caller gave, in LangChain's form or a provider's own. A form that is not known stays as it is.
     """
+    if choice is False:
+        return None
+    if choice is True:
+        return "any"
+    if isinstance(choice, str):
+        return _WORDS.get(choice, choice)
+    if isinstance(choice, list | tuple):  # Google's: one of these
+        names = cast("Sequence[Any]", choice)
+        return names[0] if len(names) == 1 else "any"
     if not isinstance(choice, Mapping):
         return choice
     given = cast("Mapping[str, Any]", choice)
@@ -104,15 +126,49 @@ def neutral_choice(choice: Any) -> Any:
             return given if named is None else named
         case "tool" if "name" in given:
             return given["name"]
-        case "any" | "auto" | "none" as word if len(given) == 1:
-            return word
+        case "any" | "auto" | "none" | "required" as word:
+            return _WORDS.get(word, word)
+        case "allowed_tools":
+            word = cast("Mapping[str, Any]", given.get("allowed_tools") or given).get("mode", "auto")
+            return _WORDS.get(word, word)
         case _:
-            return given
+            return _from_google(given)
 
 
-def is_forced(choice: Any) -> bool:
-    """Whether a ``tool_choice`` says that the answer must call a tool."""
-    return neutral_choice(choice) not in (None, False, "auto", "none")
+def _from_google(given: Mapping[str, Any]) -> Any:
+    config = cast("Mapping[str, Any]", given.get("function_calling_config") or given)
+    names = cast("Sequence[str]", config.get("allowed_function_names") or ())
+    word = str(config.get("mode", "")).lower()
+    if word not in ("any", "auto", "none"):
+        return given
+    return names[0] if word == "any" and len(names) == 1 else word
+
+
+def choice_for(choice: Any, provider: str | None) -> Any:
+    """Give ``tool_choice`` as the ``bind_tools`` of one provider's class takes it.
+
+    Args:
+        choice: What the caller gave. What is the provider's own form, and says more than a neutral one can, stays.
+        provider: Who serves the tier.
+    """
+    neutral = neutral_choice(choice)
+    given = cast("Mapping[str, Any]", choice if isinstance(choice, Mapping) else {})
+    if provider == "anthropic":
+        own = given.get("type") in ("any", "auto", "none", "tool")
+        # Its class takes a word that it does not know for a tool's name.
+        return given if own else {"type": "none"} if neutral == "none" else neutral
+    if provider in _GOOGLES:
+        own = isinstance(choice, list | tuple) or "mode" in given or "function_calling_config" in given
+        return cast("Any", choice) if own else neutral
+    return given if provider in _OPENAIS and given.get("type") == "allowed_tools" else neutral
+
+
+def forced_tool(choice: Any, tools: Sequence[ToolSpec]) -> bool | str:
+    """Say whether a ``tool_choice`` has the answer call a tool: the tool's name where it is one of these, or True."""
+    neutral = neutral_choice(choice)
+    if neutral in (None, "auto", "none"):
+        return False
+    return neutral if any(tool.name == neutral for tool in tools) else True
 
 
 def tool_spec(tool: Any) -> ToolSpec:

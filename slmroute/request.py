@@ -57,7 +57,7 @@ class RouteRequest:
         text: The text to judge: the last user turn, with a bounded look at earlier ones. Never in the repr.
         turns: How many user turns the conversation has, this one included.
         tools: The tools the answer may call.
-        forced_tool: Whether the answer must call a tool.
+        forced_tool: Whether the answer must call a tool; the name of the one it must call, where it is named.
         schema: The JSON schema the answer must follow, or None.
         modalities: What the messages hold beside text, for example ``{"image"}``.
         tokens: An estimate of the prompt's length in tokens, all messages and tool definitions counted.
@@ -72,7 +72,7 @@ class RouteRequest:
     text: str = field(repr=False)
     turns: int = 1
     tools: tuple[ToolSpec, ...] = field(default=(), repr=False)
-    forced_tool: bool = False
+    forced_tool: bool | str = False
     schema: Mapping[str, object] | None = field(default=None, repr=False)
     modalities: frozenset[str] = frozenset()
     tokens: int = 0

@@ -10,12 +10,14 @@ from typing import Final
 
 from slmroute.errors import ConfigError
 from slmroute.json_schema import fits
-from slmroute.request import RouteRequest, ToolSpec
+from slmroute.request import RouteRequest
 from slmroute.steps import CONTENT_FILTER, Answer, ToolCall
 
 __all__ = ["FAULTS", "checks_of", "fault_of"]
 
-FAULTS: Final = frozenset({"bad_json", "empty", "no_tool_call", "refusal", "tool_arguments", "unknown_tool"})
+FAULTS: Final = frozenset(
+    {"bad_json", "empty", "no_tool_call", "other_tool", "refusal", "tool_arguments", "unknown_tool"}
+)
 """Every fault there is: ``validate=`` takes True for all, False for none, or a set of them."""
 
 _I_CANNOT = r"i\s?(?:can't|cannot|can\s+not|am\s+(?:unable|not\s+able)|'m\s+(?:unable|not\s+able)|don't\s+have|won't)\b"
@@ -76,7 +78,7 @@ def fault_of(answer: Answer, request: RouteRequest, checks: AbstractSet[str]) ->
 def _faults(answer: Answer, request: RouteRequest) -> list[str]:
     # Where there is a schema and there are no tools, a tool call is the way some providers give the structure.
     if answer.tool_calls and (request.tools or request.schema is None):
-        return [fault for call in answer.tool_calls if (fault := _tool_fault(call, request.tools)) is not None]
+        return [fault for call in answer.tool_calls if (fault := _tool_fault(call, request)) is not None]
     if request.schema is not None:
         return [] if _parses(answer, request.schema) else ["bad_json"]
     if not answer.text.strip():
@@ -95,10 +97,12 @@ def _parses(answer: Answer, schema: Mapping[str, object]) -> bool:
     return fits(value, schema)
 
 
-def _tool_fault(call: ToolCall, tools: tuple[ToolSpec, ...]) -> str | None:
-    spec = next((tool for tool in tools if tool.name == call.name), None)
+def _tool_fault(call: ToolCall, request: RouteRequest) -> str | None:
+    spec = next((tool for tool in request.tools if tool.name == call.name), None)
     if spec is None:
         return "unknown_tool"
+    if isinstance(request.forced_tool, str) and call.name != request.forced_tool:
+        return "other_tool"
     if call.arguments is None or not fits(call.arguments, spec.parameters or {}):
         return "tool_arguments"
     return None

@@ -138,6 +138,14 @@ def test_text_where_a_tool_call_was_forced() -> None:
     assert fault(Answer(text="Rome is sunny."), TOOLS) is None
 
 
+def test_a_call_of_another_tool_than_the_one_that_was_forced() -> None:
+    forced = RouteRequest(text="x", tools=TOOLS.tools, forced_tool="ping")
+    assert fault(tool_call({"city": "Rome"}), forced) == "other_tool"
+    assert fault(tool_call({}, "ping"), forced) is None
+    assert fault(tool_call({}, "unheard of"), forced) == "unknown_tool"
+    assert fault(Answer(text="Rome is sunny."), forced) == "no_tool_call"
+
+
 def test_what_a_content_filter_withheld_is_no_fault() -> None:
     assert fault(Answer(text="", finish="content_filter")) is None
 

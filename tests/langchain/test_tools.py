@@ -169,6 +169,25 @@ async def test_where_no_tier_can_be_forced_the_reply_is_looked_at(stage: Stage, 
     assert [call["name"] for call in answer.tool_calls] == ["add"]
 
 
+def subtract(a: int, b: int) -> int:
+    """Subtract two numbers."""
+    return a - b
+
+
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
+@pytest.mark.parametrize("choice", ["add", {"type": "function", "function": {"name": "add"}}], ids=str)
+async def test_a_call_of_another_tool_than_the_one_forced_by_name_escalates(
+    stage: Stage, ask: ways.Ask, choice: Any
+) -> None:
+    tiers = ollama_tiers(stage)
+    stage.server.script(SMALL, Reply(tool_calls=[("subtract", {"a": 1, "b": 2})]))
+    answer = await ask(stage.router("small", tiers=tiers).bind_tools([add, subtract], tool_choice=choice), "1+2?")
+    assert [call["name"] for call in answer.tool_calls] == ["add"]
+    assert [each["fault"] for each in record_of(answer)["attempts"] if each["role"] == "draft"] == ["other_tool"]
+    free = stage.router("small", tiers=tiers).bind_tools([add, subtract], tool_choice="any")
+    assert [call["name"] for call in (await ask(free, "1-2?")).tool_calls] == ["subtract"]
+
+
 async def test_where_no_tier_can_be_forced_and_none_calls_the_last_ones_text_is_given(stage: Stage) -> None:
     tiers = ollama_tiers(stage)
     stage.server.script("llama3.1:8b", Reply("Three."))
