@@ -10,8 +10,11 @@ from typing import Any, Generic, Self, TypeVar, cast
 from langchain_core.callbacks import (
     AsyncCallbackManager,
     AsyncCallbackManagerForChainRun,
+    BaseCallbackHandler,
+    BaseCallbackManager,
     CallbackManager,
     CallbackManagerForChainRun,
+    Callbacks,
 )
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables import RunnableConfig
@@ -21,6 +24,7 @@ from langchain_slmroute.callbacks import tell_costs
 from langchain_slmroute.errors import as_langchains
 from langchain_slmroute.messages import last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child, merged
+from slmroute.costs import is_within_a_tier
 from slmroute.steps import Decision
 
 __all__ = ["AsyncRoutedCall", "Child", "RoutedCall", "Setting"]
@@ -53,7 +57,20 @@ class Setting:
         config = ensure_config(self.config)
         run_id = config.pop("run_id", None)
         # What the router was constructed with must reach the tiers' runs, as it reaches a bare model's only run.
-        return merge_configs(config, self.own) if self.own else config, run_id
+        config = merge_configs(config, self.own) if self.own else config
+        if callbacks := config.get("callbacks"):
+            config["callbacks"] = _each_once(callbacks)
+        return config, run_id
+
+
+def _each_once(callbacks: list[BaseCallbackHandler] | BaseCallbackManager) -> Callbacks:
+    """Have each handler hear once, and of the tiers' runs, too: a bare model's run has no children to leave out."""
+    if isinstance(callbacks, list):
+        return [each for place, each in enumerate(callbacks) if each not in callbacks[:place]]
+    if len(callbacks.handlers) > 1 or callbacks.handlers != callbacks.inheritable_handlers:
+        handlers, callbacks = callbacks.handlers, callbacks.copy()
+        callbacks.set_handlers(handlers)
+    return callbacks
 
 
 class _Routed(Generic[PerformerT]):
@@ -75,6 +92,7 @@ class _Routed(Generic[PerformerT]):
         self.output: Any = None
         self._setting = setting
         self._make = make
+        self._is_part = is_within_a_tier()
 
     @property
     def record(self) -> Mapping[str, object]:
@@ -145,7 +163,8 @@ class RoutedCall(_Routed[PerformerT]):
     ) -> None:
         told = error and as_langchains(error)
         if self._manager is not None:
-            tell_costs(self._manager.handlers, self.run.record)
+            if not self._is_part:
+                tell_costs(self._manager.handlers, self.run.record)
             if told is None:
                 self._manager.on_chain_end(self.output)
             else:
@@ -202,7 +221,8 @@ class AsyncRoutedCall(_Routed[PerformerT]):
     ) -> None:
         told = error and as_langchains(error)
         if self._manager is not None:
-            tell_costs(self._manager.handlers, self.run.record)
+            if not self._is_part:
+                tell_costs(self._manager.handlers, self.run.record)
             if told is None:
                 await self._manager.on_chain_end(self.output)
             else:

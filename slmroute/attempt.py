@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from slmroute.costs import Within
 from slmroute.health import Permit
 from slmroute.price import FREE, Priced
 from slmroute.record import AttemptRecord, Role
@@ -39,6 +40,7 @@ class Attempt:
     text: list[str] = field(default_factory=list[str], repr=False)
     held: list[object] = field(default_factory=list[object], repr=False)
     draft_tokens: int = 0
+    within: Within = field(default_factory=Within, repr=False)
 
     def record(self, began: float) -> AttemptRecord:
         """Freeze it; ``began`` is when its call did."""

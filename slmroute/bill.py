@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from slmroute.attempt import Attempt
-from slmroute.price import PriceBook, Priced
+from slmroute.price import UNPRICED, PriceBook, Priced
 from slmroute.steps import Usage
 from slmroute.tier import Tier
 
@@ -15,7 +15,9 @@ __all__ = ["baseline_of", "cost_of", "price_of"]
 
 
 def price_of(attempt: Attempt, tier: Tier, prices: PriceBook) -> Priced:
-    """Price an attempt at a tier's prices."""
+    """Price an attempt at a tier's prices; one that was routed itself costs what all of that did."""
+    if attempt.within.calls:
+        return UNPRICED if attempt.within.unpriced else Priced(attempt.within.cost, "routed")
     return prices.price(
         tier, attempt.usage, provider=attempt.provider, model=attempt.model, seconds=attempt.busy_s or 0.0
     )

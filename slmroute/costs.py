@@ -5,15 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol, Self
 
 from slmroute.record import AttemptRecord, Role, RouteRecord
 
-__all__ = ["RouteCosts", "TierCosts", "current_collectors", "route_costs"]
+__all__ = ["Collector", "RouteCosts", "TierCosts", "Within", "current_collectors", "is_within_a_tier", "route_costs"]
 
-_collectors: ContextVar[tuple[RouteCosts, ...]] = ContextVar("slmroute_costs", default=())
+
+class Collector(Protocol):
+    """What the records of calls are added to."""
+
+    def add(self, record: RouteRecord, /) -> None:
+        """Add one call."""
+        ...
+
+
+_collectors: ContextVar[tuple[Collector, ...]] = ContextVar("slmroute_costs", default=())
 
 
 @dataclass(slots=True)
@@ -122,7 +132,7 @@ class RouteCosts:
         """Tokens read and generated in all."""
         return self.input_tokens + self.output_tokens
 
-    def add(self, record: RouteRecord) -> None:
+    def add(self, record: RouteRecord, /) -> None:
         """Add one call.
 
         Args:
@@ -161,6 +171,39 @@ class RouteCosts:
             }
 
 
+class Within:
+    """Adds up what is routed within the call of a tier: a router may be a tier of another, whose call is the one.
+
+    Entering it has the calls made inside count here and nowhere else.
+
+    Attributes:
+        calls: How many calls there were.
+        cost: Dollars for all of them, as far as they are priced.
+        unpriced: How many of them have a cost that is not known.
+    """
+
+    __slots__ = ("_tokens", "calls", "cost", "unpriced")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.cost = Decimal(0)
+        self.unpriced = 0
+        self._tokens: list[Token[tuple[Collector, ...]]] = []
+
+    def __enter__(self) -> Self:
+        self._tokens.append(_collectors.set((self,)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _collectors.reset(self._tokens.pop())
+
+    def add(self, record: RouteRecord, /) -> None:
+        """Add one call."""
+        self.calls += 1
+        self.cost += record.cost or 0
+        self.unpriced += record.cost is None
+
+
 @contextmanager
 def route_costs() -> Generator[RouteCosts]:
     """Add up what the routed calls made inside cost.
@@ -187,6 +230,11 @@ def route_costs() -> Generator[RouteCosts]:
         _collectors.reset(token)
 
 
-def current_collectors() -> tuple[RouteCosts, ...]:
+def current_collectors() -> tuple[Collector, ...]:
     """Give the collectors that a call begun here and now counts in."""
     return _collectors.get()
+
+
+def is_within_a_tier() -> bool:
+    """Whether a call begun here and now is a part of another router's."""
+    return any(isinstance(collector, Within) for collector in _collectors.get())

@@ -142,7 +142,8 @@ def _call(run: Run, performer: Performer, call: Call) -> Reply:
     if isinstance(attempt, Failure):
         return attempt
     try:
-        answer = performer.call(call)
+        with attempt.within:
+            answer = performer.call(call)
     except run.engine.availability_errors as error:
         return run.failed(attempt, error)
     return run.answered(attempt, answer)
@@ -155,7 +156,8 @@ async def _acall(run: Run, performer: Performer, call: Call) -> Reply:
     limit = asyncio.timeout(run.remaining_s)
     try:
         async with limit:
-            answer = await performer.acall(call)
+            with attempt.within:
+                answer = await performer.acall(call)
     except run.engine.availability_errors as error:
         return run.cut(attempt) if limit.expired() else run.failed(attempt, error)
     return run.answered(attempt, answer)
@@ -169,7 +171,11 @@ def _stream(run: Run, performer: Performer, call: Call) -> Generator[object, Non
     late = False
     try:
         with closing(performer.stream(call)) as chunks:
-            for chunk in chunks:
+            while True:
+                with attempt.within:  # which must not span a yield: it would then hold for what the caller does
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    break
                 late = run.out_of_time
                 to_show = None if late else _take(run, gate, attempt, chunk)
                 if to_show is None:
@@ -191,7 +197,8 @@ async def _astream(
                 # The limit must not span a yield: it would then cut whatever the caller does meanwhile.
                 limit = asyncio.timeout(run.remaining_s)
                 async with limit:
-                    chunk = await anext(chunks, None)
+                    with attempt.within:
+                        chunk = await anext(chunks, None)
                 if chunk is None:
                     break
                 late = run.out_of_time
