@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         SlmrouteError,
         UnknownTier,
     )
+    from slmroute.judges import Agreement, SelfCheck
     from slmroute.ledger.ledger import Ledger as Ledger
     from slmroute.ledger.reader import LedgerReader as LedgerReader
     from slmroute.policy import Confidence, Judgement, Policy, Rule
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Agreement",
     "Answer",
     "AttemptRecord",
     "Budget",
@@ -91,6 +93,7 @@ __all__ = [
     "RouteRecord",
     "RouteRequest",
     "Rule",
+    "SelfCheck",
     "ServerUnreachable",
     "SlmrouteError",
     "Tier",
@@ -106,6 +109,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Agreement": "judges",
     "Answer": "steps",
     "AttemptRecord": "record",
     "Budget": "budget",
@@ -129,6 +133,7 @@ _HOMES = {
     "RouteRecord": "record",
     "RouteRequest": "request",
     "Rule": "policy",
+    "SelfCheck": "judges",
     "Tier": "tier",
     "TierCosts": "costs",
     "ToolCall": "steps",

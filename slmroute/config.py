@@ -64,7 +64,7 @@ from slmroute.config_tables import (
     TierTable,
 )
 from slmroute.errors import ConfigError
-from slmroute.policy import Confidence, Policy
+from slmroute.policy import Confidence, Judge, Policy
 from slmroute.tier import Tier
 
 __all__ = ["DEFAULT_FILE", "RouterConfig", "read_config", "router_arguments"]
@@ -251,7 +251,9 @@ def classifier_of(table: ClassifierTable | None, folder: Path) -> ClassifierLike
 
 def escalation_of(table: EscalationTable, folder: Path) -> Confidence:
     """Make the escalation; a calibrator is looked for beside the configuration, and brings a threshold of its own."""
-    given = table.given("calibrator")
+    given = table.given("calibrator", "judge", "judge_host")
+    if table.judge is not None:
+        given["judge"] = judge_of(table.judge, table.judge_host)
     if table.calibrator is None:
         return Confidence(**given)
     from slmroute.calibrators import FittedCalibrator
@@ -260,6 +262,16 @@ def escalation_of(table: EscalationTable, folder: Path) -> Confidence:
     if "threshold" in given:
         return Confidence(calibrator=calibrator, **given)
     return calibrator.confidence(**given)
+
+
+def judge_of(named: str, host: str | None) -> Judge:
+    """Make the judge that ``"self-check:MODEL"`` or ``"agreement:MODEL"`` names."""
+    from slmroute.judges import Agreement, SelfCheck
+
+    kind, _, model = named.partition(":")
+    if kind not in ("self-check", "agreement"):
+        raise ConfigError(f'judge={named!r} is none that there is: write "self-check:MODEL" or "agreement:MODEL".')
+    return SelfCheck(model, host=host) if kind == "self-check" else Agreement(model, host=host)
 
 
 def budget_of(table: BudgetTable) -> object:

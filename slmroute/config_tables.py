@@ -210,10 +210,17 @@ ClassifierTable = EmbeddedTable | FewShotTable | ChainTable | NoClassifierTable
 
 
 class EscalationTable(Table):
-    """``[escalation]``: see ``slmroute.Confidence``; ``calibrator`` is a file that ``slmroute calibrate`` wrote."""
+    """``[escalation]``: see ``slmroute.Confidence``.
+
+    ``calibrator`` is a file that ``slmroute calibrate`` wrote. ``judge`` is ``"self-check:MODEL"`` or
+    ``"agreement:MODEL"``, a model on the Ollama at ``judge_host``: see ``slmroute.SelfCheck`` and
+    ``slmroute.Agreement``.
+    """
 
     threshold: float = 0.85
     calibrator: str | None = None
+    judge: str | None = None
+    judge_host: str | None = None
     pass_draft: bool = True
     stream: Literal["first_tokens", "whole"] = "first_tokens"
     first_tokens: int = 16

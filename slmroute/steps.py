@@ -32,6 +32,7 @@ __all__ = [
     "ToolCall",
     "Usage",
     "Verdict",
+    "summed",
 ]
 
 Mode = Literal["text", "tools", "structured"]
@@ -79,6 +80,16 @@ class Usage:
         inside = self.cached_tokens + self.cache_write_tokens <= self.input_tokens
         parts = min(self.cached_tokens, self.cache_write_tokens, self.reasoning_tokens) >= 0
         return self.input_tokens > 0 and self.output_tokens >= 0 and inside and parts
+
+
+def summed(first: Usage | None, second: Usage | None) -> Usage | None:
+    """Add the tokens of two model calls up, where both took some."""
+    if first is None or second is None:
+        return second or first
+    counts = (first.input_tokens + second.input_tokens, first.output_tokens + second.output_tokens)
+    cached = (first.cached_tokens + second.cached_tokens, first.cache_write_tokens + second.cache_write_tokens)
+    source = "reported" if first.source == second.source == "reported" else "estimated"
+    return Usage(*counts, *cached, first.reasoning_tokens + second.reasoning_tokens, source)
 
 
 @dataclass(frozen=True, slots=True)

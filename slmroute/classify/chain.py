@@ -16,7 +16,7 @@ from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ConfigError
 from slmroute.health import Breaker, Permit
 from slmroute.policy import probability
 from slmroute.request import RouteRequest
-from slmroute.steps import Usage
+from slmroute.steps import summed
 from slmroute.tier import Money
 
 __all__ = ["ChainClassifier"]
@@ -204,16 +204,6 @@ def log_odds(score: float) -> float:
     """Give the log-odds of a score, bounded."""
     bounded = min(max(score, SUREST), 1 - SUREST)
     return math.log(bounded / (1 - bounded))
-
-
-def summed(first: Usage | None, second: Usage | None) -> Usage | None:
-    """Add the tokens of both up, where both took some."""
-    if first is None or second is None:
-        return second or first
-    counts = (first.input_tokens + second.input_tokens, first.output_tokens + second.output_tokens)
-    cached = (first.cached_tokens + second.cached_tokens, first.cache_write_tokens + second.cache_write_tokens)
-    source = "reported" if first.source == second.source == "reported" else "estimated"
-    return Usage(*counts, *cached, first.reasoning_tokens + second.reasoning_tokens, source)
 
 
 def version_of(classifier: ClassifierLike) -> str:

@@ -40,6 +40,7 @@ class FewShotModel:
         warm_up_timeout_s: Seconds that a warm-up may take.
         num_ctx: The context in tokens, sent with every request.
         keep_alive: How long the server keeps the model in memory after a request.
+        owner: Whose model this is, for errors.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class FewShotModel:
         warm_up_timeout_s: float,
         num_ctx: int,
         keep_alive: str | float,
+        owner: str = "FewShotClassifier",
     ) -> None:
         self.name = name
         self.address = address
@@ -60,6 +62,7 @@ class FewShotModel:
         self.warm_up_timeout_s = warm_up_timeout_s
         self.num_ctx = num_ctx
         self.keep_alive = keep_alive
+        self.owner = owner
         self._start_cold()
 
     def ask(self, messages: Messages) -> ChatResponse:
@@ -150,7 +153,7 @@ class FewShotModel:
             if error.status_code == 404:
                 raise ModelMissing(f"Ollama at {url} has no model {self.name!r}: `ollama pull {self.name}`.") from None
             raise ClassifierUnavailable(
-                f"Ollama at {url} answered the classifier with HTTP {error.status_code}; its log says why."
+                f"Ollama at {url} answered {self.owner} with HTTP {error.status_code}; its log says why."
             ) from None
         except (httpx.NetworkError, httpx.ConnectTimeout, ConnectionError) as error:
             raise ClassifierUnavailable(str(self.address.unreachable())) from error
@@ -162,13 +165,13 @@ class FewShotModel:
         except (httpx.RequestError, ValueError, TypeError, AttributeError, RecursionError):
             # Broken HTTP, and what json, pydantic and the client raise over a body that is not as it should be.
             raise ClassifierUnavailable(
-                f"What answers the classifier at {url} (setting host= / OLLAMA_HOST) broke off, or does not speak "
+                f"What answers {self.owner} at {url} (setting host= / OLLAMA_HOST) broke off, or does not speak "
                 "Ollama's protocol."
             ) from None
 
     def _late(self, setting: str) -> ClassifierUnavailable:
         return ClassifierUnavailable(
-            f"FewShotClassifier({self.name!r}) had no answer from {self.address.url} within "
+            f"{self.owner}({self.name!r}) had no answer from {self.address.url} within "
             f"{setting}={getattr(self, setting):g}. A model that is not in memory goes on loading: call warm_up() when "
             f"the program starts. Otherwise raise {setting}=, or use a smaller model."
         )

@@ -29,14 +29,16 @@ SHORTEST_PIECE = 3
 ROUNDING = 1e-3
 
 
-def log_odds(response: ChatResponse) -> float:
-    """Read how much more likely the label ``complex`` was than ``simple``.
+def log_odds(response: ChatResponse, low: str = SIMPLE, high: str = COMPLEX) -> float:
+    """Read how much more likely one label was than the other.
 
     Of the most probable tokens in the first place, those that are a label in any case and with any space around it are
     added up. A label that is not among them was at most as likely as the least of them, and gets that much.
 
     Args:
         response: The answer of Ollama to a few-shot prompt.
+        low: The one label.
+        high: The other.
 
     Returns:
         The natural logarithm of the ratio of their probabilities. Where the server sends no probabilities (Ollama
@@ -46,17 +48,17 @@ def log_odds(response: ChatResponse) -> float:
         ClassifierUnsure: It is neither. What the model said is not in the message.
     """
     if not response.logprobs:
-        return from_text(response.message.content or "")
+        return from_text(response.message.content or "", low, high)
     first = response.logprobs[0]
     listed = {entry.token: entry.logprob for entry in (first, *(first.top_logprobs or ()))}
     if not all(math.isfinite(logprob) and logprob <= ROUNDING for logprob in listed.values()):
         raise not_trusted("its log-probabilities are not numbers below zero")
-    simple, complex_ = mass_of(SIMPLE, listed), mass_of(COMPLEX, listed)
-    if simple + complex_ < LEAST_MASS:
-        raise not_trusted(f"it answers with something else than {SIMPLE!r} or {COMPLEX!r}")
+    low_mass, high_mass = mass_of(low, listed), mass_of(high, listed)
+    if low_mass + high_mass < LEAST_MASS:
+        raise not_trusted(f"it answers with something else than {low!r} or {high!r}")
     chances = [math.exp(logprob) for logprob in listed.values()]
     unlisted = max(min(*chances, 1 - sum(chances)), 1e-9)
-    return math.log(complex_ or unlisted) - math.log(simple or unlisted)
+    return math.log(high_mass or unlisted) - math.log(low_mass or unlisted)
 
 
 def mass_of(label: str, listed: Mapping[str, float]) -> float:
@@ -71,22 +73,22 @@ def sum_of(chances: Iterable[float]) -> float:
     return sum(chances, 0.0)
 
 
-def from_text(content: str) -> float:
+def from_text(content: str, low: str, high: str) -> float:
     """Read a reply without probabilities: exactly a label, or not to be trusted."""
     # A label is short: a huge reply is not worth the work of cleaning it.
     label = content.strip().lower() if len(content) < 100 else ""
-    if label == COMPLEX:
+    if label == high:
         return TEXT_ONLY
-    if label == SIMPLE:
+    if label == low:
         return -TEXT_ONLY
-    raise not_trusted(f"it sends no log-probabilities and its text is neither {SIMPLE!r} nor {COMPLEX!r}")
+    raise not_trusted(f"it sends no log-probabilities and its text is neither {low!r} nor {high!r}")
 
 
 def not_trusted(why: str) -> ClassifierUnsure:
     """Make the error for a reply that cannot be read."""
     return ClassifierUnsure(
-        f"The few-shot classifier's model cannot be trusted here: {why}. Use another model=, or examples= "
-        "that it follows."
+        f"What the small model says cannot be trusted here: {why}. Use another model=, or, for a few-shot "
+        "classifier, examples= that it follows."
     )
 
 

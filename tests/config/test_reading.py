@@ -126,8 +126,8 @@ def test_a_budget_has_limits_for_all_and_for_keys(write) -> None:
     assert budget.on_limit == "raise"
 
 
-def test_a_table_of_escalation_has_every_setting_that_is_no_code() -> None:
-    assert set(keys_of({}, ("escalation",))) == set(inspect.signature(Confidence).parameters) - {"judge"}
+def test_a_table_of_escalation_has_every_setting() -> None:
+    assert set(keys_of({}, ("escalation",))) - {"judge_host"} == set(inspect.signature(Confidence).parameters)
 
 
 def test_the_router_takes_every_setting_of_the_file() -> None:
@@ -173,6 +173,18 @@ def test_weights_are_looked_for_beside_the_file(write, tmp_path, monkeypatch) ->
 @pytest.mark.parametrize("written", ["escalation = 0.9", "[escalation]\nthreshold = 0.9"])
 def test_escalation_is_a_number_or_a_table(write, written) -> None:
     assert router_arguments(write(f"{written}\n{TIERS}"))["escalation"] == Confidence(0.9)
+
+
+def test_a_judge_is_named_with_its_model(write) -> None:
+    text = '[escalation]\njudge = "{}:gemma2:2b"\njudge_host = "http://gpu:1"\n'
+    judges = [
+        router_arguments(write(text.format(kind) + TIERS))["escalation"].judge for kind in ("self-check", "agreement")
+    ]
+    assert repr(judges[0]) == "SelfCheck('gemma2:2b', host='http://gpu:1')"
+    assert repr(judges[1]) == "Agreement('gemma2:2b', host='http://gpu:1', samples=3)"
+    for wrong, said in (("self-chek:m", 'write "self-check:MODEL" or "agreement:MODEL"'), ("agreement", "model=")):
+        with pytest.raises(ConfigError, match=said):
+            router_arguments(write(f'[escalation]\njudge = "{wrong}"\n{TIERS}'))
 
 
 @pytest.mark.parametrize("prices", ['["2", "8"]', '{ input = "2", output = "8" }', "[2, 8]"])
