@@ -54,6 +54,7 @@ class Attempt:
             price_id=self.priced.price_id,
             hour_price=self.priced.hour_price,
             cost=self.priced.cost,
+            machine_cost=self.priced.machine_cost,
             dry_run=self.tier is not None and self.tier.dry_run,
             confidence=self.confidence,
             fault=self.fault,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from slmroute.errors import ConfigError
 from slmroute.policy import declared_prices
@@ -56,13 +56,16 @@ class Priced:
 
     Attributes:
         cost: Dollars, or None when no price is known.
-        price_id: ``tier:NAME``, ``prices:KEY``, ``genai-prices:PROVIDER/MODEL``, ``free`` or ``unpriced``.
+        price_id: ``tier:NAME``, ``prices:KEY``, ``genai-prices:PROVIDER/MODEL``, ``free``, ``routed`` (a router as
+            a tier) or ``unpriced``.
         hour_price: Dollars for an hour of the machine, where its time is a part of the cost; else None.
+        machine_cost: That part; else None.
     """
 
     cost: Decimal | None
     price_id: str
     hour_price: Decimal | None = None
+    machine_cost: Decimal | None = None
 
 
 UNPRICED: Final = Priced(None, "unpriced")
@@ -149,8 +152,7 @@ class PriceBook:
         if usage is None or usage.source == "cached":
             return FREE
         if tier.input_price is not None or tier.hour_price is not None:
-            hour_price: Any = tier.hour_price  # a tier reads its prices when it is made
-            return Priced(_declared(tier, usage, seconds), f"tier:{tier.name}", hour_price)
+            return _declared(tier, usage, seconds)
         named = self._named.get(tier.name) or tier.spec or ":"
         named_provider, _, named_model = named.partition(":")
         provider, model = provider or named_provider, model or named_model
@@ -221,11 +223,13 @@ def _own_prices(key: str, amounts: tuple[Money, ...]) -> _Flat:
     return _Flat(read[0], cached, written, read[1], f"prices:{key}", math.inf)
 
 
-def _declared(tier: Tier, usage: Usage, seconds: float) -> Decimal:
-    if tier.hour_price is None:
-        return token_price(usage, *declared_prices(tier))
+def _declared(tier: Tier, usage: Usage, seconds: float) -> Priced:
     tokens = Decimal(0) if tier.input_price is None else token_price(usage, *declared_prices(tier))
-    return tokens + cast("Decimal", tier.hour_price) * Decimal(str(round(seconds, 6))) / SECONDS_PER_HOUR
+    if tier.hour_price is None:
+        return Priced(tokens, f"tier:{tier.name}")
+    hour_price = cast("Decimal", tier.hour_price)  # a tier reads its prices when it is made
+    time = hour_price * Decimal(str(round(seconds, 6))) / SECONDS_PER_HOUR
+    return Priced(tokens + time, f"tier:{tier.name}", hour_price, time)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class AttemptRecord:
         price_id: Which price was applied, or ``unpriced``.
         hour_price: Dollars for an hour of the machine, where its time was paid for; else None.
         cost: Dollars, or None when unpriced.
+        machine_cost: The part of them that is for the machine's time, where that was paid for; else None.
         dry_run: Whether nothing was really called, so that the cost is projected.
         confidence: What the judge thought of the answer, or None.
         fault: Why an answer was rejected: ``low_confidence``, ``empty``, ``bad_json`` ..., or None.
@@ -47,6 +48,7 @@ class AttemptRecord:
     price_id: str = "unpriced"
     hour_price: Decimal | None = None
     cost: Decimal | None = None
+    machine_cost: Decimal | None = None
     dry_run: bool = False
     confidence: float | None = None
     fault: str | None = None
@@ -79,6 +81,7 @@ class RouteRecord:
         attempts: Everything done, in order.
         cost: Dollars for all attempts; None when one of them is unpriced.
         baseline: Dollars for the same call at the last tier; None when that is unpriced.
+        baseline_tier: That tier's name.
         saved: ``baseline - cost``, negative for a loss; None when either is unknown or the saving is only projected.
         projected: The same where the last tier is a dry run; else None.
         price_version: Which list of prices was in force.
@@ -105,6 +108,7 @@ class RouteRecord:
     attempts: tuple[AttemptRecord, ...] = ()
     cost: Decimal | None = None
     baseline: Decimal | None = None
+    baseline_tier: str | None = None
     saved: Decimal | None = None
     projected: Decimal | None = None
     price_version: str | None = None
@@ -133,6 +137,7 @@ class RouteRecord:
             "attempts": [_attempt_json(attempt) for attempt in self.attempts],
             "cost": _money(self.cost),
             "baseline": _money(self.baseline),
+            "baseline_tier": self.baseline_tier,
             "saved": _money(self.saved),
             "projected": _money(self.projected),
             "price_version": self.price_version,
@@ -162,6 +167,7 @@ def _attempt_json(attempt: AttemptRecord) -> dict[str, object]:
         "price_id": attempt.price_id,
         "hour_price": _money(attempt.hour_price),
         "cost": _money(attempt.cost),
+        "machine_cost": _money(attempt.machine_cost),
         "dry_run": attempt.dry_run,
         "confidence": None if attempt.confidence is None else round(attempt.confidence, 6),
         "fault": attempt.fault,

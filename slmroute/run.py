@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
@@ -37,6 +37,9 @@ class Run(AbstractContextManager["Run"]):
         engine: The router's engine.
         request: The call.
         tiers: The policy's tiers with what the adapter has found out about them.
+
+    Attributes:
+        aside: Opens what the classifier and the judge are asked in; the adapter may set it.
     """
 
     def __init__(self, engine: Engine, request: RouteRequest, tiers: Sequence[Tier] | None = None) -> None:
@@ -44,6 +47,7 @@ class Run(AbstractContextManager["Run"]):
         self.policy = engine.policy
         self.request = request
         self.context = current_context()
+        self.aside: Callable[[], AbstractContextManager[object]] = nullcontext
         self._collectors = current_collectors()
         self.attempts: list[Attempt] = []
         self.events: list[str] = []
@@ -293,6 +297,7 @@ class Run(AbstractContextManager["Run"]):
             attempts=tuple(attempt.record(self._started) for attempt in self.attempts),
             cost=cost,
             baseline=baseline,
+            baseline_tier=last_tier.name,
             saved=None if projected else gain,
             projected=gain if projected else None,
             price_version=self.engine.prices.version,

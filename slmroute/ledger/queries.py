@@ -111,6 +111,7 @@ class Cut:
 
     def attempt_totals(self, second: Column) -> Mapping[tuple[Group, Group], Row]:
         """Sum up attempts by this piece's group and a second one."""
+        generated = attempts.c.usage_source != "cached"  # an answer out of a cache took no tokens
         query = select(
             self.group.label("first"),
             second.label("second"),
@@ -119,7 +120,7 @@ class Cut:
             func.sum(attempts.c.cost_nano).filter(attempts.c.dry_run).label("dry_run_cost"),
             func.count().filter(attempts.c.cost_nano.is_(None)).label("unpriced"),
             func.count().filter(attempts.c.usage_source == "estimated").label("estimated"),
-            *(func.sum(attempts.c[name]).label(name) for name in TOKEN_COLUMNS),
+            *(func.sum(attempts.c[name]).filter(generated).label(name) for name in TOKEN_COLUMNS),
         )
         return {(row["first"], row["second"]): row for row in self.rows(query, self.group, second)}
 
@@ -220,27 +221,45 @@ class Cut:
         return replace(self, source=source).rows(query, *groups, category)
 
     def machines(self) -> list[Machine]:
-        """Work out what tiers priced by the hour cost; a price that changed holds from its first call on."""
+        """Work out what tiers priced by the hour cost; a price holds from the first call it was paid for to the next.
+
+        What was charged for time is not told apart from what was charged for tokens in rows of schemas 0001 and 0002.
+        """
+        cut = replace(self, source=self._with_attempts, group=attempts.c.tier)
+        by_the_hour = attempts.c.hour_price_nano.is_not(None)
         query = select(
             attempts.c.tier,
-            attempts.c.hour_price_nano.label("price"),
             func.count().label("calls"),
-            func.sum(attempts.c.cost_nano).label("charged"),
-            func.min(calls.c.started_at).label("first"),
+            func.sum(func.coalesce(attempts.c.machine_cost_nano, attempts.c.cost_nano)).label("charged"),
             func.max(calls.c.started_at).label("last"),
-        ).where(attempts.c.hour_price_nano.is_not(None))
+            func.max(attempts.c.started_ms + attempts.c.total_ms).label("longest"),
+        ).where(by_the_hour)
+        order = (calls.c.started_at, calls.c.call_id, attempts.c.position)
+        priced = select(
+            attempts.c.tier,
+            calls.c.started_at.label("since"),
+            attempts.c.hour_price_nano.label("price"),
+            func.lag(attempts.c.hour_price_nano).over(partition_by=attempts.c.tier, order_by=order).label("former"),
+        ).where(by_the_hour)
+        part = between(priced.select_from(cut.source), self.since, self.until).subquery()
+        changes = select(part).where(part.c.former.is_distinct_from(part.c.price)).order_by(part.c.tier, part.c.since)
         spans: defaultdict[str, list[Row]] = defaultdict(list)
-        cut = replace(self, source=self._with_attempts)
-        for row in cut.rows(query, attempts.c.tier, attempts.c.hour_price_nano):
+        for row in as_rows(self.connection.execute(changes)):
             spans[row["tier"]].append(row)
-        return [_machine(tier, rows, self.until or cut.end(tier, rows)) for tier, rows in sorted(spans.items())]
+        found = sorted(cut.rows(query, attempts.c.tier), key=lambda row: row["tier"])
+        return [_machine(row, spans[row["tier"]], self.until or cut.end(row)) for row in found]
 
-    def end(self, tier: str, spans: list[Row]) -> datetime:
+    def end(self, machine: Row) -> datetime:
         """Give when the last call that a tier priced by the hour was asked in was over with it."""
-        last: datetime = max(span["last"] for span in spans)
-        took = select(func.max(attempts.c.started_ms + attempts.c.total_ms).label("took"))
-        (row,) = self.rows(took.where(attempts.c.tier == tier, calls.c.started_at == last))
-        return last + timedelta(milliseconds=row["took"])
+        last: datetime = machine["last"]
+        query = select(calls.c.started_at, func.max(attempts.c.started_ms + attempts.c.total_ms).label("took")).where(
+            attempts.c.tier == machine["tier"],
+            attempts.c.hour_price_nano.is_not(None),
+            calls.c.started_at >= last - timedelta(milliseconds=machine["longest"] or 0),
+        )
+        ends = [row["started_at"] + timedelta(milliseconds=row["took"] or 0)
+                for row in self.rows(query, calls.c.started_at)]  # fmt: skip
+        return max(ends)
 
     @property
     def _with_attempts(self) -> FromClause:
@@ -270,19 +289,18 @@ class Cut:
         return replace(self, group=each.c.value, source=calls.outerjoin(each, true()))
 
 
-def _machine(tier: str, spans: list[Row], end: datetime) -> Machine:
-    spans.sort(key=lambda span: span["first"])
-    ends: list[datetime] = [*(span["first"] for span in spans[1:]), end]
+def _machine(machine: Row, spans: list[Row], end: datetime) -> Machine:
+    ends: list[datetime] = [*(span["since"] for span in spans[1:]), end]
     rent = Decimal(0)
     for span, its_end in zip(spans, ends, strict=True):
-        rent += _money(span["price"]) * Decimal(str((its_end - span["first"]).total_seconds())) / 3600
+        rent += _money(span["price"]) * Decimal(str((its_end - span["since"]).total_seconds())) / 3600
     return Machine(
-        tier=tier,
-        since=spans[0]["first"],
+        tier=machine["tier"],
+        since=spans[0]["since"],
         until=end,
-        calls=sum(span["calls"] for span in spans),
+        calls=machine["calls"],
         rent=rent,
-        charged=_total(span["charged"] for span in spans),
+        charged=_money(machine["charged"]),
     )
 
 

@@ -95,6 +95,7 @@ def call_row(record: RouteRecord, attempts: list[Row]) -> Row:
         "ttft_ms": record.ttft_ms,
         "total_ms": record.total_ms,
         "error": record.error,
+        "baseline_tier": _clean(record.baseline_tier),
     }
 
 
@@ -123,6 +124,7 @@ def _attempt_row(call_id: str, position: int, attempt: AttemptRecord) -> Row:
         "total_ms": attempt.total_ms,
         "error": _clean(attempt.error),
         "started_ms": attempt.started_ms,
+        "machine_cost_nano": nano(attempt.machine_cost),
     }
 
 
@@ -147,6 +149,7 @@ def read_record(call: Row, attempts: list[Row]) -> RouteRecord:
         attempts=tuple(_read_attempt(row) for row in attempts),
         cost=dollars(call["cost_nano"]),
         baseline=dollars(call["baseline_nano"]),
+        baseline_tier=call["baseline_tier"],
         saved=dollars(call["saved_nano"]),
         projected=dollars(call["projected_nano"]),
         price_version=call["price_version"],
@@ -176,6 +179,7 @@ def _read_attempt(row: Row) -> AttemptRecord:
         price_id=row["price_id"],
         hour_price=dollars(row["hour_price_nano"]),
         cost=dollars(row["cost_nano"]),
+        machine_cost=dollars(row["machine_cost_nano"]),
         dry_run=row["dry_run"],
         confidence=row["confidence"],
         fault=row["fault"],

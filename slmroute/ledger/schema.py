@@ -35,7 +35,7 @@ __all__ = [
     "metadata",
 ]
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The revision that this version of slmroute reads and writes; the newest file in ``migrations/versions``."""
 
 VERSION_TABLE: Final = "slmroute_schema"
@@ -91,6 +91,7 @@ calls = Table(
     Column("ttft_ms", Float),
     Column("total_ms", Float, nullable=False),
     Column("error", Text),
+    Column("baseline_tier", Text),  # NULL in rows of schemas 0001 and 0002
     Index("calls_started_at", "started_at"),
 )
 
@@ -119,6 +120,7 @@ attempts = Table(
     Column("total_ms", Float, nullable=False),
     Column("error", Text),
     Column("started_ms", Float),  # after the call's beginning; NULL in rows of schema 0001
+    Column("machine_cost_nano", BigInteger),  # the part of cost_nano for its time; NULL in rows of 0001 and 0002, too
     sqlite_with_rowid=False,
 )
 

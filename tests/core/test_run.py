@@ -264,6 +264,13 @@ def test_a_last_tier_paid_by_the_hour_has_no_baseline_unless_it_answered() -> No
     answered = Router({"frontier": Reply("Paris.", input_tokens=9, output_tokens=9, first_delay_s=2.0)}, SMALL, hourly)
     record = answered.run(RouteRequest(text="x", tier="frontier"))
     assert record.baseline == record.cost == Decimal("0.02")
+    assert record.attempts[0].machine_cost == record.cost
+
+
+def test_a_record_names_the_tier_that_its_baseline_is_reckoned_with() -> None:
+    for reply in (GOOD, Reply("")):
+        record = Router({"small": reply, "frontier": GOOD}).run()
+        assert record.baseline_tier == record.to_json()["baseline_tier"] == "frontier"
 
 
 def test_what_would_have_been_saved_at_a_dry_run_is_projected() -> None:

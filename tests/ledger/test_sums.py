@@ -235,6 +235,53 @@ def test_a_machine_costs_money_when_it_is_idle_too(
     assert machine.cost_per_call == rent / 3
 
 
+def test_an_hour_price_that_returns_holds_again_from_then_on(
+    ledger: Ledger, reader: LedgerReader, make: Any, attempt: Any
+) -> None:
+    for hour, price in ((0, 1), (5, 1), (10, 2), (20, 1), (30, 1)):
+        ledger.write(make(attempt(hour_price=Decimal(price), total_ms=0.0), minutes=hour * 60))
+    ledger.write(make(attempt(tier="other", hour_price=Decimal(7), total_ms=0.0), minutes=15 * 60))
+    assert ledger.flush()
+    other, machine = reader.machines()
+    assert (machine.rent, machine.calls) == (10 * 1 + 10 * 2 + 10 * 1, 5)
+    assert (other.tier, other.rent) == ("other", 0)
+    (later,) = reader.machines(make(minutes=15 * 60 + 1).started_at)
+    assert later.rent == 10
+    assert later.since == make(minutes=20 * 60).started_at
+
+
+def test_a_machine_is_charged_for_time_and_not_for_tokens(
+    ledger: Ledger, reader: LedgerReader, make: Any, attempt: Any
+) -> None:
+    both = attempt(hour_price=Decimal(36), cost=Decimal("0.05"), machine_cost=Decimal("0.03"), total_ms=3_000.0)
+    ledger.write(make(both))
+    ledger.write(make(attempt(hour_price=Decimal(36), cost=Decimal("0.01")), minutes=60))  # as older versions wrote it
+    assert ledger.flush()
+    (machine,) = reader.machines()
+    assert machine.charged == Decimal("0.04")
+
+
+def test_a_machine_is_busy_until_the_longest_of_its_last_calls_is_over(
+    ledger: Ledger, reader: LedgerReader, make: Any, attempt: Any
+) -> None:
+    ledger.write(make(attempt(hour_price=Decimal(60), total_ms=180_000.0)))
+    ledger.write(make(attempt(hour_price=Decimal(60), total_ms=1_000.0), minutes=1))
+    assert ledger.flush()
+    (machine,) = reader.machines()
+    assert machine.rent == 3
+
+
+def test_what_came_out_of_a_cache_took_no_tokens(ledger: Ledger, reader: LedgerReader, make: Any, attempt: Any) -> None:
+    ledger.write(make(attempt(usage=Usage(1000, 200, cached_tokens=300))))
+    for _ in range(2):
+        ledger.write(make(attempt(usage=Usage(1000, 200, source="cached"), cost=Decimal(0), price_id="free")))
+    ledger.write(make(attempt(usage=None, cost=Decimal(0), price_id="free")))
+    assert ledger.flush()
+    total = reader.total()
+    assert (total.calls, total.tokens) == (4, Tokens(1000, 200, 300))
+    assert [part.tokens for part in reader.attempt_sums("tier")] == [total.tokens]
+
+
 def test_a_machine_is_paid_for_until_its_last_call_is_over(
     ledger: Ledger, reader: LedgerReader, make: Any, attempt: Any
 ) -> None:

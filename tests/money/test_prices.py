@@ -94,7 +94,7 @@ def test_the_version_tells_any_two_sets_of_prices_apart() -> None:
 def test_an_hour_costs_what_it_says_beside_the_tokens() -> None:
     tier = Tier("gpu", "ollama:a", local=True, hour_price=36, input_price=1, output_price=1)
     priced = cost(tier, Usage(1_000_000, 0), seconds=10.0)
-    assert priced == Priced(Decimal("1.1"), "tier:gpu", Decimal(36))
+    assert priced == Priced(Decimal("1.1"), "tier:gpu", Decimal(36), Decimal("0.1"))
 
 
 steps = st.lists(st.tuples(st.floats(0, 100), st.booleans(), st.integers(0, 9)), max_size=60)
