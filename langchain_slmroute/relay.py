@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from langchain_core.callbacks import (
 from langchain_core.callbacks.manager import ahandle_event, handle_event
 from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 
 # Private, but LangGraph builds on them too: nothing public tells which handlers show tokens.
 # pyright: reportPrivateUsage=false
@@ -25,7 +27,7 @@ from langchain_core.tracers.context import _configure_hooks
 from langchain_slmroute.messages import chunk_logprobs
 from slmroute.gate import Chunk, Gate
 
-__all__ = ["Relay", "hold_back", "is_streamed"]
+__all__ = ["Relay", "aside", "hold_back", "is_streamed"]
 
 _Event = tuple[str, tuple[Any, ...], dict[str, Any]]
 _News = tuple[list[BaseCallbackHandler], _Event]
@@ -180,6 +182,43 @@ def hold_back(
         manager.remove_handler(handler)
     manager.add_handler(relay, inherit=True)
     return relay
+
+
+@contextmanager
+def aside(config: RunnableConfig, child: Callable[[], CallbackManager | AsyncCallbackManager]) -> Generator[None]:
+    """Have LangChain models that are called inside run as a router's children, and nobody see their tokens.
+
+    What a classifier or a judge says is no answer. Tracers and usage handlers hear of it as of any run.
+
+    Args:
+        config: The config of the router's run.
+        child: Makes the manager of a child run.
+    """
+    manager = child()
+    counted = _counted_by_context()
+    tokens = [
+        each for each in manager.handlers if not _shows_runs(each) and _reads_tokens(each) and each not in counted
+    ]
+    for handler in [each for each in manager.handlers if _shows_runs(each) or each in tokens]:
+        manager.remove_handler(handler)
+    if tokens:
+        kind = _KINDS["none", isinstance(manager, AsyncCallbackManager)]
+        manager.add_handler(cast("Relay", kind([], tokens, _never, None, _nothing)), inherit=True)
+    inner = cast("RunnableConfig", {k: v for k, v in config.items() if k not in ("run_name", "run_id")})
+    inner["callbacks"] = manager
+    token = var_child_runnable_config.set(inner)
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing() -> None:
+    pass
 
 
 def _mark(whole: Sequence[BaseCallbackHandler], *, logprobs: bool) -> str:

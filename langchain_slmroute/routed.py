@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -20,10 +21,11 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 
-from langchain_slmroute.callbacks import tell_costs
+from langchain_slmroute.callbacks import calls_models, tell_costs
 from langchain_slmroute.errors import as_langchains
 from langchain_slmroute.messages import last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child, merged
+from langchain_slmroute.relay import aside
 from slmroute.costs import is_within_a_tier
 from slmroute.steps import Decision
 
@@ -106,6 +108,11 @@ class _Routed(Generic[PerformerT]):
         assert self.run.decision is not None  # noqa: S101  it has
         return self.run.decision
 
+    def _ask_aside(self, config: RunnableConfig, child: Child) -> None:
+        """Have models that the classifier or the judge calls run as the router's children."""
+        if calls_models(self.run.engine):
+            self.run.aside = partial(aside, config, child)
+
     def _answer(self, message: AIMessage) -> AIMessage:
         if self._setting.blocks:
             message = _as_blocks(message)
@@ -155,6 +162,7 @@ class RoutedCall(_Routed[PerformerT]):
                 None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
             )
             child = self._manager.get_child
+            self._ask_aside(config, child)
         self.performer = self._make(self.asked, config, child)
         return self
 
@@ -213,6 +221,7 @@ class AsyncRoutedCall(_Routed[PerformerT]):
                 None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
             )
             child = self._manager.get_child
+            self._ask_aside(config, child)
         self.performer = self._make(self.asked, config, child)
         return self
 

@@ -114,27 +114,29 @@ async def adrive_stream(run: Run, performer: Performer) -> AsyncGenerator[object
 
 
 def _ask(run: Run, step: Step) -> Reply:
-    match step:
-        case Classify():
-            return score(run, step)
-        case Judge():
-            return judge(run, step)
-        case Call() | Reject():
-            raise AssertionError(step)
-        case _:
-            assert_never(step)
+    with run.aside():
+        match step:
+            case Classify():
+                return score(run, step)
+            case Judge():
+                return judge(run, step)
+            case Call() | Reject():
+                raise AssertionError(step)
+            case _:
+                assert_never(step)
 
 
 async def _aask(run: Run, step: Step) -> Reply:
-    match step:
-        case Classify():
-            return await ascore(run, step)
-        case Judge():
-            return await ajudge(run, step)
-        case Call() | Reject():
-            raise AssertionError(step)
-        case _:
-            assert_never(step)
+    with run.aside():
+        match step:
+            case Classify():
+                return await ascore(run, step)
+            case Judge():
+                return await ajudge(run, step)
+            case Call() | Reject():
+                raise AssertionError(step)
+            case _:
+                assert_never(step)
 
 
 def _call(run: Run, performer: Performer, call: Call) -> Reply:
