@@ -93,6 +93,7 @@ class RouteCosts:
         escalations: How many of them moved up after a weak answer.
         failures: How many got no answer, or were given up.
         cost: Dollars for everything: classifier, drafts, judge and final answers.
+        dry_run: The part of them that nobody was charged: the tier asked was a dry run, which generates nothing.
         baseline: Dollars for the same calls at the last tier, as far as it is priced.
         saved: Baseline minus cost of the calls whose prices are all known; negative for a loss.
         projected: The same for calls whose last tier is a dry run.
@@ -106,6 +107,7 @@ class RouteCosts:
         self.escalations = 0
         self.failures = 0
         self.cost = Decimal(0)
+        self.dry_run = Decimal(0)
         self.baseline = Decimal(0)
         self.saved = Decimal(0)
         self.projected = Decimal(0)
@@ -150,6 +152,7 @@ class RouteCosts:
                 self.tiers.setdefault(attempt.tier, TierCosts()).add(attempt)
                 if attempt.cost is not None:
                     self.cost += attempt.cost
+                    self.dry_run += attempt.cost if attempt.dry_run else 0
                     self.roles[attempt.role] = self.roles.get(attempt.role, Decimal(0)) + attempt.cost
 
     def to_dict(self) -> dict[str, object]:
@@ -160,6 +163,7 @@ class RouteCosts:
                 "escalations": self.escalations,
                 "failures": self.failures,
                 "cost": format(self.cost, "f"),
+                "dry_run": format(self.dry_run, "f"),
                 "baseline": format(self.baseline, "f"),
                 "saved": format(self.saved, "f"),
                 "projected": format(self.projected, "f"),
