@@ -13,7 +13,15 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from pydantic import ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    Field,
+    FieldSerializationInfo,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_serializer,
+)
 
 from langchain_slmroute import serialise
 from langchain_slmroute.clients import Clients
@@ -160,6 +168,7 @@ class Router(RouterBasics, BaseChatModel):
         Raises:
             ConfigError: The setting is one that routers keep, or its new value is wrong; the router stays as it was.
         """
+        name = "checks" if name == "validate" else name  # its other name
         if name not in _settings(type(self)) or not isinstance(self.__dict__.get("shared"), Shared):
             super().__setattr__(name, value)
             return
@@ -217,6 +226,16 @@ class Router(RouterBasics, BaseChatModel):
     def get_lc_namespace(cls) -> list[str]:
         """The import path under which a written router is found again."""
         return ["langchain_slmroute"]
+
+    @field_serializer("tiers")
+    def _dumped_tiers(self, tiers: Sequence[Tier]) -> list[dict[str, Any]]:
+        return [serialise.dumped_tier(tier) for tier in tiers]
+
+    @field_serializer(
+        "classifier", "escalation", "rules", "checks", "budget", "ledger", "hooks", "prices", "availability_errors"
+    )
+    def _dumped(self, value: object, info: FieldSerializationInfo) -> Any:
+        return serialise.dumped(value, as_json=info.mode_is_json())
 
     def to_json(self) -> Any:
         """Write the router without secrets; see ``serialise``."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from pydantic import SecretStr
+
 from slmroute.classify import EmbeddedClassifier
-from slmroute.plain import address_data, confidence_data, read_tiers, tier_data
+from slmroute.plain import address_data, confidence_data, masked_secrets, read_tiers, tier_data
 from slmroute.policy import Confidence
+from slmroute.tier import Tier
 
 if TYPE_CHECKING:
     from langchain_slmroute.router import Router
 
-__all__ = ["identity", "read_settings", "router_to_json"]
+__all__ = ["dumped", "dumped_tier", "identity", "read_settings", "router_to_json"]
 
 _PLAIN: Final = (
     "threshold",
@@ -75,9 +79,51 @@ def router_to_json(router: Router) -> dict[str, Any]:
     ledger = router.ledger
     if ledger is not None and (not isinstance(ledger, str) or address_data(ledger) is not None):
         kwargs["ledger"] = ledger
+    if "profile" in router.model_fields_set:
+        kwargs["profile"] = dict(router.profile or {})
     if router.prices:
         kwargs["prices"] = {key: [str(price) for price in pair] for key, pair in router.prices.items()}
     return {"lc": 1, "type": "constructor", "id": [*router.get_lc_namespace(), type(router).__name__], "kwargs": kwargs}
+
+
+def dumped_tier(tier: Tier) -> dict[str, Any]:
+    """Give a tier's arguments as ``model_dump`` shows them: secrets are masked, as those of chat models are."""
+    arguments = {"model_args": masked_secrets(tier.model_args, _masked)} if tier.model_args else {}
+    return {**tier_data(tier), **arguments}
+
+
+def dumped(value: object, *, as_json: bool) -> object:
+    """Give a setting as ``model_dump`` shows it; what has no form in JSON is shown there by its name.
+
+    Args:
+        value: The setting.
+        as_json: Whether it is for JSON; else it stays the object it is, but for a ledger's address with a password.
+    """
+    match value:
+        case str():
+            return value if address_data(value) is not None else SecretStr(value)
+        case None | bool() | int() | float():
+            return value
+        case _ if not as_json:
+            return value
+        case Decimal():
+            return format(value, "f")
+        case Confidence():
+            return confidence_data(value) or type(value).__qualname__
+        case Mapping():
+            return {str(k): dumped(v, as_json=True) for k, v in cast("Mapping[object, object]", value).items()}
+        case set() | frozenset():
+            return sorted(str(each) for each in cast("set[object]", value))
+        case list() | tuple():
+            return [dumped(each, as_json=True) for each in cast("Sequence[object]", value)]
+        case _:
+            return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+def _masked(secret: object) -> SecretStr:
+    if isinstance(secret, SecretStr):
+        return secret
+    return SecretStr(secret if isinstance(secret, str) else "(not shown)")
 
 
 def identity(router: Router) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -12,7 +12,7 @@ from slmroute.errors import ConfigError
 from slmroute.policy import Confidence
 from slmroute.tier import Tier
 
-__all__ = ["address_data", "confidence_data", "read_tiers", "tier_data", "without_secrets"]
+__all__ = ["address_data", "confidence_data", "masked_secrets", "read_tiers", "tier_data", "without_secrets"]
 
 _SECRET_MARKS: Final = (
     "key",
@@ -76,8 +76,31 @@ def tier_data(tier: Tier) -> dict[str, Any]:
 
 def without_secrets(values: Mapping[str, object]) -> dict[str, object]:
     """Leave out what by its name may be a secret, at every depth, and of addresses who logs in and the query."""
-    kept = {k: v for k, v in values.items() if not any(mark in k.lower() for mark in _SECRET_MARKS) or k in _NO_SECRETS}
-    return {k: _public(v) for k, v in kept.items()}
+    return {k: _public(v) for k, v in values.items() if not _is_secret(k)}
+
+
+def masked_secrets(values: Mapping[str, object], mask: Callable[[object], object]) -> dict[str, object]:
+    """Mask what ``without_secrets`` leaves out.
+
+    Args:
+        values: Arguments by their names.
+        mask: Gives what stands in the place of a secret.
+    """
+
+    def public(value: object) -> object:
+        match value:
+            case Mapping():
+                return masked_secrets(cast("Mapping[str, object]", value), mask)
+            case list() | tuple():
+                return [public(each) for each in cast("Sequence[object]", value)]
+            case _:
+                return _public(value)
+
+    return {key: mask(value) if _is_secret(key) else public(value) for key, value in values.items()}
+
+
+def _is_secret(name: str) -> bool:
+    return any(mark in name.lower() for mark in _SECRET_MARKS) and name not in _NO_SECRETS
 
 
 def _public(value: object) -> object:

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from langchain_core.load import dumpd, dumps, load, loads
 from langchain_core.prompts import ChatPromptTemplate
+from pydantic import SecretStr
 
 from langchain_slmroute import RoutingChatModel
-from slmroute import Budget, Confidence, RouteRequest
+from langchain_slmroute.serialise import dumped
+from slmroute import Budget, Confidence, RouteRequest, Tier
 from tests.langchain.stage import BIG, Stage, record_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -192,3 +194,52 @@ def test_a_bound_router_is_deeply_copied(stage: Stage) -> None:
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
+
+
+SECRETS = {
+    "api_key": "canary-key",
+    "default_headers": {"authorization": "canary-header"},
+    "base_url": "https://me:canary-password@host/v1?key=canary-query",
+    "model_kwargs": {"extra": [{"token": "canary-token"}]},
+}
+
+
+def test_a_dump_masks_secrets_as_a_bare_models_does(stage: Stage) -> None:
+    assert "canary" not in str(stage.bare_big().model_dump())
+    small, _ = stage.strings()
+    tiers = [small, Tier("big", "openai:gpt-4.1", model_args=SECRETS)]
+    address = "postgresql://me:canary-password@host/db"
+    for model in (RoutingChatModel(tiers=tiers, api_key="canary-own"), stage.router()):
+        for written in (model.model_dump(), model.model_dump_json(), model.model_dump(mode="json")):
+            assert "canary" not in str(written)
+    assert "canary" not in str(dumped(address, as_json=False))
+    assert isinstance(dumped(address, as_json=False), SecretStr)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"classifier": None, "escalation": Confidence(0.85)},
+        {"rules": [simple], "hooks": [print], "budget": Budget(day=20), "availability_errors": [KeyError]},
+        {"classifier": simple, "escalation": Confidence(0.85, judge=lambda request, answer: 0.9)},
+        {"prices": {"big": (2, "8")}, "validate": {"empty"}, "ledger": None},
+    ],
+    ids=["plain", "cascade", "objects", "callables", "prices"],
+)
+def test_every_router_is_dumped_as_json(stage: Stage, settings: dict[str, Any]) -> None:
+    for tiers in (stage.strings(), [stage.small(), stage.big()]):
+        written = json.loads(RoutingChatModel(tiers=tiers, **settings).model_dump_json())
+        assert [tier["name"] for tier in written["tiers"]] == ["small", "big"]
+
+
+def test_a_dump_makes_the_same_router_again(stage: Stage) -> None:
+    router = RoutingChatModel(tiers=stage.strings(), rules=[lambda request: "big"], temperature=0.25)
+    again = RoutingChatModel(**router.model_dump(exclude={"profile"}))
+    assert record_of(again.invoke("What is blue?"))["tier"] == "big"
+    assert stage.server.calls(BIG)[-1].authorized
+
+
+def test_the_users_own_profile_is_written(stage: Stage) -> None:
+    given: Any = {"max_input_tokens": 77}
+    assert read_back(dumps(RoutingChatModel(tiers=stage.strings(), profile=given))).profile == given
