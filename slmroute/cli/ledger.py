@@ -68,6 +68,7 @@ def stats(
 ) -> None:
     """Sum up calls, spending, savings and failed answers."""
     from slmroute.ledger import LedgerReader
+    from slmroute.report import sentences
 
     reader = LedgerReader(ledger_address(where))
     span = (moment(since, "--since"), moment(until, "--until"))
@@ -83,11 +84,9 @@ def stats(
     show_roles(roles)
     show_failures(failures)
     for each in machines:
-        out.print(
-            f"Tier {each.tier} is priced by the hour: {dollars(each.rent)} for the machine, of which its "
-            f"{counted(each.calls, 'call')} kept it busy for {dollars(each.charged)}; {dollars(each.idle)} went by "
-            f"idle. That is {dollars(each.cost_per_call)} for each call served."
-        )
+        out.print(sentences.machine(each), highlight=False)
+    if machines:
+        out.print(sentences.HOURS)
     if lost:
         err.print(f"{counted(lost, 'row')} lost: the ledger could not be written for too long.", style="yellow")
 

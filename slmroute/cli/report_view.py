@@ -31,6 +31,7 @@ def report_view(report: Report, by: Grouping) -> RenderableType:
     lines += [line for line in (sentences.outages(report), sentences.before(report), sentences.speed(report)) if line]
     lines += [sentences.failure(rate) for rate in report.failures if rate.answers]
     lines.append(sentences.escalation(report))
+    lines += [*map(sentences.machine, report.machines), *([sentences.HOURS] if report.machines else [])]
     parts: list[RenderableType] = [
         Text.assemble((sentences.headline(report), style), f"  {report.period}"),
         Text("\n".join(lines)),

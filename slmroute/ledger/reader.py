@@ -6,7 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, func, select, tuple_
@@ -121,10 +121,24 @@ class LedgerReader:
         ordered = sorted(answers, key=lambda group: (group[0], group[1] or ""))
         return [FailureRate(*group, answers[group], dict(kinds[group])) for group in ordered]
 
-    def machines(self, since: datetime | None = None, until: datetime | None = None) -> list[Machine]:
-        """Give what tiers priced by the hour cost: from their first call in the time to its end, or their last call."""
+    def baseline_tiers(
+        self, since: datetime | None = None, until: datetime | None = None
+    ) -> Mapping[str | None, Mapping[str, int]]:
+        """Count with which tiers the baselines of the calls that each tier answered were reckoned.
+
+        Calls in rows of schemas 0001 and 0002 do not say so and are left out.
+        """
         with self._connected() as connection:
-            return Cut(connection, since, until).machines()
+            return dict(Cut(connection, since, until, calls.c.tier).counts(calls.c.baseline_tier))
+
+    def machines(self, since: datetime | None = None, until: datetime | None = None) -> list[Machine]:
+        """Give what tiers priced by the hour cost: from their first call in the time to its end.
+
+        Without ``until``, or before it is reached, to the end of their last call: nobody knows for how much longer the
+        machine is kept.
+        """
+        with self._connected() as connection:
+            return Cut(connection, since, until if until and until <= datetime.now(UTC) else None).machines()
 
     @property
     def lost(self) -> int:

@@ -85,7 +85,8 @@ def to_json(report: Report, by: Group | None = None) -> dict[str, object]:
         "failures": [_failure(rate) for rate in (*report.failures, *report.failures_by_category)],
         "groups": {name: [_plain(row) for row in rows(report, name)] for name in wanted},
         "machines": [
-            {"tier": machine.tier, "calls": machine.calls, "rent": _text(machine.rent),
+            {"tier": machine.tier, "since": machine.since.isoformat(), "until": machine.until.isoformat(),
+             "calls": machine.calls, "rent": _text(machine.rent),
              "charged": _text(machine.charged), "idle": _text(machine.idle)}
             for machine in report.machines
         ],

@@ -21,7 +21,7 @@ __all__ = ["Certainty", "Group", "MoneyPart", "PartName", "Report", "read_report
 ZERO: Final = Decimal(0)
 
 AS_BASELINE: Final = Decimal("0.95")
-"""A tier whose answers cost nearly what the baseline says is the tier that the baseline is reckoned with."""
+"""Where calls do not say so, a tier is the one of their baseline whose answers cost nearly what that says."""
 
 ASSUMED: Final = Decimal("0.2")
 """By how much the last tier's answers may have been cheaper or dearer than those that were really given."""
@@ -90,7 +90,8 @@ class Report:
         roles: The attempts by role.
         failures: How often each tier's answers failed.
         failures_by_category: The same for each kind of task.
-        machines: Tiers priced by the hour.
+        machines: Tiers priced by the hour, to their last call where the time has not ended yet.
+        baseline_tiers: How many of the calls that each tier answered have a baseline of which tier, as far as they say.
         lost: How many rows the ledger is known to have lost.
     """
 
@@ -109,6 +110,7 @@ class Report:
     failures: tuple[FailureRate, ...]
     failures_by_category: tuple[FailureRate, ...]
     machines: tuple[Machine, ...]
+    baseline_tiers: Mapping[str | None, Mapping[str, int]]
     lost: int
 
     def groups(self, by: Group) -> tuple[CallSummary, ...]:
@@ -142,17 +144,18 @@ class Report:
 
     @property
     def last_tiers(self) -> frozenset[str]:
-        """The tiers that the baseline is reckoned with, told by what their answers cost.
+        """The tiers that the baseline is reckoned with and that gave answers.
 
-        Empty where such a tier gave no answer in this time, or its answers are unpriced.
+        Several routers may write to one ledger: a tier that is the last of one only is none where most of its answers
+        are another's. Calls from before the ledger kept the tier's name leave it to what their answers cost.
         """
-        return frozenset(
-            tier.group
-            for tier in self.tiers
-            if tier.group is not None
-            and tier.baseline > 0
-            and tier.role_cost.get("final", ZERO) >= AS_BASELINE * tier.baseline
-        )
+        return frozenset(tier.group for tier in self.tiers if tier.group is not None and self._is_last(tier))
+
+    def _is_last(self, tier: CallSummary) -> bool:
+        known = self.baseline_tiers.get(tier.group, {})
+        if known:
+            return 2 * known.get(tier.group or "", 0) > sum(known.values())
+        return tier.baseline > 0 and tier.role_cost.get("final", ZERO) >= AS_BASELINE * tier.baseline
 
     @property
     def local(self) -> tuple[int, int]:
@@ -255,7 +258,8 @@ def read_report(ledger: str | os.PathLike[str], period: Period | None = None) ->
         roles=tuple(reader.attempt_sums("role", *span)),
         failures=tuple(reader.failures(*span)),
         failures_by_category=tuple(reader.failures(*span, by_category=True)),
-        machines=tuple(reader.machines(*span)),
+        machines=tuple(reader.machines(period.since, None if period.is_open else period.until)),
+        baseline_tiers=reader.baseline_tiers(*span),
         lost=reader.lost,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -26,10 +26,12 @@ class Period:
     Attributes:
         since: Its beginning.
         until: Its end.
+        is_open: Whether it had not ended when it was read, so that more may come.
     """
 
     since: datetime
     until: datetime
+    is_open: bool = field(default=False, compare=False)
 
     @classmethod
     def read(cls, since: str | None = None, until: str | None = None, *, now: datetime | None = None) -> Period:
@@ -52,7 +54,7 @@ class Period:
             raise ConfigError(
                 f"--since {begin:%Y-%m-%d %H:%M} is not before --until {end:%Y-%m-%d %H:%M} (UTC): {HOW}."
             )
-        return cls(begin, end)
+        return cls(begin, end, is_open=end >= now)
 
     @property
     def before(self) -> Period:

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+from typing import TYPE_CHECKING, Final
+
 from slmroute.failures import LINE, FailureRate
 from slmroute.report.facts import Report
 from slmroute.report.wording import alike, count, counted, dollars, duration, percent, saving
 
-__all__ = ["before", "certainty", "escalation", "failure", "headline", "outages", "speed", "summary"]
+if TYPE_CHECKING:
+    from slmroute.ledger.summary import Machine
+
+__all__ = [
+    "HOURS",
+    "before",
+    "certainty",
+    "escalation",
+    "failure",
+    "headline",
+    "machine",
+    "outages",
+    "speed",
+    "summary",
+]
+
+HOURS: Final = (
+    "A machine's hours count from its first call in this time to the end of the time (--until), or to the end of its "
+    "last call where none is given: how much longer it is kept, nobody knows."
+)
+"""What is counted as a machine's hours, wherever they are shown."""
 
 
 def headline(report: Report) -> str:
@@ -140,6 +163,16 @@ def escalation(report: Report) -> str:
     return (
         f"{count(moved)} of {counted(calls, 'call')} moved up to a better tier after a weak answer, "
         f"{percent(moved / calls)}; very likely {percent(low)} to {percent(high)} in the long run."
+    )
+
+
+def machine(each: Machine) -> str:
+    """Say what a machine paid by the hour cost, and how much of that its calls account for."""
+    since, until = (f"{moment.astimezone(UTC):%-d %B %Y %H:%M}" for moment in (each.since, each.until))
+    return (
+        f"Tier {each.tier} is priced by the hour: {dollars(each.rent)} for the machine from {since} to {until} UTC, of "
+        f"which its {counted(each.calls, 'call')} kept it busy for {dollars(each.charged)}; {dollars(each.idle)} went "
+        f"by idle. That is {dollars(each.cost_per_call)} for each call served."
     )
 
 
