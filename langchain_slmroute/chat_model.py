@@ -108,11 +108,26 @@ class RoutingChatModel(ModelLevel):
         schema: Mapping[str, object] | None = None,
     ) -> tuple[Asked, Setting, Callable[[Asked, RunnableConfig, Child], PerformerT]]:
         """Prepare a call; meant for the package's own runnables."""
-        if isinstance(model_input, str):
-            messages: list[BaseMessage] = [HumanMessage(content=model_input)]
-        else:
-            messages = self._convert_input(model_input).to_messages()
+        messages = self._messages(model_input)
         return self._asked(messages, stop, kwargs, schema), self._setting(messages, config), make
+
+    async def aprepared(
+        self,
+        model_input: LanguageModelInput,
+        config: RunnableConfig | None,
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        make: Callable[[Asked, RunnableConfig, Child], PerformerT],
+        schema: Mapping[str, object] | None = None,
+    ) -> tuple[Asked, Setting, Callable[[Asked, RunnableConfig, Child], PerformerT]]:
+        """Prepare a call without holding up the event loop; meant for the package's own runnables."""
+        messages = self._messages(model_input)
+        return await self._aasked(messages, stop, kwargs, schema), self._setting(messages, config), make
+
+    def _messages(self, model_input: LanguageModelInput) -> list[BaseMessage]:
+        if isinstance(model_input, str):
+            return [HumanMessage(content=model_input)]
+        return self._convert_input(model_input).to_messages()
 
     # --- the public ways of asking: the router's run is a chain's, each tier's call a real child run ---
 
@@ -139,7 +154,7 @@ class RoutingChatModel(ModelLevel):
         **kwargs: Any,
     ) -> AIMessage:
         """Answer a call, asynchronously; see the class."""
-        async with AsyncRoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
+        async with AsyncRoutedCall(*await self.aprepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
             if self.rate_limiter:
                 await self.rate_limiter.aacquire(blocking=True)
             return await routed.finish(await adrive(routed.run, routed.performer))
@@ -173,7 +188,7 @@ class RoutingChatModel(ModelLevel):
         if self._streaming_disabled(**{**kwargs, "stream": True}):
             yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
             return
-        async with AsyncRoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
+        async with AsyncRoutedCall(*await self.aprepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
             if self.rate_limiter:
                 await self.rate_limiter.aacquire(blocking=True)
             chunks = routed.chunks(adrive_stream(routed.run, routed.performer))

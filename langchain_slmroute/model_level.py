@@ -12,11 +12,12 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from langchain_slmroute.callbacks import counted
 from langchain_slmroute.messages import request_of
-from langchain_slmroute.perform import PrivatePerformer
+from langchain_slmroute.private import PrivatePerformer
 from langchain_slmroute.routed import Asked
 from langchain_slmroute.router import Router
 from slmroute.context import current_context
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
+from slmroute.request import RouteRequest
 from slmroute.run import Run
 
 __all__ = ["ModelLevel"]
@@ -51,25 +52,46 @@ class ModelLevel(Router):
         kwargs: dict[str, Any],
         schema: Mapping[str, object] | None = None,
     ) -> Asked:
+        """Put a call to the core, once it is known what the tiers can do."""
+        request, rest = self._request(messages, stop, kwargs, schema)
+        self.models.prepare(request)
+        return self._asked_of(request, messages, rest)
+
+    async def _aasked(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        schema: Mapping[str, object] | None = None,
+    ) -> Asked:
+        """Do what ``_asked`` does without holding up the event loop."""
+        request, rest = self._request(messages, stop, kwargs, schema)
+        await self.models.aprepare(request)
+        return self._asked_of(request, messages, rest)
+
+    def _request(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        schema: Mapping[str, object] | None,
+    ) -> tuple[RouteRequest, dict[str, Any]]:
         rest, tier, local_only = self._call_arguments(stop, kwargs)
-        engine = self.engine
         request = request_of(
             messages,
             rest,
             context=current_context(),
-            engine=engine.number,
+            engine=self.engine.number,
             tier=tier,
             local_only=local_only,
             schema=schema,
         )
-        run = Run(engine, request, self.models.known(request, rest))
-        return Asked(run, self.models, messages, rest, self.cache)
+        return request, rest
 
-    def _privately(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> PrivatePerformer:
-        kwargs = {key: value for key, value in kwargs.items() if key != "stream"}
-        return PrivatePerformer(self._asked(messages, stop, kwargs))
+    def _asked_of(self, request: RouteRequest, messages: Sequence[BaseMessage], rest: dict[str, Any]) -> Asked:
+        models = self.models
+        run = Run(self.engine, request, models.known(request, rest))
+        return Asked(run, models, messages, rest, self.cache)
 
     def _generate(
         self,
@@ -78,7 +100,7 @@ class ModelLevel(Router):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        performer = self._privately(messages, stop, kwargs)
+        performer = PrivatePerformer(self._asked(messages, stop, _unstreamed(kwargs)))
         with counted(performer.run, run_manager):
             return performer.result(drive(performer.run, performer))
 
@@ -89,7 +111,7 @@ class ModelLevel(Router):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        performer = self._privately(messages, stop, kwargs)
+        performer = PrivatePerformer(await self._aasked(messages, stop, _unstreamed(kwargs)))
         with counted(performer.run, run_manager):
             return performer.result(await adrive(performer.run, performer))
 
@@ -100,7 +122,7 @@ class ModelLevel(Router):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[ChatGenerationChunk]:
-        performer = self._privately(messages, stop, kwargs)
+        performer = PrivatePerformer(self._asked(messages, stop, _unstreamed(kwargs)))
         with counted(performer.run, run_manager), closing(drive_stream(performer.run, performer)) as natives:
             for native in natives:
                 yield performer.generation(cast("AIMessage", native))
@@ -113,9 +135,13 @@ class ModelLevel(Router):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
-        performer = self._privately(messages, stop, kwargs)
+        performer = PrivatePerformer(await self._aasked(messages, stop, _unstreamed(kwargs)))
         with counted(performer.run, run_manager):
             async with aclosing(adrive_stream(performer.run, performer)) as natives:
                 async for native in natives:
                     yield performer.generation(cast("AIMessage", native))
         yield performer.last_generation()
+
+
+def _unstreamed(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if key != "stream"}

@@ -16,8 +16,10 @@ from pydantic import SecretStr
 
 from langchain_slmroute.build import build
 from langchain_slmroute.dialects import Dialect, bound_kwargs, chat_model, dialect_of, provider_of, served_by
+from langchain_slmroute.shown import ShownFacts
 from langchain_slmroute.tools import builtin_providers
 from slmroute.errors import ConfigError
+from slmroute.ollama import ModelFacts
 from slmroute.per_loop import PerLoop
 from slmroute.request import RouteRequest
 from slmroute.tier import ABILITIES, Tier
@@ -33,6 +35,9 @@ _PROFILE_ABILITIES: Final = {
     "schema": "structured_output",
     "images": "image_inputs",
 }
+
+_TOLD_BY_SERVER: Final = frozenset({"images", "tools"})
+"""What Ollama's models differ in; a schema all of them take, and a forced choice of tools none of them does."""
 
 _PROFILED: Final = {
     "anthropic": "langchain_anthropic",
@@ -80,6 +85,9 @@ class TierModels:
         self._used: set[str] = set()
         self._facts: dict[str, Tier] = {}
         self._all_known: tuple[Tier, ...] | None = None
+        self._shown = ShownFacts(self._forget)
+        self._lacking: dict[str, frozenset[str]] = {}
+        self._no_logprobs: set[str] = set()
         self._lock = threading.RLock()
         for tier in tiers:
             if not isinstance(tier.model, str):
@@ -135,7 +143,8 @@ class TierModels:
     def known(self, request: RouteRequest, kwargs: Mapping[str, Any]) -> tuple[Tier, ...]:
         """Give the tiers with what is known of their abilities and windows.
 
-        A model given as a string is not built only to learn what a short, plain request does not ask for.
+        A model given as a string is not built only to learn what a short, plain request does not ask for. What only an
+        Ollama server can tell is known once ``prepare`` or ``aprepare`` has asked it.
 
         Args:
             request: The call.
@@ -143,17 +152,63 @@ class TierModels:
         """
         known = self._all_known
         if known is None:
-            learn = bool(request.needs) or request.tokens > LONG_PROMPT_TOKENS
-            known = tuple(
-                self._with_facts(tier) if learn or tier.name in self._built else tier for tier in self._tiers.values()
-            )
-            if len(self._facts) == len(self._tiers):
-                self._all_known = known
+            learn = _asks_much(request)
+            with self._lock:
+                known = tuple(
+                    self._with_facts(tier) if learn or tier.name in self._built else tier
+                    for tier in self._tiers.values()
+                )
+                if len(self._facts) == len(self._tiers):
+                    self._all_known = known
         for tool in cast("Sequence[object]", kwargs.get("tools") or ()):
             runners = builtin_providers(cast("Mapping[str, Any]", tool)) if isinstance(tool, Mapping) else None
             if runners is not None:
                 known = tuple(tier if self.provider(tier) in runners else _without_tools(tier) for tier in known)
         return known
+
+    def prepare(self, request: RouteRequest) -> None:
+        """Ask Ollama servers what their models can do and how long a prompt may be, where a call needs to know."""
+        if _asks_much(request) and (models := self._to_show(request)):
+            self._shown.ask(models)
+
+    async def aprepare(self, request: RouteRequest) -> None:
+        """Do what ``prepare`` does without holding up the event loop."""
+        if _asks_much(request) and (models := self._to_show(request)):
+            await self._shown.aask(models)
+
+    def note_lacking(self, name: str, ability: str) -> None:
+        """Note that a tier's server has said that its model lacks an ability."""
+        with self._lock:
+            self._lacking[name] = self._lacking.get(name, frozenset()) | {ability}
+        self._forget(name)
+
+    def note_no_logprobs(self, name: str) -> None:
+        """Note that a tier's server refuses requests for log-probabilities."""
+        self._no_logprobs.add(name)
+
+    def has_no_logprobs(self, name: str) -> bool:
+        """Whether a tier's server is known to refuse requests for log-probabilities."""
+        return name in self._no_logprobs
+
+    def _to_show(self, request: RouteRequest) -> dict[str, BaseChatModel]:
+        """Give the models of Ollama that a call needs to know more of, by their tiers."""
+        told_by_server, long = request.needs & _TOLD_BY_SERVER, request.tokens > LONG_PROMPT_TOKENS
+        found: dict[str, BaseChatModel] = {}
+        for name, tier in self._tiers.items():
+            if tier.dry_run or not self._shown.is_to_ask(name) or self.provider(tier) != "ollama":
+                continue
+            model = self.ready(tier).model
+            unknown = told_by_server and tier.abilities is None
+            unbounded = long and tier.window is None and getattr(model, "num_ctx", None) is None
+            if (unknown or unbounded) and hasattr(model, "_async_client"):
+                found[name] = model
+        return found
+
+    def _forget(self, name: str) -> None:
+        """Have what is known of a tier be put together anew."""
+        with self._lock:
+            self._facts.pop(name, None)
+            self._all_known = None
 
     def _make_ready(self, name: str) -> Ready:
         """Make what one event loop calls: a model of its own, where the user has left its building to us."""
@@ -168,9 +223,12 @@ class TierModels:
         if known is None:
             model = chat_model(self.model(tier))
             profile = cast("Mapping[str, Any]", model.profile or {})
-            abilities = tier.abilities if tier.abilities is not None else _abilities(model, profile)
+            shown = self._shown.get(tier.name)
+            abilities = tier.abilities if tier.abilities is not None else _abilities(model, profile, shown)
+            if lacking := self._lacking.get(tier.name):
+                abilities = frozenset(ABILITIES if abilities is None else abilities) - lacking
             window = tier.window or getattr(model, "num_ctx", None) or profile.get("max_input_tokens")
-            known = dataclasses.replace(tier, abilities=abilities, window=window)
+            known = dataclasses.replace(tier, abilities=abilities, window=window or _shown_window(shown))
             self._facts[tier.name] = known
         return known
 
@@ -241,8 +299,27 @@ def _checked(tier: Tier) -> BaseChatModel | RunnableBinding[Any, Any]:
     )
 
 
-def _abilities(model: BaseChatModel, profile: Mapping[str, Any]) -> frozenset[str] | None:
+def _asks_much(request: RouteRequest) -> bool:
+    """Whether a call may be beyond some tier, so that it is worth knowing what each can do."""
+    return bool(request.needs) or request.tokens > LONG_PROMPT_TOKENS
+
+
+def _shown_window(shown: ModelFacts | None) -> int | None:
+    """Give the window that a server told of: what the Modelfile sets, or else the most that the model can take.
+
+    What the server cuts prompts to where neither the Modelfile nor the client says (``OLLAMA_CONTEXT_LENGTH``), nobody
+    can ask it.
+    """
+    told = [each for each in (shown and shown.num_ctx, shown and shown.window) if each]
+    return min(told, default=None)
+
+
+def _abilities(
+    model: BaseChatModel, profile: Mapping[str, Any], shown: ModelFacts | None = None
+) -> frozenset[str] | None:
     known = dialect_of(model).abilities
+    if known is not None and shown is not None and shown.capabilities:
+        known &= shown.abilities
     if known is None and type(model).bind_tools is BaseChatModel.bind_tools:
         # LangChain's own way to structured answers binds a tool, too.
         answers = type(model).with_structured_output is not BaseChatModel.with_structured_output

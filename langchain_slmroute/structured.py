@@ -101,7 +101,7 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
 
     async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
         """Answer a call with the parsed answer, asynchronously; see ``invoke``."""
-        async with _AsyncStructuredCall(*self._prepared(input, config, kwargs)) as routed:
+        async with _AsyncStructuredCall(*await self._aprepared(input, config, kwargs)) as routed:
             await self._alimit()
             return await routed.finish(await adrive(routed.run, routed.performer))
 
@@ -123,7 +123,7 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """Answer a call with the answer as far as it is parsed, growing, asynchronously."""
-        async with _AsyncStructuredCall(*self._prepared(input, config, kwargs)) as routed:
+        async with _AsyncStructuredCall(*await self._aprepared(input, config, kwargs)) as routed:
             await self._alimit()
             parts = routed.parts(adrive_stream(routed.run, routed.performer))
             try:
@@ -141,12 +141,19 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
             await self.router.rate_limiter.aacquire(blocking=True)
 
     def _prepared(self, model_input: LanguageModelInput, config: RunnableConfig | None, kwargs: dict[str, Any]) -> Any:
-        def make(asked: Asked, own: RunnableConfig, child: Child) -> StructuredPerformer:
-            performer = StructuredPerformer(asked, own, child)
-            performer.outline = self.outline
-            return performer
+        stop = kwargs.pop("stop", None)
+        return self.router.prepared(model_input, config, stop, kwargs, self._make, schema=self.outline.json_schema())
 
-        return self.router.prepared(model_input, config, None, kwargs, make, schema=self.outline.json_schema())
+    async def _aprepared(
+        self, model_input: LanguageModelInput, config: RunnableConfig | None, kwargs: dict[str, Any]
+    ) -> Any:
+        stop, schema = kwargs.pop("stop", None), self.outline.json_schema()
+        return await self.router.aprepared(model_input, config, stop, kwargs, self._make, schema=schema)
+
+    def _make(self, asked: Asked, own: RunnableConfig, child: Child) -> StructuredPerformer:
+        performer = StructuredPerformer(asked, own, child)
+        performer.outline = self.outline
+        return performer
 
 
 class StructuredPerformer(ChatPerformer):
@@ -154,8 +161,7 @@ class StructuredPerformer(ChatPerformer):
 
     outline: Outline
 
-    def call(self, call: Call) -> Answer:
-        """See ``drive.Performer``."""
+    def _call(self, call: Call) -> Answer:
         config, catcher = self._watched(call, watch=True)
         chain = self._chain(call, include_raw=True, streams=is_streamed(config))
         try:
@@ -164,8 +170,7 @@ class StructuredPerformer(ChatPerformer):
             result = catcher.result(error)
         return self._answer(call, result)
 
-    async def acall(self, call: Call) -> Answer:
-        """See ``drive.Performer``."""
+    async def _acall(self, call: Call) -> Answer:
         config, catcher = self._watched(call, watch=True)
         chain = self._chain(call, include_raw=True, streams=is_streamed(config))
         try:
@@ -174,8 +179,7 @@ class StructuredPerformer(ChatPerformer):
             result = catcher.result(error)
         return self._answer(call, result)
 
-    def stream(self, call: Call) -> Generator[Chunk]:
-        """See ``drive.Performer``."""
+    def _stream(self, call: Call) -> Generator[Chunk]:
         chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
         config, catcher = self._watched(call, watch=False)
         try:
@@ -186,8 +190,7 @@ class StructuredPerformer(ChatPerformer):
         else:
             yield Chunk(End(catcher.message, None))
 
-    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
-        """See ``drive.Performer``."""
+    async def _astream(self, call: Call) -> AsyncGenerator[Chunk]:
         chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
         config, catcher = self._watched(call, watch=False)
         try:

@@ -7,6 +7,7 @@ The clients are never imported here: an error of theirs can only be raised once 
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -63,6 +64,7 @@ _STATUS_OF: Final[Mapping[str, int]] = {
 """What Anthropic's errors are called where they come in a stream that had begun well, with HTTP status 200."""
 
 _OVERLOADED: Final = frozenset({429, 503, 529})
+_REFUSED: Final = frozenset({400, 422})
 _TOO_LONG: Final = (
     "context_length_exceeded",
     "context length",
@@ -78,6 +80,13 @@ _TOO_LONG_422: Final = ("`inputs` must have less than", "`inputs` tokens + `max_
 _READ_TIMEOUTS: Final = frozenset({"ReadTimeout", "ReadTimeoutError", "SocketTimeoutError", "StreamChunkTimeoutError"})
 """What clients, or those beneath them, raise when an answer does not come or go on in time."""
 _SENT_AGAIN: Final = "x-stainless-retry-count"
+_LACKING: Final[Mapping[str, re.Pattern[str]]] = {
+    "tools": re.compile(r"\bdoes(?: not|n't) support (?:\w+ ){0,2}?(?:tools?|functions?)\b"),
+    "images": re.compile(
+        r"\bdoes(?: not|n't) support (?:\w+ ){0,2}?(?:vision|images?)\b|image_url is only supported by"
+    ),
+}
+"""What Ollama, and servers that are like OpenAI's, say of a model that cannot do what a request needs."""
 _BAD_KEY: Final = "api key not valid"
 """What Google says of a key that it does not know, with HTTP status 400."""
 
@@ -128,6 +137,8 @@ def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | N
         return "misconfigured"
     if any(sign in said for sign in (_TOO_LONG if status == 400 else _TOO_LONG_422)):
         return "too_long"
+    if lacked_ability(error) is not None:
+        return "unable"
     if status is None and named is not None:
         return _NAMED[named]
     if status is None:
@@ -212,6 +223,26 @@ def _ollama_model(tier: Tier) -> str:
         return tier.spec.partition(":")[2]
     name: object = getattr(tier.model, "model", "")
     return name if isinstance(name, str) else ""
+
+
+def lacked_ability(error: Exception) -> str | None:
+    """Read what a server says that its model cannot do.
+
+    Args:
+        error: The client's error.
+
+    Returns:
+        ``tools`` or ``images`` where the request was refused because the model has none of them, else None.
+    """
+    if _status(error) not in _REFUSED:
+        return None
+    said = str(error).lower()
+    return next((ability for ability, pattern in _LACKING.items() if pattern.search(said)), None)
+
+
+def refuses_logprobs(error: Exception) -> bool:
+    """Tell whether a server refused a request because log-probabilities were asked for."""
+    return _status(error) in _REFUSED and "logprobs" in f"{error} {getattr(error, 'param', '')}".lower()
 
 
 def retry_after_s(error: Exception, now: datetime) -> float | None:

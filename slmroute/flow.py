@@ -266,7 +266,7 @@ class _Climb:
                 return None
             case "misconfigured":
                 self._give_up()  # another tier's answer would hide it
-            case "unavailable" | "overloaded" | "too_long":
+            case "unavailable" | "overloaded" | "too_long" | "unable":
                 pass
             case _:
                 assert_never(failure.kind)

@@ -28,7 +28,8 @@ class Stage:
 
     def script_small(self, text: str = "A small draft it is.", *, logprob: float = -0.01) -> None:
         words = len(text.split())
-        self.server.script(SMALL, Reply(text, logprobs=[logprob] * words, input_tokens=20, output_tokens=5))
+        reply = Reply(text, logprobs=[logprob] * words, input_tokens=20, output_tokens=5)
+        self.server.script(SMALL, reply, capabilities=("completion", "tools", "vision"))
 
     def small(self, **settings: Any) -> Tier:
         """The small tier, at the prices that its user declares."""

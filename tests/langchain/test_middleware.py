@@ -47,7 +47,7 @@ def test_simple_calls_stay_on_the_small_tier(server: FakeServer) -> None:
     messages = agent.invoke({"messages": "Which language is this?"})["messages"]
     assert messages[-1].content == "Small answer."
     assert routes(messages) == ["small"]
-    assert [request.model for request in server.requests] == ["phi3:mini"]
+    assert [request.model for request in server.calls()] == ["phi3:mini"]
 
 
 async def test_complex_calls_reach_the_agents_own_model_and_tool_loops_stay_there(server: FakeServer) -> None:

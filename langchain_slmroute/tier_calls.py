@@ -1,0 +1,246 @@
+"""What every way of calling tiers shares: the call in each tier's own terms, and what its refusals teach."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, cast
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import add_ai_message_chunks
+
+from langchain_slmroute.cache import CacheSetting, cache_setting
+from langchain_slmroute.dialects import Dialect, bound_kwargs, call_kwargs, chat_model, logprob_kwargs
+from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, without_logprobs
+from langchain_slmroute.models import Ready, TierModels
+from langchain_slmroute.schemas import is_schema
+from langchain_slmroute.tools import choice_for, sources
+from slmroute.availability import lacked_ability, refuses_logprobs
+from slmroute.gate import Chunk
+from slmroute.run import Run
+from slmroute.steps import Answer, Call
+
+__all__ = ["Asked", "TierCalls", "chunk_of", "merged"]
+
+_BOUND: Final = frozenset({"parallel_tool_calls", "strict", "tool_choice", "tools"})
+"""The arguments of a call that belong to the binding of its tools."""
+_OPTIONS: Final = ("strict", "parallel_tool_calls", "response_format")
+"""The options of a binding that not every class knows."""
+
+MessageT = TypeVar("MessageT", bound=AIMessage)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the tiers.
+
+    Attributes:
+        run: The call in progress.
+        models: The tiers' chat models.
+        messages: The conversation.
+        kwargs: The call's arguments for the tiers.
+        cache: The router's own ``cache`` setting.
+    """
+
+    run: Run
+    models: TierModels
+    messages: Sequence[BaseMessage]
+    kwargs: Mapping[str, Any]
+    cache: CacheSetting
+
+
+class TierCalls(ABC):
+    """Calls tiers in each tier's own terms, and once more where one refuses what only we asked for.
+
+    Args:
+        asked: What is asked of the tiers.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.run = asked.run
+        self.models = asked.models
+        self._ready: dict[str, Ready] = {}
+        self._unasked: set[str] = set()
+
+    @abstractmethod
+    def _call(self, call: Call) -> Answer:
+        """Have a tier answer."""
+
+    @abstractmethod
+    async def _acall(self, call: Call) -> Answer:
+        """Have a tier answer, asynchronously."""
+
+    @abstractmethod
+    def _stream(self, call: Call) -> Generator[Chunk]:
+        """Have a tier answer in chunks."""
+
+    @abstractmethod
+    def _astream(self, call: Call) -> AsyncGenerator[Chunk]:
+        """Have a tier answer in chunks, asynchronously."""
+
+    def call(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        try:
+            return self._call(call)
+        except self.run.engine.availability_errors as error:
+            if not self._to_ask_again(call, error):
+                raise
+        return self._call(call)
+
+    async def acall(self, call: Call) -> Answer:
+        """See ``drive.Performer``."""
+        try:
+            return await self._acall(call)
+        except self.run.engine.availability_errors as error:
+            if not self._to_ask_again(call, error):
+                raise
+        return await self._acall(call)
+
+    def stream(self, call: Call) -> Generator[Chunk]:
+        """See ``drive.Performer``."""
+        try:
+            yield from self._stream(call)
+        except self.run.engine.availability_errors as error:
+            if not self._to_ask_again(call, error):
+                raise
+        else:
+            return
+        yield from self._stream(call)
+
+    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
+        """See ``drive.Performer``."""
+        again = False
+        while True:
+            try:
+                # One that is only dropped would end its run and its request some time later.
+                async with aclosing(self._astream(call)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            except self.run.engine.availability_errors as error:
+                if again or not self._to_ask_again(call, error):
+                    raise
+                again = True
+            else:
+                return
+
+    def collect(self, call: Call, natives: Sequence[object]) -> Answer:
+        """See ``drive.Performer``."""
+        return answer_of(merged(cast("Sequence[AIMessage]", natives)), self.provider(call))
+
+    def _to_ask_again(self, call: Call, error: Exception) -> bool:
+        """Note what an error says that a tier cannot do; gives whether to ask it once more, without log-probabilities.
+
+        What is refused so is refused before anything is generated.
+        """
+        name = call.tier.name
+        if (ability := lacked_ability(error)) is not None:
+            self.models.note_lacking(name, ability)
+        if name not in self._unasked or not refuses_logprobs(error):
+            return False
+        self.models.note_no_logprobs(name)
+        self._unasked.discard(name)
+        return True
+
+    def ready(self, call: Call) -> Ready:
+        """Give the model of the tier that is called, and what is known of it."""
+        found = self._ready.get(call.tier.name)
+        if found is None:
+            found = self._ready[call.tier.name] = self.models.ready(call.tier)
+        return found
+
+    def history(self, call: Call) -> list[BaseMessage]:
+        """Give the conversation as a tier is shown it."""
+        return for_tier(self.asked.messages, call.draft, self.ready(call).provider)
+
+    def model(self, call: Call, *, streams: bool = False) -> tuple[BaseChatModel, dict[str, Any]]:
+        """Give a tier's model, out of whatever was bound to it, and the arguments of its call.
+
+        A binding is not called as it is: it would hand the run's handlers on from the context, past the relay.
+
+        Args:
+            call: The step.
+            streams: Whether its tokens are streamed, to the caller or to handlers.
+        """
+        ready, asked = self.ready(call), self.asked.kwargs
+        model, own, dialect = ready.model, ready.kwargs, ready.dialect
+        kwargs = call_kwargs(model, {k: v for k, v in asked.items() if k not in _BOUND}) if asked else {}
+        if call.hold and self.run.policy.judge is None:
+            kwargs = self._with_logprobs(call, model, kwargs)
+        if settings := self._settings(model, dialect, streams=streams or bool(kwargs.get("stream"))):
+            model = model.model_copy(update=settings)
+        tools = asked.get("tools")
+        if not tools:
+            return model, {**own, **kwargs}
+        given: dict[str, Any] = {name: asked.get(name) for name in _OPTIONS}
+        given["tool_choice"] = choice_for(asked.get("tool_choice"), ready.provider)
+        options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
+        if "response_format" in options:
+            # Beside a format OpenAI's client takes strict tools only; its class sees to that where there is a schema.
+            if is_schema(options["response_format"]):
+                del kwargs["response_format"]
+            else:
+                options = {"strict": True, **options}
+                del options["response_format"]
+        binding = cast("Any", model).bind_tools(sources(tools), **options)
+        return chat_model(binding), {**own, **bound_kwargs(binding), **kwargs}
+
+    def provider(self, call: Call) -> str | None:
+        """Give the provider of the tier that is called."""
+        return self.ready(call).provider
+
+    def to_show(self, tier: str | None, message: MessageT) -> MessageT:
+        """Give a message of a tier as the caller is to see it: without log-probabilities that nobody but we asked for.
+
+        Args:
+            tier: The tier's name.
+            message: What it answered, or a chunk of it.
+        """
+        return without_logprobs(message) if tier in self._unasked else message
+
+    def _with_logprobs(self, call: Call, model: BaseChatModel, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if "logprobs" not in kwargs and getattr(model, "logprobs", None) is None:
+            if self.models.has_no_logprobs(call.tier.name):
+                return kwargs
+            self._unasked.add(call.tier.name)
+        return {**logprob_kwargs(model), **kwargs}
+
+    def _settings(self, inner: BaseChatModel, dialect: Dialect, *, streams: bool) -> dict[str, Any]:
+        """Give what must be set on a copy of a tier's model; what its user has set stands."""
+        settings: dict[str, Any] = {}
+        if streams or vars(inner).get("streaming"):
+            settings = {name: value for name, value in dialect.streaming.items() if getattr(inner, name, None) is None}
+        cache = cache_setting(inner, self.asked.cache)
+        if cache is not inner.cache:
+            settings["cache"] = cache
+        return settings
+
+
+def chunk_of(message: AIMessage) -> Chunk:
+    """Tell the gate of a chunk."""
+    calls = bool(message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks))
+    return Chunk(message, message.text, chunk_logprobs(message), tool_call=calls, unseen=_unseen(message))
+
+
+def _unseen(message: AIMessage) -> str:
+    """Give what a chunk holds beside its text: a tool call's arguments, and thoughts."""
+    calls = message.tool_call_chunks if isinstance(message, AIMessageChunk) else ()
+    parts = [part for call in calls for part in (call["name"], call["args"])]
+    parts.append(message.additional_kwargs.get("reasoning_content"))
+    for block in message.content if isinstance(message.content, list) else ():
+        if isinstance(block, dict):
+            parts += [block.get("thinking"), block.get("reasoning")]
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def merged(messages: Sequence[AIMessage]) -> AIMessage:
+    """Make one message of a stream's chunks."""
+    if not messages:
+        return AIMessage(content="")
+    first, *rest = messages
+    if not rest or not isinstance(first, AIMessageChunk):
+        return first
+    return add_ai_message_chunks(first, *cast("list[AIMessageChunk]", rest))
