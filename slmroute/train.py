@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from slmroute.classify.embedded import SHIPPED, EmbeddedClassifier
 from slmroute.classify.features import feature_names
-from slmroute.classify.linear import HiddenLayer, LinearWeights
-from slmroute.classify.platt import Platt
+from slmroute.classify.linear import Everyday, HiddenLayer, LinearWeights
+from slmroute.classify.platt import IDENTITY, Platt
 from slmroute.classify.training.left_out import Figures, Split, figures_of, left_out_scores, threshold_for
-from slmroute.classify.training.logistic import Fit, fit_models, matrices_of
-from slmroute.classify.training.rows import OWN_PROMPTS, LabelledPrompt, read_prompts
+from slmroute.classify.training.logistic import EverydayFit, Fit, fit_models, matrices_of
+from slmroute.classify.training.rows import LabelledPrompt, own_prompts, read_prompts
 from slmroute.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ class TrainingReport:
         prompts: How many prompts were fitted on, templates filled.
         complex: How many of them are complex.
         families: How many families of sources they come from.
-        judged: How many prompts the figures are taken on: those not written for this project, where there are any.
+        judged: How many prompts the figures are taken on: those not written for this project, where there are any,
+            and no everyday messages, which are only counted among the categories.
         figures: One entry for each way of leaving families out; empty without ``holdout``.
-        categories: Share judged right at the threshold 0.5 when left out, and the number of prompts, by category.
+        categories: Share judged right at that threshold when left out, and the number of prompts, by category.
     """
 
     version: str
@@ -81,7 +82,7 @@ class TrainingReport:
         for field in fields(Figures):
             values = [shown(getattr(one, field.name)) for one in self.figures]
             lines.append(f"  {LABELS[field.name]:<52} {'  '.join(values)}   {shown(self.mean()[field.name])}")
-        lines.append("Right at 0.5 when left out, by category:")
+        lines.append(f"Right at {self.threshold:.3f} when left out, by category:")
         for category, (right, count) in sorted(self.categories.items()):
             if count < FEWEST_SHOWN:
                 continue
@@ -119,7 +120,8 @@ def train_embedded(
 
     A logistic regression on character n-grams and small networks on the prompt's structure, for the best grade also a
     regression and networks on the instruction's embedding, are averaged and calibrated (Platt) on the scores of prompts
-    whose family of sources was left out. The same data and seed give the same file, bit for bit; for the best grade on
+    whose family of sources was left out. Everyday messages (prompts of the category ``everyday``) are told from complex
+    prompts by regressions of their own. The same data and seed give the same file, bit for bit; for the best grade on
     one kind of machine, for its embeddings differ in their last digits.
 
     Args:
@@ -145,15 +147,18 @@ def train_embedded(
 
     if grade not in SHIPPED:
         raise ConfigError(f"train_embedded(grade={grade!r}) must be one of {', '.join(SHIPPED)}.")
-    prompts = read_prompts([*data, *([OWN_PROMPTS] if own else [])], seed=seed)
+    prompts = [*read_prompts(data, seed=seed), *(own_prompts(seed) if own else [])]
     labels = np.array([prompt.complex for prompt in prompts])
     if labels.all() or not labels.any():
         raise ConfigError("--data holds prompts of one tier only; give prompts of both, simple and complex.")
     matrices = matrices_of([prompt.text for prompt in prompts], grade, tick)
     splits = [left_out_scores(prompts, matrices, labels, seed + one) for one in range(SPLITS if holdout else 1)]
     ours = np.array([prompt.own for prompt in prompts])
-    counted = ~ours if labels[~ours].any() and (~labels[~ours]).any() else np.ones(len(prompts), dtype=bool)
-    weights = calibrated(fit_models(matrices, labels), splits, labels, counted)
+    everyday = np.array([prompt.everyday for prompt in prompts])
+    counted = ~ours & ~everyday
+    if not 0 < labels[counted].sum() < counted.sum():
+        counted = np.ones(len(prompts), dtype=bool)
+    weights = calibrated(fit_models(matrices, labels, everyday), splits, labels, counted)
     saved = EmbeddedClassifier.of(weights).save(out)
     lengths = np.array([len(prompt.text) for prompt in prompts])
     return TrainingReport(
@@ -166,7 +171,7 @@ def train_embedded(
         families=len({prompt.family for prompt in prompts}),
         judged=int(counted.sum()),
         figures=tuple(figures_of(split, labels, lengths, counted) for split in splits) if holdout else (),
-        categories=right_by_category(prompts, splits, labels) if holdout else {},
+        categories=right_by_category(prompts, splits, labels, counted, weights.threshold) if holdout else {},
     )
 
 
@@ -176,22 +181,33 @@ def calibrated(
     """Fold Platt's slope and intercept into the weights, and choose the threshold, both on the prompts that count."""
     import numpy as np
 
-    logits = np.concatenate([split.logits[counted] for split in splits])
-    truths = np.tile(labels[counted], len(splits))
-    platt = Platt.fit(logits.tolist(), truths.tolist())
-    hidden = fit.hidden
+    known = counted & ~splits[0].everyday
+    logits = np.concatenate([split.logits[known] for split in splits])
+    platt = Platt.fit(logits.tolist(), np.tile(labels[known], len(splits)).tolist())
+    scaled = np.concatenate([split.scaled(platt)[counted] for split in splits])
+    cut = threshold_for(scaled, np.tile(labels[counted], len(splits)))
+    hidden, aside = fit.hidden, fit.everyday
     return LinearWeights(
         dense=np.zeros(len(feature_names()), dtype=np.float32),
         hashed=(fit.hashed * platt.slope).astype(np.float16),
         bias=fit.bias * platt.slope + platt.intercept,
-        threshold=platt(threshold_for(logits, truths)),
+        threshold=IDENTITY(cut),
         embedding=None if fit.embedding is None else folded(fit.embedding * platt.slope),
         hidden=HiddenLayer(
             hidden.inputs.astype(np.float32),
             hidden.offsets.astype(np.float32),
             (hidden.outputs * platt.slope).astype(np.float32),
         ),
+        everyday=None if aside is None else everyday_weights(aside),
     )
+
+
+def everyday_weights(fit: EverydayFit) -> Everyday:
+    """Give the weights for everyday messages as they are kept."""
+    import numpy as np
+
+    embedding = None if fit.embedding is None else fit.embedding.astype(np.float32)
+    return Everyday(fit.dense.astype(np.float32), fit.hashed.astype(np.float16), fit.bias, embedding)
 
 
 def folded(embedding: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -202,12 +218,17 @@ def folded(embedding: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def right_by_category(
-    prompts: Sequence[LabelledPrompt], splits: Sequence[Split], labels: NDArray[np.bool_]
+    prompts: Sequence[LabelledPrompt],
+    splits: Sequence[Split],
+    labels: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+    threshold: float,
 ) -> dict[str, tuple[float, int]]:
-    """Count how many left-out prompts fall on the right side of even odds, over all splits."""
+    """Count how many left-out prompts fall on the right side of the threshold, over all splits."""
     right, seen = Counter[str](), Counter[str]()
     for split in splits:
-        for prompt, logit, label in zip(prompts, split.logits, labels, strict=True):
+        odds, _ = split.calibrated(labels, counted)
+        for prompt, logit, label in zip(prompts, odds, labels, strict=True):
             seen[prompt.category] += 1
-            right[prompt.category] += bool((logit > 0) == label)
+            right[prompt.category] += bool((IDENTITY(float(logit)) > threshold) == label)
     return {category: (right[category] / count, count // len(splits)) for category, count in seen.items()}

@@ -35,9 +35,11 @@ class EmbeddedClassifier:
 
     It tells the instruction from the text it is about, looks at what is asked (task verbs in 35 languages, code,
     mathematics, output constraints, question forms) and at character n-grams of the instruction and of the prompt's
-    edges, and adds up fitted weights: an average of logistic regressions, calibrated by Platt scaling on sources that
-    the fit had not seen. The length of a text does not count, and what a text says about its own difficulty or about
-    models is ignored. Of a long text the first 6,000 and the last 3,000 characters are read.
+    edges, and adds up fitted weights: an average of logistic regressions and small networks, calibrated by Platt
+    scaling on sources that the fit had not seen. Everyday messages (greetings, small sums, a shop's questions) are
+    known by weights of their own; they are simple, too. The length of a text does not count, and what a text says about
+    its own difficulty or about models is ignored. Of a long text the first 6,000 and the last 3,000 characters are
+    read.
 
     There are two grades. ``light`` needs numpy only and takes about a millisecond. ``best`` also embeds the instruction
     with multilingual-e5-small (extra ``embed``), which takes up to some tens of milliseconds and knows more languages.

@@ -43,6 +43,9 @@ BUCKETS = len(REGIONS) << HASH_BITS
 """How many n-gram weights there are, over all regions."""
 
 PAYLOAD_SAMPLE = 700
+SHORT_MESSAGE = 60
+"""Longer messages are no mere greeting and no mere sum."""
+
 LEAST_PAYLOAD = 25
 
 PAYLOAD_CONCEPTS = (
@@ -57,6 +60,9 @@ OPERATORS = re.compile(r"[\d\w)\]] ?[=+*/^<>≤≥×÷·−] ?[\d\w(\[\\-]|[∑�
 SYMBOLS = re.compile(r"[{};]|\(\)|=>|->|==|!=|\w+\(\w*\)|\w+\.\w+\(|`[^`\n]+`|</?\w+>|#include|::")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 OPTION = re.compile(r"(?:^|\n)\s*(?:\(?[A-Ja-j]\)|[A-J][.:)])\s*\S")
+SUM = re.compile(r"\d\s?(?:[+*×x÷/·−-]|[^\W\d_]{1,12}(?: by)?)\s?\d")
+"""Two numbers with one operation between them, in signs or in a word."""
+
 BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•]\s|\d{1,2}[.)]\s)")
 CHOICE = re.compile(
     r"[\w-]+(?:, ?[\w-]+(?: [\w-]+)?){1,12},? (?:or|oder|ou|o|of|или|lub|e|und|and|y) [\w-]+|\w+ ?/ ?\w+ ?/ ?\w+|[\w]+(?:、[\w]+){1,10}"
@@ -192,6 +198,8 @@ def structure_of(task: TaskText) -> dict[str, float]:
         "length": much(length, 600),
         "very short": float(0 < length < 30),
         "empty": float(length == 0),
+        "pleasantries": pleasantries(asked) if length < SHORT_MESSAGE else 0.0,
+        "one step": float(length < SHORT_MESSAGE and len(NUMBER.findall(asked)) == 2 and SUM.search(asked) is not None),
         "sentences": much(len(re.findall(r"[.!?。！？]+(?:\s|$)", asked)), 12),
         "questions": min(2, questions) / 2,
         "latex": much(len(LATEX.findall(asked)), 8),
@@ -213,6 +221,12 @@ def structure_of(task: TaskText) -> dict[str, float]:
         "payload parts": much(len(MANY_PARTS.findall(sample)), 4),
         **question_of(task),
     }
+
+
+def pleasantries(message: str) -> float:
+    """Give the share of a short message's words that greet, thank, agree or take leave."""
+    found = words_of(message)
+    return min(1.0, found.counts.get("greeting", 0) / len(found.words)) if found.words else 0.0
 
 
 def question_of(task: TaskText) -> dict[str, float]:
@@ -257,5 +271,7 @@ def ngram_buckets(instruction: str) -> NDArray[np.int64]:
             mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
             found.append(mixed >> np.uint64(64 - HASH_BITS))
     buckets = np.sort(np.concatenate(found).astype(np.int32))
-    # The same as np.unique, at a third of its time.
-    return buckets[np.flatnonzero(np.diff(buckets, prepend=-1))].astype(np.int64)
+    # The same as np.unique, at a quarter of its time.
+    new = np.ones(len(buckets), dtype=bool)
+    np.not_equal(buckets[1:], buckets[:-1], out=new[1:])
+    return buckets[new].astype(np.int64)

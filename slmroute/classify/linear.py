@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from slmroute.classify.features import BUCKETS, NGRAM_VERSION, Features, feature_names
 from slmroute.classify.lexicon import lexicon_digest
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["HiddenLayer", "LinearWeights", "features_digest"]
+__all__ = ["Everyday", "HiddenLayer", "LinearWeights", "either", "features_digest"]
 
-FORMAT = 3
+FORMAT = 4
 EMBEDDING = "embedding"
 HIDDEN = ("hidden_inputs", "hidden_offsets", "hidden_outputs")
-MORE = (EMBEDDING, *HIDDEN)
+EVERYDAY = ("everyday_dense", "everyday_hashed", "everyday_embedding")
+MORE = (EMBEDDING, *HIDDEN, *EVERYDAY)
 
 
 @cache
@@ -63,8 +64,45 @@ class HiddenLayer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Everyday:
+    """Log-odds of "complex" against everyday messages: greetings, small sums, common knowledge, a shop's questions.
+
+    They are simple, too, but have nothing in common with work on a text, and they look like short hard requests.
+    Weights that have to tell both kinds of simple from complex at once do neither well; so these have their own.
+
+    Attributes:
+        dense: One weight for each of ``feature_names()``, float32.
+        hashed: One weight for each n-gram bucket, float16 of shape ``(BUCKETS,)``.
+        bias: The log-odds of a prompt without any feature.
+        embedding: One weight for each dimension of the instruction's embedding, float32 of shape ``(384,)``, or None.
+    """
+
+    dense: NDArray[np.float32]
+    hashed: NDArray[np.float16]
+    bias: float
+    embedding: NDArray[np.float32] | None = None
+
+    def log_odds(self, features: Features, meant: NDArray[np.float32] | None) -> float:
+        """Add up the weights of one prompt's features, and of its instruction's embedding."""
+        hashed = self.hashed[features.buckets].astype("float32") @ features.values
+        total = float(features.dense @ self.dense) + float(hashed) + self.bias
+        return total if self.embedding is None or meant is None else total + float(meant @ self.embedding)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Give the arrays by the names they have in the file."""
+        given = (self.dense, self.hashed, self.embedding)
+        return {name: array for name, array in zip(EVERYDAY, given, strict=True) if array is not None}
+
+
+def either(one: float, other: float) -> float:
+    """Give the log-odds of "complex" against two kinds of simple, from the log-odds against each: their odds add up."""
+    low, high = sorted((one, other))
+    return low - math.log1p(math.exp(low - high))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LinearWeights:
-    """Log-odds of "complex" as a sum: of weights, and of a small hidden layer.
+    """Log-odds of "complex" as a sum: of weights, and of a small hidden layer; and against everyday messages apart.
 
     Attributes:
         dense: One weight for each of ``feature_names()``, float32.
@@ -75,6 +113,7 @@ class LinearWeights:
         embedding: Two weights for each dimension of the instruction's embedding (best grade), float32 of shape
             ``(2, 384)``: the second ones count where there is a payload. None for the light grade.
         hidden: The hidden layer, or None.
+        everyday: What tells complex prompts from everyday messages, or None.
     """
 
     dense: NDArray[np.float32]
@@ -84,12 +123,14 @@ class LinearWeights:
     refitted: int = 0
     embedding: NDArray[np.float32] | None = None
     hidden: HiddenLayer | None = None
+    everyday: Everyday | None = None
 
     @property
     def version(self) -> str:
         """A name that changes with any weight."""
         digest = sha256(self.dense.tobytes() + self.hashed.tobytes())
         digest.update(f"{self.bias!r} {self.threshold!r} {features_digest()}".encode())
+        digest.update(b"" if self.everyday is None else repr(self.everyday.bias).encode())
         for name, array in sorted(self._more_arrays().items()):
             digest.update(name.encode() + array.tobytes())
         grade = "embedded" if self.embedding is None else "embedded-best"
@@ -106,18 +147,21 @@ class LinearWeights:
 
         hashed = self.hashed[features.buckets].astype("float32") @ features.values
         total = float(features.dense @ self.dense) + float(hashed) + self.bias
-        columns = features.dense
+        columns, meant = features.dense, None
         if self.embedding is not None:
             from slmroute.classify.sentence import sentence_embedding
 
             meant = sentence_embedding(features.instruction)
             total += float(meant @ self.embedding[0]) + (float(meant @ self.embedding[1]) if features.payload else 0.0)
             columns = np.concatenate([columns, meant])
-        return total if self.hidden is None else total + self.hidden.log_odds(columns)
+        total = total if self.hidden is None else total + self.hidden.log_odds(columns)
+        return total if self.everyday is None else either(total, self.everyday.log_odds(features, meant))
 
-    def _more_arrays(self) -> dict[str, NDArray[np.float32]]:
-        more = {} if self.embedding is None else {EMBEDDING: self.embedding}
-        return more if self.hidden is None else {**more, **self.hidden.arrays()}
+    def _more_arrays(self) -> dict[str, NDArray[Any]]:
+        more: dict[str, NDArray[Any]] = {} if self.embedding is None else {EMBEDDING: self.embedding}
+        for part in (self.hidden, self.everyday):
+            more |= {} if part is None else part.arrays()
+        return more
 
     def with_threshold(self, threshold: float) -> Self:
         """Give the same weights with another threshold."""
@@ -133,6 +177,7 @@ class LinearWeights:
             "bias": self.bias,
             "threshold": self.threshold,
             "refitted": self.refitted,
+            "everyday_bias": 0.0 if self.everyday is None else self.everyday.bias,
         }
         header = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8)
         out = io.BytesIO()
@@ -160,7 +205,7 @@ class LinearWeights:
                 header: object = json.loads(arrays["meta"].tobytes())
                 dense = np.asarray(arrays["dense"], dtype=np.float32)
                 hashed = np.asarray(arrays["hashed"], dtype=np.float16)
-                more = {name: np.asarray(arrays[name], dtype=np.float32) for name in MORE if name in arrays}
+                more = {name: np.asarray(arrays[name], dtype=kind_of(name)) for name in MORE if name in arrays}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ConfigError(
                 f"EmbeddedClassifier(weights={str(path)!r}) is not a weights file ({error}); {remedy}"
@@ -174,13 +219,27 @@ class LinearWeights:
             )
         bias, threshold, refitted = (number(meta, key) for key in ("bias", "threshold", "refitted"))
         hidden = HiddenLayer(*(more[name] for name in HIDDEN)) if HIDDEN[0] in more else None
-        return cls(dense, hashed, bias, threshold, int(refitted), more.get(EMBEDDING), hidden)
+        everyday = None
+        if EVERYDAY[0] in more:
+            known, spelt, meant = (more.get(name) for name in EVERYDAY)
+            everyday = Everyday(cast("Any", known), cast("Any", spelt), number(meta, "everyday_bias"), meant)
+        return cls(dense, hashed, bias, threshold, int(refitted), more.get(EMBEDDING), hidden, everyday)
 
 
-def shapes_fit(more: dict[str, NDArray[np.float32]]) -> bool:
-    """Whether the embedding's weights and the hidden layer, where they are there, have the shapes they must have."""
+def kind_of(name: str) -> str:
+    """Give the kind of number that an array holds."""
+    return "float16" if name.endswith("hashed") else "float32"
+
+
+def shapes_fit(more: dict[str, NDArray[Any]]) -> bool:
+    """Whether the arrays that need not be there have, where they are, the shapes they must have."""
     embedding = more.get(EMBEDDING)
     if embedding is not None and embedding.shape != (2, DIMENSIONS):
+        return False
+    shapes = ((len(feature_names()),), (BUCKETS,), (DIMENSIONS,))
+    if any(name in more and more[name].shape != shape for name, shape in zip(EVERYDAY, shapes, strict=True)):
+        return False
+    if len({name in more for name in EVERYDAY[:2]}) == 2 or (EVERYDAY[2] in more and embedding is None):
         return False
     found = [more[name] for name in HIDDEN if name in more]
     if not found:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from slmroute.classify.features import BUCKETS, prompt_features
-from slmroute.classify.linear import LinearWeights
+from slmroute.classify.linear import Everyday, LinearWeights
 from slmroute.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,15 +96,17 @@ def refit_beside(
     complex_scores = held_out[pull][examples.labels >= 0.5]
     if len(complex_scores) >= FEWEST_FOR_THRESHOLD:
         threshold = float(1 / (1 + np.exp(-np.quantile(complex_scores, 1 - RECALL))))
-    refitted = LinearWeights(
-        (weights.dense + change[:features]).astype(np.float32),
-        (weights.hashed + spread).astype(np.float16),
-        weights.bias + float(change[-1]),
-        threshold,
-        refitted=len(texts),
-        embedding=weights.embedding,
-        hidden=weights.hidden,
-    )
+
+    def moved(part: LinearWeights | Everyday) -> dict[str, Any]:
+        return {
+            "dense": (part.dense + change[:features]).astype(np.float32),
+            "hashed": (part.hashed + spread).astype(np.float16),
+            "bias": part.bias + float(change[-1]),
+        }
+
+    # What both log-odds move by, their combination moves by.
+    everyday = None if weights.everyday is None else replace(weights.everyday, **moved(weights.everyday))
+    refitted = replace(weights, **moved(weights), threshold=threshold, refitted=len(texts), everyday=everyday)
     return refitted, own
 
 

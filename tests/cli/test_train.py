@@ -9,6 +9,7 @@ import pytest
 
 import slmroute.classify
 from slmroute import EmbeddedClassifier, RouteRequest
+from slmroute.classify.features import prompt_features
 
 SIMPLE = ["Which language is this? {}", "Is this review positive or negative? {}", "Extract the date from: {}"]
 COMPLEX = ["Design a fault-tolerant scheduler for {} and prove it live.", "Write a villanelle about {}.", "Debug {}"]
@@ -71,3 +72,28 @@ def test_prompts_of_one_tier_only_are_refused(run, tmp_path: Path) -> None:
     shown = run("train", "embedded", "--data", str(path), "--out", str(tmp_path / "w.npz"))
     assert shown.code == 2
     assert "one tier only" in " ".join(shown.err.split())
+
+
+def test_everyday_messages_are_fitted_on_apart(run, prompts: Path, tmp_path: Path) -> None:
+    words = ["hello", "good morning", "thanks", "see you", "goodbye", "how are you"]
+    names = ["Ann", "Ben", "Cy", "Dora", "Eve", "Finn", "Gus", "Hal"]
+    rows = [
+        {"prompt": f"{word} {name}", "tier": "simple", "source": f"house/chat{place % 3}:part", "category": "everyday"}
+        for word in words
+        for place, name in enumerate(names)
+    ]
+    chat = tmp_path / "chat.jsonl"
+    chat.write_text("\n".join(json.dumps(row) for row in rows))
+    out = tmp_path / "w.npz"
+    shown = run("train", "embedded", "--data", str(prompts), "--data", str(chat), "--out", str(out), "--json")
+    assert shown.code == 0, shown.err
+    report = json.loads(shown.out)
+    assert (report["prompts"], report["judged"]) == (96, 48)
+    weights = EmbeddedClassifier(out)._loaded()
+    assert weights.everyday is not None
+    greeting, design = (
+        weights.everyday.log_odds(prompt_features(text), None)
+        for text in ("good morning Kim", COMPLEX[0].format("a kiln"))
+    )
+    assert greeting < 0 < design
+    assert EmbeddedClassifier.of(weights).save(tmp_path / "again.npz").read_bytes() == out.read_bytes()

@@ -227,7 +227,29 @@ def sentence_questions(repository: Repository, source: Mapping[str, Any]) -> Ite
                 yield {**groups, "text": sentences[key].replace(" ,", ",").replace(" .", "."), "question": question}
 
 
+def harness_templates(repository: Repository, source: Mapping[str, Any]) -> Iterator[Row]:
+    """Take the prompts of lm-evaluation-harness's task files, their Jinja slots turned into ours."""
+    for _, text, groups in files_of(repository, source):
+        for found in re.finditer(r'^doc_to_text:\s*"((?:[^"\\]|\\.)*)"', text, re.MULTILINE | re.DOTALL):
+            quoted = re.sub(r"\\\n\s*\\?|\n\s*", lambda match: "" if match[0][0] == "\\" else " ", found.group(1))
+            try:
+                template = cast("str", json.loads(f'"{quoted}"'))
+            except ValueError:
+                continue
+            template = re.sub(r"\{\{\s*(.*?)\s*\}\}", lambda match: f"{{{slot_named(match[1])}}}", template)
+            if "{%" not in template and "{" in template and len(template) > len("{question} {text}"):
+                yield {**groups, "template": template}
+
+
+def slot_named(expression: str) -> str:
+    """Give the slot of ours that a Jinja expression stands for."""
+    if re.search(r"(?i)question|query|domanda|galdera|pregunta", expression):
+        return "question"
+    return "sentence1" if re.search(r"(?i)premise|hypothesis|sentence|choice|option|word|label", expression) else "text"
+
+
 COLLECTIONS = {
+    "harness_templates": harness_templates,
     "sentence_questions": sentence_questions,
     "sea_templates": sea_templates,
     "thai_questions": thai_questions,

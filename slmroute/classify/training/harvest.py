@@ -21,8 +21,9 @@ from typing import Any, cast
 from slmroute.classify.training.collections_of_tasks import COLLECTIONS, kinds
 from slmroute.classify.training.mirror import Repository
 from slmroute.classify.training.readers import READERS, Row
+from slmroute.classify.training.rows import own_table
 
-__all__ = ["harvest", "templates"]
+__all__ = ["harvest", "written"]
 
 MOST_CHARACTERS = 16_000
 FEWEST_CHARACTERS = 6
@@ -32,6 +33,8 @@ FOREIGN_IN_ENGLISH = 0.25
 OPTION_SLOTS = frozenset({"options_", "options_str"})
 PASSAGE_HEADS = ("Document [{}]", "[{}]", "Passage {}:", "Source {} -", "({})", "Result {}.", "Context {}:\n")
 PASSAGE_POOL = 60
+SHORT_TEXT = 160
+JOINTS = ("", "", ' "{text}"', " {text}", "\n{text}", " -> {text}", ' "{text}"', " {text}")
 LONGEST_PASSAGE = 1500
 CHOICE_MARK = "\n\n"
 OPTIONS = (
@@ -67,14 +70,6 @@ def manifest() -> list[dict[str, Any]]:
     """Read ``sources.toml``."""
     raw = files("slmroute.classify.training").joinpath("sources.toml").read_text(encoding="utf-8")
     return cast("list[dict[str, Any]]", tomllib.loads(raw)["source"])
-
-
-def templates() -> tuple[dict[str, dict[str, list[str]]], dict[str, str]]:
-    """Read our own templates by language and kind, and the tier of each kind."""
-    raw = files("slmroute.classify.training").joinpath("own_templates.toml").read_text(encoding="utf-8")
-    table = cast("dict[str, dict[str, list[str]]]", tomllib.loads(raw))
-    tiers = table.pop("tiers")
-    return table, {kind: tier for tier, kinds in tiers.items() for kind in kinds}
 
 
 def order_of(text: str) -> str:
@@ -127,36 +122,23 @@ def gather(found: Harvest, source: Mapping[str, Any], rows: Sequence[Row], seed:
     taken: Counter[str] = Counter()
     names = cast("dict[str, str]", source.get("languages", {}))
     ranked = {order_of("".join(row.values())): row for row in (tidied(row, source) for row in rows)}
-    for _, row in sorted(ranked.items()):
+    in_order = [row for _, row in sorted(ranked.items())]
+    others = [row["text"] for row in in_order if "text" in row][:PASSAGE_POOL]
+    for row in in_order:
         body = next((row[key] for key in ("prompt", "text", "premise", "template", "question") if row.get(key)), "")
         language = row.get("language") or str(source.get("language", "en"))
-        language = names.get(language, language)
-        group = (
-            language
-            if source.get("each") == "language"
-            else row.get("category", "")
-            if source.get("each") == "category"
-            else ""
-        )
+        row["language"] = names.get(language, language)
+        group = row.get(source["each"], "") if "each" in source else ""
         if taken[group] >= limit or not shortest <= len(body) <= longest:
             continue
         taken[group] += 1
-        row["language"] = language
         if "template" in row:
             found.templates.append((source, row))
         elif wraps:
             pool(found, row)
-            others = [other["text"] for _, other in sorted(ranked.items())[:PASSAGE_POOL] if "text" in other]
             wrap(found, source, row, wraps, others, seed)
         else:
-            add(
-                found,
-                source,
-                row,
-                row["prompt"],
-                row.get("tier") or str(source["tier"]),
-                row.get("category") or str(source["category"]),
-            )
+            add(found, source, row, row["prompt"])
 
 
 def tidied(row: Row, source: Mapping[str, Any]) -> Row:
@@ -197,18 +179,26 @@ def wrap(
     found: Harvest, source: Mapping[str, Any], row: Row, kinds: Sequence[str], others: Sequence[str], seed: int
 ) -> None:
     """Put a payload into one of our own instructions, in its language or in English, or hide it among ``others``."""
-    table, tiers = templates_once()
+    table, tiers = own_table("templates")
     dice = random.Random(f"{seed} {order_of(''.join(row.values()))}")  # noqa: S311 - reproducible, nothing secret
     kind = dice.choice(list(kinds))
     own = table.get(row["language"], {}).get(kind, [])
     choices = own if own and dice.random() > FOREIGN_IN_ENGLISH else table["en"][kind]
     prompt = dice.choice(choices)
+    if len(row.get("text", "")) <= SHORT_TEXT:
+        prompt = joined(prompt, dice)
     if "{passages}" in prompt:
         pool = [text for text in others or found.texts[row["language"]] if len(text) < LONGEST_PASSAGE]
         prompt = prompt.replace("{passages}", hidden_among(row.get("text") or dice.choice(pool), pool, dice))
     for slot in ("premise", "hypothesis", "question", "text"):
         prompt = prompt.replace(f"{{{slot}}}", row.get(slot, ""))
-    add(found, source, row, prompt, tiers[kind], kind, wrapped=True)
+    add(found, source, {**row, "tier": tiers[kind], "category": kind}, prompt, wrapped=True)
+
+
+def joined(template: str, dice: random.Random) -> str:
+    """Put a short text on the instruction's own line, as often as not: people do not leave lines between."""
+    style = dice.choice(JOINTS)
+    return template.replace("\n\n{text}", style) if style else template
 
 
 def hidden_among(text: str, others: Sequence[str], dice: random.Random) -> str:
@@ -217,16 +207,6 @@ def hidden_among(text: str, others: Sequence[str], dice: random.Random) -> str:
     dice.shuffle(passages)
     head = dice.choice(PASSAGE_HEADS)
     return "\n\n".join(f"{head.format(number)} {passage}" for number, passage in enumerate(passages, start=1))
-
-
-TEMPLATES: list[tuple[dict[str, dict[str, list[str]]], dict[str, str]]] = []
-
-
-def templates_once() -> tuple[dict[str, dict[str, list[str]]], dict[str, str]]:
-    """Read our own templates the first time only."""
-    if not TEMPLATES:
-        TEMPLATES.append(templates())
-    return TEMPLATES[0]
 
 
 def fill(found: Harvest, source: Mapping[str, Any], row: Row, seed: int) -> None:
@@ -251,20 +231,12 @@ def fill(found: Harvest, source: Mapping[str, Any], row: Row, seed: int) -> None
         else:
             return
         prompt = prompt.replace(f"{{{slot}}}", value, 1)
-    add(
-        found,
-        source,
-        row,
-        prompt,
-        row.get("tier") or str(source["tier"]),
-        row.get("category") or str(source["category"]),
-    )
+    add(found, source, row, prompt)
 
 
-def add(
-    found: Harvest, source: Mapping[str, Any], row: Row, prompt: str, tier: str, category: str, *, wrapped: bool = False
-) -> None:
+def add(found: Harvest, source: Mapping[str, Any], row: Row, prompt: str, *, wrapped: bool = False) -> None:
     """Add one row; ``wrapped`` tells that the instruction is one of ours."""
+    tier, category = row.get("tier") or str(source["tier"]), row.get("category") or str(source["category"])
     part = source["part"]
     family = source.get("family")
     entry: dict[str, Any] = {

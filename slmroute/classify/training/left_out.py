@@ -31,10 +31,48 @@ RECALL_AIM = 0.965
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """One way of dealing the families into folds: each prompt's fold, and its log-odds by the fit without that fold."""
+    """One way of dealing the families into folds, and what the fits without a prompt's fold say of it.
+
+    Attributes:
+        folds: Each prompt's fold.
+        logits: Its log-odds, everyday messages left aside.
+        aside: Its log-odds against everyday messages; infinite where the fit had none.
+        everyday: Whether it is a simple everyday message.
+    """
 
     folds: NDArray[np.int64]
     logits: Vector
+    aside: Vector
+    everyday: NDArray[np.bool_]
+
+    def scaling(self, labels: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> Platt:
+        """Fit what the log-odds are calibrated with on some of the prompts; everyday messages have no part in it."""
+        chosen = chosen & ~self.everyday
+        return Platt.fit(self.logits[chosen].tolist(), labels[chosen].tolist())
+
+    def scaled(self, platt: Platt) -> Vector:
+        """Give calibrated log-odds against simple prompts of both kinds."""
+        import numpy as np
+
+        return -np.logaddexp(-(platt.slope * self.logits + platt.intercept), -self.aside)
+
+    def calibrated(self, labels: NDArray[np.bool_], counted: NDArray[np.bool_]) -> tuple[Vector, NDArray[np.bool_]]:
+        """Calibrate each fold by the others.
+
+        Returns:
+            The log-odds, and whether they are above a threshold that was chosen on the other folds, too.
+        """
+        import numpy as np
+
+        odds, above = np.zeros(len(labels)), np.zeros(len(labels), dtype=bool)
+        for fold in sorted(set(self.folds.tolist())):
+            here, others = self.folds == fold, self.folds != fold
+            known = others & counted & ~self.everyday
+            platt = self.scaling(labels, known if 0 < labels[known].sum() < known.sum() else others)
+            scaled = self.scaled(platt)
+            odds[here] = scaled[here]
+            above[here] = scaled[here] > threshold_for(scaled[others], labels[others])
+        return odds, above
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +137,8 @@ def left_out_scores(
     import numpy as np
 
     folds = deal_families(prompts, seed)
-    logits = np.zeros(len(prompts))
+    everyday = np.array([prompt.everyday for prompt in prompts])
+    logits, aside = np.zeros(len(prompts)), np.full(len(prompts), np.inf)
     for fold in sorted(set(folds.tolist())):
         unseen = folds == fold
         seen = ~unseen
@@ -107,8 +146,11 @@ def left_out_scores(
             raise ConfigError(
                 "--data: leaving out one group of sources leaves prompts of one tier only; add sources of both tiers."
             )
-        logits[unseen] = fit_models(matrices.rows(seen), labels[seen]).log_odds(matrices.rows(unseen))
-    return Split(folds, logits)
+        fit, left = fit_models(matrices.rows(seen), labels[seen], everyday[seen]), matrices.rows(unseen)
+        logits[unseen] = fit.log_odds(left)
+        if fit.everyday is not None:
+            aside[unseen] = fit.everyday.log_odds(left)
+    return Split(folds, logits, aside, everyday & ~labels & np.isfinite(aside))
 
 
 def threshold_for(scores: Vector, labels: NDArray[np.bool_]) -> float:
@@ -131,24 +173,18 @@ def figures_of(
     """
     import numpy as np
 
-    scores = np.zeros(len(labels))
-    above = np.zeros(len(labels), dtype=bool)
-    for fold in sorted(set(split.folds.tolist())):
-        here, others = split.folds == fold, split.folds != fold
-        if labels[others & counted].any() and not labels[others & counted].all():
-            others = others & counted
-        platt = Platt.fit(split.logits[others].tolist(), labels[others].tolist())
-        scores[here] = [platt(logit) for logit in split.logits[here].tolist()]
-        above[here] = split.logits[here] > threshold_for(split.logits[others], labels[others])
+    calibrated, above = split.calibrated(labels, counted)
+    # Ranked on one scale, as a fit that ships ranks.
+    odds = split.scaled(split.scaling(labels, counted))
     hard, easy = labels & counted, ~labels & counted
-    edge = np.quantile(split.logits[hard], 1 - RECALL)
+    edge = np.quantile(odds[hard], 1 - RECALL)
     long, short = counted & (lengths >= LONG_CHARACTERS), counted & (lengths <= SHORT_CHARACTERS)
     return Figures(
-        auc=area(split.logits[counted], labels[counted]),
-        auc_long=area(split.logits[long], labels[long]),
-        auc_short=area(split.logits[short], labels[short]),
-        kept_local=float(np.mean(split.logits[easy] <= edge)),
+        auc=area(odds[counted], labels[counted]),
+        auc_long=area(odds[long], labels[long]),
+        auc_short=area(odds[short], labels[short]),
+        kept_local=float(np.mean(odds[easy] <= edge)),
         went_up=float(np.mean(above[hard])),
         kept_at_threshold=float(np.mean(~above[easy])),
-        ece=calibration_error(scores[counted], labels[counted]),
+        ece=calibration_error(1 / (1 + np.exp(-np.clip(calibrated[counted], -40, 40))), labels[counted]),
     )

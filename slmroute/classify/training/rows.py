@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,11 +14,14 @@ from typing import cast
 
 from slmroute.errors import ConfigError
 
-__all__ = ["OWN_PROMPTS", "LabelledPrompt", "family_of", "read_prompts"]
+__all__ = ["OWN_PROMPTS", "LabelledPrompt", "family_of", "own_prompts", "own_table", "read_prompts"]
 
 TIERS = ("simple", "complex")
 VARIANTS = 4
 """How many prompts are made of one template: each with another payload or other numbers."""
+
+EVERYDAY = "everyday"
+"""The category of messages that are no work on a text and yet simple."""
 
 LONG = "long_"
 PASSAGE_HEADS = ("Document [{}]", "[{}]", "Source {}:", "Passage {} -")
@@ -37,6 +41,7 @@ class LabelledPrompt:
         category: The kind of task.
         family: What it is left out together with: sources that share templates or texts.
         own: Whether its instruction was written for this project; figures are taken on the others.
+        everyday: Whether it is an everyday message, not work on a text: such prompts are fitted on apart.
     """
 
     text: str
@@ -45,6 +50,7 @@ class LabelledPrompt:
     category: str
     family: str
     own: bool
+    everyday: bool = False
 
 
 def family_of(source: str) -> str:
@@ -64,8 +70,9 @@ def read_prompts(paths: Sequence[Path], *, seed: int = 0) -> list[LabelledPrompt
 
     Args:
         paths: JSONL files with a row for each prompt: ``prompt``, ``tier`` (``simple`` or ``complex``), ``source``, and
-            optionally ``category``, ``family`` (what is left out together; by default the repository) and ``own`` (true
-            where the instruction is one of ours, so that no figure is taken on it). A row with ``payload`` (a list of
+            optionally ``category`` (``everyday`` for greetings and the like, which are fitted on apart), ``family``
+            (what is left out together; by default the repository) and ``own`` (true where the instruction is one of
+            ours, so that no figure is taken on it). A row with ``payload`` (a list of
             kinds) is a template: ``{payload}`` in its prompt is filled with four of the project's own texts; ``{#}``
             stands for a number.
         seed: What the fillings are drawn with.
@@ -91,6 +98,32 @@ def read_prompts(paths: Sequence[Path], *, seed: int = 0) -> list[LabelledPrompt
             '{"prompt": ..., "tier": "simple" or "complex", "source": ...}.'
         )
     return prompts
+
+
+def own_prompts(seed: int = 0) -> list[LabelledPrompt]:
+    """Give the project's own prompts: those of ``own_prompts.jsonl`` and of ``own_everyday.toml``.
+
+    Args:
+        seed: What the fillings are drawn with.
+    """
+    prompts = read_prompts([OWN_PROMPTS], seed=seed)
+    table, tiers = own_table("everyday")
+    for kinds in table.values():
+        for kind, messages in kinds.items():
+            fields = {"tier": tiers[kind], "source": f"{OWN}everyday/{kind}"}
+            fields["category"] = EVERYDAY if tiers[kind] == "simple" else kind
+            for message in messages:
+                prompts += filled({"prompt": message, **fields}, seed)
+    return prompts
+
+
+@cache
+def own_table(part: str) -> tuple[dict[str, dict[str, list[str]]], dict[str, str]]:
+    """Read ``own_templates.toml`` or ``own_everyday.toml``: texts by language and kind, and the tier of each kind."""
+    raw = files("slmroute.classify.training").joinpath(f"own_{part}.toml").read_text(encoding="utf-8")
+    table = cast("dict[str, dict[str, list[str]]]", tomllib.loads(raw))
+    sorted_out = table.pop("tiers")
+    return table, {kind: tier for tier, kinds in sorted_out.items() for kind in kinds}
 
 
 def checked_row(line: str, where: str) -> dict[str, object]:
@@ -135,7 +168,8 @@ def filled(row: dict[str, object], seed: int) -> Iterator[LabelledPrompt]:
         if text not in seen:
             seen.add(text)
             category, hard = str(row.get("category") or "other"), row["tier"] == "complex"
-            yield LabelledPrompt(text, hard, source, category, family, own or row.get("own") is True)
+            own_words = own or row.get("own") is True
+            yield LabelledPrompt(text, hard, source, category, family, own_words, category == EVERYDAY)
 
 
 @cache
