@@ -1,10 +1,11 @@
-"""Runs the benchmarks: ``python -m benchmarks [name ...]``. Figures are ratios and differences within one run."""
+"""Runs the benchmarks: ``python -m benchmarks [name ...] [--option ...]``; figures compare within one run."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import sys
+from itertools import takewhile
 
 import benchmarks
 
@@ -14,7 +15,7 @@ def main() -> None:
     known = sorted(
         module.name for module in pkgutil.iter_modules(benchmarks.__path__) if not module.name.startswith("_")
     )
-    wanted = sys.argv[1:] or known
+    wanted = list(takewhile(lambda word: not word.startswith("-"), sys.argv[1:])) or known
     if unknown := sorted(set(wanted) - set(known)):
         sys.exit(f"No benchmark {', '.join(unknown)}; there are {', '.join(known)}.")
     for name in wanted:

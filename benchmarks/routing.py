@@ -1,18 +1,29 @@
-"""How well each classifier routes: on public prompts with known tiers, on recorded outcomes, and against steering.
+"""How well each classifier routes: on prompts of sources left out, on recorded outcomes, and against steering.
 
-The data are read from the folder in ``SLMROUTE_EVAL`` (``tasks.jsonl``, ``outcomes_*.jsonl``; by default
-``../shared/eval`` beside the project). ``SLMROUTE_EVAL_SAMPLE`` says how many prompts the small model is asked about
-(120; 0 leaves it out).
+Run it as ``python -m benchmarks routing --data FOLDER``. The folder, which ``SLMROUTE_EVAL`` may name instead, holds
+
+- ``tasks.jsonl``: prompts with known tiers (``prompt``, ``tier``, ``source``, ``category``), as for ``slmroute train
+  embedded``; ``public.jsonl``, written by ``slmroute train sources``, is taken along where it is there;
+- ``outcomes_*.jsonl``: what two models scored on prompts (``prompt``, ``weak_score``, ``strong_score``).
+
+Without a folder the project's own prompts are judged alone, whole kinds of task left out, and steering is measured.
+``--small-model N`` has a small model judge N of the prompts, too (by default 120; 0 leaves it out); ``--grade light``
+leaves out the best grade, which embeds every prompt and so takes many minutes. ``--plots FOLDER`` draws cost against
+quality: ``tiers.png`` of the prompts with known tiers, and a picture of each file of outcomes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import dropwhile
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +34,12 @@ from slmroute.attacks import steered
 from slmroute.cases import Case, read_cases
 from slmroute.classify.few_shot_prompt import INSTRUCTION
 from slmroute.classify.platt import IDENTITY, Platt
-from slmroute.cli.evaluate import tables
+from slmroute.classify.training.rows import LabelledPrompt, own_prompts, read_prompts
+from slmroute.cli.evaluate import cell_lines, tables
 from slmroute.demo.requests import load_requests
 from slmroute.errors import ClassifierUnsure, MissingExtra, SlmrouteError
 from slmroute.evaluate import BASELINES, Evaluation, evaluate, request_score
+from slmroute.evaluate_charts import png, quality_figure
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
@@ -43,11 +56,17 @@ print(json.dumps([levels.index(detector.detect(text)[0].value) / 4 for text in j
 """A peer's rules, run where the peer is installed."""
 
 
-def folder() -> Path | None:
-    """Where the data are, or None."""
-    given = os.environ.get("SLMROUTE_EVAL")
-    chosen = Path(given) if given else ROOT.parent / "shared" / "eval"
-    return chosen if (chosen / "tasks.jsonl").is_file() else None
+def arguments() -> argparse.Namespace:
+    """The options behind the benchmark's name."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks routing")
+    parser.add_argument("--data", type=Path, default=os.environ.get("SLMROUTE_EVAL"), metavar="FOLDER")
+    parser.add_argument("--small-model", type=int, default=120, metavar="N")
+    parser.add_argument("--grade", choices=("light", "best"), action="append")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER")
+    given = parser.parse_args(list(dropwhile(lambda word: not word.startswith("-"), sys.argv[1:])))
+    if given.data is not None and not (Path(given.data) / "tasks.jsonl").is_file():
+        parser.error(f"--data {given.data} holds no tasks.jsonl; see benchmarks/routing.py for what belongs there.")
+    return given
 
 
 def shown(console: Console, title: str, found: Sequence[Evaluation]) -> None:
@@ -62,10 +81,10 @@ def measured(
     return evaluate(cases, name, score, threshold=threshold, probabilities=not rules, rounds=ROUNDS)  # type: ignore[arg-type]
 
 
-def grades() -> dict[str, EmbeddedClassifier]:
+def grades(wanted: Sequence[str]) -> dict[str, EmbeddedClassifier]:
     """The weights that ship and can be used here."""
     found: dict[str, EmbeddedClassifier] = {}
-    for grade in ("light", "best"):
+    for grade in wanted:
         try:
             found[grade] = EmbeddedClassifier(grade)
             found[grade].score(RouteRequest.from_text("Hello"))
@@ -75,25 +94,71 @@ def grades() -> dict[str, EmbeddedClassifier]:
     return found
 
 
-def left_out(tasks: Path) -> dict[str, float] | None:
+def left_out(prompts: Sequence[LabelledPrompt], grade: str) -> list[float] | None:
     """Scores of every prompt by a fit that has seen no prompt of its family of sources; None without scikit-learn."""
     try:
         from slmroute.classify.training.left_out import left_out_scores
         from slmroute.classify.training.logistic import matrices_of
     except ImportError:
         return None
-    from slmroute.classify.training.rows import OWN_PROMPTS, read_prompts
-
-    prompts = read_prompts([tasks, OWN_PROMPTS])
     labels = np.array([prompt.complex for prompt in prompts])
-    split = left_out_scores(prompts, matrices_of([prompt.text for prompt in prompts]), labels, 0)
-    scores: dict[str, float] = {}
-    for fold in sorted(set(split.folds.tolist())):
-        here, others = split.folds == fold, split.folds != fold
-        platt = Platt.fit(split.logits[others].tolist(), labels[others].tolist())
-        for place in np.flatnonzero(here).tolist():
-            scores[prompts[place].text] = platt(float(split.logits[place]))
-    return scores
+    judged = np.array([not prompt.own and not prompt.everyday for prompt in prompts])
+    split = left_out_scores(prompts, matrices_of([prompt.text for prompt in prompts], grade), labels, 0)
+    odds, _ = split.calibrated(labels, judged if judged.any() else ~judged)
+    return [IDENTITY(float(one)) for one in odds]
+
+
+def with_sources_left_out(
+    console: Console,
+    prompts: Sequence[LabelledPrompt],
+    found: Mapping[str, EmbeddedClassifier],
+    title: str,
+    plots: Path | None = None,
+) -> dict[str, dict[str, float]]:
+    """Show how each grade does on sources that its fit has not seen; gives its scores by the prompt's text."""
+    public = [place for place, prompt in enumerate(prompts) if not prompt.own]
+    judged = [place for place in public if not prompts[place].everyday] or list(range(len(prompts)))
+    cases = [case_of(prompts[place]) for place in judged]
+    rows: list[Evaluation] = []
+    unseen: dict[str, dict[str, float]] = {}
+    for grade, shipped in found.items():
+        scores = left_out(prompts, grade)
+        if scores is not None:
+            unseen[grade] = {prompt.text: score for prompt, score in zip(prompts, scores, strict=True)}
+            chosen = [scores[place] for place in judged]
+            rows.append(measured(f"{grade}, sources left out", cases, chosen, shipped.threshold))
+    embedded = list(rows)
+    if plots is not None:
+        # What the tiers say: the strong model does every task, the weak one the simple ones.
+        done = [replace(case, weak=float(not case.complex), strong=1.0) for case in cases]
+        scores = {grade: [unseen[grade][case.text] for case in cases] for grade in unseen}
+        drawn(plots / "tiers.png", done, {**scores, **BASELINES})
+    rows += [measured(name, cases, score, rules=True) for name, score in BASELINES.items()]
+    rules = peer(cases)
+    if rules is not None:
+        rows.append(measured("cascadeflow's rules", cases, rules, 0.4, rules=True))
+    shown(console, f"{len(cases)} {title}", rows)
+    for one in embedded:
+        print("\n".join(cell_lines(one)))
+    everyday = [prompts[place].text for place in public if prompts[place].everyday]
+    for grade, scores in unseen.items() if everyday else ():
+        stayed = sum(scores[text] <= found[grade].threshold for text in everyday) / len(everyday)
+        print(
+            f"{grade}: {stayed:.0%} of {len(everyday)} everyday messages of a source left out stay; the table has none"
+        )
+    return unseen
+
+
+def drawn(target: Path, cases: Sequence[Case], scores: Mapping[str, object]) -> None:
+    """Draw cost against quality, with the interval of the first."""
+    figure = quality_figure([measured(name, cases, score) for name, score in scores.items()])
+    if figure is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(png(figure))
+
+
+def case_of(prompt: LabelledPrompt) -> Case:
+    return Case(prompt.text, prompt.complex, None, None, prompt.category, prompt.source)
 
 
 def peer(cases: Sequence[Case]) -> list[float] | None:
@@ -179,7 +244,7 @@ def with_small_model(console: Console, cases: Sequence[Case], unseen: Mapping[st
     shown(
         console,
         f"{len(sample)} of these prompts, of all categories alike, with {name} as the small model: calibrated on the "
-        "other half of them; embedded as in the first table, sources left out.",
+        "other half of them; embedded is the light grade of the first table, sources left out.",
         found,
     )
     print(f"a few-shot score takes {warm:.0f} ms with the prompt's beginning reused, {cold:.0f} ms without")
@@ -200,37 +265,31 @@ def steering(classifier: EmbeddedClassifier) -> None:
 
 def main() -> None:
     console = Console(width=150)
-    found = grades()
-    steering(found["light"])
-    data = folder()
-    if data is None:
-        print("No prompts to measure on: set SLMROUTE_EVAL to a folder with tasks.jsonl and outcomes_*.jsonl.")
+    given = arguments()
+    found = grades(given.grade or ("light", "best"))
+    steering(EmbeddedClassifier())
+    if given.data is None:
+        print("\nNo --data FOLDER: only the project's own prompts are judged, no public ones and no outcomes.")
+        title = "own prompts with known tiers. Whole kinds of task were left out of the fit: harder than new sources."
+        with_sources_left_out(console, own_prompts(), {"light": EmbeddedClassifier()}, title)
         return
-    cases = read_cases([data / "tasks.jsonl"])
-    rows: list[Evaluation] = []
-    unseen = left_out(data / "tasks.jsonl")
-    if unseen is not None:
-        rows.append(measured("light, sources left out", cases, [unseen[case.text] for case in cases]))
-    rows += [measured(f"{name}, as it ships*", cases, request_score(one), one.threshold) for name, one in found.items()]
-    rows += [measured(name, cases, score, rules=True) for name, score in BASELINES.items()]
-    rules = peer(cases)
-    if rules is not None:
-        rows.append(measured("cascadeflow's rules", cases, rules, 0.4, rules=True))
-    shown(
-        console,
-        f"{len(cases)} public prompts with known tiers. Left out: fitted on this file's other families of sources and "
-        "the project's own prompts, nothing else. *As it ships: the weights that ship were fitted on these prompts "
-        "among others, so those rows say nothing of prompts to come.",
-        rows,
+    data = Path(given.data)
+    files = [data / name for name in ("tasks.jsonl", "public.jsonl") if (data / name).is_file()]
+    title = (
+        f"public prompts with known tiers ({', '.join(file.name for file in files)}). Each was judged by a fit to "
+        "other families of sources and the project's own prompts, at the threshold that the shipped weights have."
     )
+    unseen = with_sources_left_out(console, [*read_prompts(files), *own_prompts()], found, title, given.plots)
     for path in sorted(data.glob("outcomes_*.jsonl")):
         known = read_cases([path])
         rows = [measured(name, known, request_score(one), one.threshold) for name, one in found.items()]
         rows += [measured(name, known, score, rules=True) for name, score in BASELINES.items()]
         shown(console, f"{len(known)} recorded outcomes, {path.name}: no outcome was fitted on.", rows)
-    count = int(os.environ.get("SLMROUTE_EVAL_SAMPLE", "120"))
-    if count and unseen is not None:
-        with_small_model(console, cases, unseen, count)
+        if given.plots is not None:
+            scores = {name: request_score(one) for name, one in found.items()}
+            drawn(given.plots / f"{path.stem}.png", known, {**scores, **BASELINES})
+    if given.small_model and "light" in unseen:
+        with_small_model(console, read_cases([data / "tasks.jsonl"]), unseen["light"], given.small_model)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from slmroute.report.palette import LIGHT
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["page", "quality_figure", "reliability_figure", "save_figures"]
+__all__ = ["page", "png", "quality_figure", "reliability_figure", "save_figures"]
 
 COLOURS = ("spent", "small", "classifier", "draft", "judge", "middle", "baseline")
 
