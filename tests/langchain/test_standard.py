@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any, ClassVar
+from unittest.mock import ANY
 
 import pytest
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_ollama import ChatOllama
+from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
+from langchain_tests.integration_tests import chat_models as integration_tests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_slmroute import RoutingChatModel
-from slmroute import Confidence, RouteRequest, Tier
+from slmroute import Confidence, Tier
 from slmroute.testing import FakeServer
 from tests.langchain.answering import answer
 
-NOT_IN_THE_MAP = (
-    "load(allowed_objects='all') takes only classes that langchain-core lists itself; ChatOllama is not serialisable "
-    "at all. Routers load with allowed_objects=[RoutingChatModel]: see test_serialisation."
+NOT_LISTED = (
+    "The test loads with allowed_objects='all', which means the classes that langchain-core lists by name: of bare "
+    "tiers ChatOpenAI is on the list, ChatOllama and whatever is not LangChain's own are not. A router loads with "
+    "allowed_objects=[RoutingChatModel] and valid_namespaces=['langchain_slmroute'], see test_serialisation; and it "
+    "passes the test once its class is listed: see test_serdes_passes_where_the_class_is_listed."
 )
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A picture of one pixel."""
 
 
 @pytest.fixture(scope="class", autouse=True)
@@ -28,29 +41,54 @@ def _server(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-class Simple:
-    """Says that everything is simple."""
+@pytest.fixture(autouse=True)
+def _picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite fetches a picture from the internet, which tests do not reach."""
 
-    def score(self, request: RouteRequest) -> float:
-        return 0.0
+    def get(url: str, timeout: float) -> SimpleNamespace:
+        return SimpleNamespace(content=PNG)
 
-
-class Complex:
-    """Says that everything is complex."""
-
-    def score(self, request: RouteRequest) -> float:
-        return 1.0
+    monkeypatch.setattr(integration_tests, "httpx", SimpleNamespace(get=get))
 
 
-class _Router:
-    """What all suites share; tiers are named after their models so that overriding the model names a tier."""
+@pytest.fixture
+def snapshot() -> Any:
+    """Takes whatever is written, for it holds the port of a server; test_serialisation reads it."""
+    return lambda name: ANY
+
+
+class _Models:
+    """What all suites share, those of the bare tiers, too."""
 
     server: ClassVar[FakeServer]
+
+    @property
+    def supports_json_mode(self) -> bool:
+        return True
+
+    @property
+    def supports_image_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_image_tool_message(self) -> bool:
+        return True
+
+
+class _Router(_Models):
+    """A router; tiers are named after their models so that overriding the model names a tier."""
+
     settings: ClassVar[dict[str, Any]]
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
         return RoutingChatModel
+
+    @property
+    def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+        # A key is looked for when its tier is first called, and kept in none of the router's own settings.
+        tiers = [Tier("small", "ollama:phi3:mini"), Tier("big", "openai:gpt-4.1")]
+        return {"OPENAI_API_KEY": "canary"}, {"tiers": tiers, **self.settings}, {"api_key": None}
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
@@ -63,10 +101,6 @@ class _Router:
         return {"tiers": tiers, **self.settings}
 
     @property
-    def supports_json_mode(self) -> bool:
-        return True
-
-    @property
     def supports_model_override(self) -> bool:
         return True
 
@@ -76,8 +110,18 @@ class _Router:
 
 
 class _Unit(_Router, ChatModelUnitTests):
-    @pytest.mark.xfail(reason=NOT_IN_THE_MAP)
+    @pytest.mark.xfail(reason=NOT_LISTED, raises=ValueError, strict=True)
     def test_serdes(self, model: BaseChatModel, snapshot: Any) -> None:
+        super().test_serdes(model, snapshot)
+
+    def test_serdes_passes_where_the_class_is_listed(
+        self, model: BaseChatModel, snapshot: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        load_module = import_module("langchain_core.load.load")
+        path = ("langchain_slmroute", "RoutingChatModel")
+        listed = {**load_module.ALL_SERIALIZABLE_MAPPINGS, path: path}
+        monkeypatch.setattr(load_module, "ALL_SERIALIZABLE_MAPPINGS", listed)
+        monkeypatch.setattr(load_module, "_default_class_paths_cache", {})
         super().test_serdes(model, snapshot)
 
 
@@ -88,8 +132,8 @@ class _Integration(_Router, ChatModelIntegrationTests):
     pass
 
 
-FRONTIER_ONLY = {"classifier": Complex()}
-SMALL_ONLY = {"classifier": Simple()}
+FRONTIER_ONLY = {"threshold": 0.0}
+SMALL_ONLY = {"threshold": 1.0}
 CLASSIFY: dict[str, Any] = {}
 CASCADE = {"classifier": None, "escalation": Confidence(0.85)}
 
@@ -124,3 +168,53 @@ class TestClassify(_Integration):
 
 class TestCascade(_Integration):
     settings = CASCADE
+
+
+class _BareSmall(_Models):
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return ChatOllama
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"model": "phi3:mini", "base_url": self.server.url}
+
+
+class _BareBig(_Models):
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return ChatOpenAI
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {
+            "model": "gpt-4.1",
+            "base_url": self.server.openai_url,
+            "api_key": "canary",
+            "max_retries": 0,
+            "stream_usage": True,
+        }
+
+
+class TestUnitBareSmall(_BareSmall, ChatModelUnitTests):
+    @pytest.mark.xfail(reason="ChatOllama does not tell tracers of a model that a call names", strict=True)
+    def test_standard_params_model_override(self, model: BaseChatModel) -> None:
+        super().test_standard_params_model_override(model)
+
+
+class TestUnitBareBig(_BareBig, ChatModelUnitTests):
+    @property
+    def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+        return {"OPENAI_API_KEY": "canary"}, {"model": "gpt-4.1"}, {"openai_api_key": "canary"}
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
+@pytest.mark.filterwarnings("ignore:Received a Pydantic BaseModel V1 schema:UserWarning")
+class TestBareSmall(_BareSmall, ChatModelIntegrationTests):
+    pass
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
+@pytest.mark.filterwarnings("ignore:Received a Pydantic BaseModel V1 schema:UserWarning")
+class TestBareBig(_BareBig, ChatModelIntegrationTests):
+    pass
