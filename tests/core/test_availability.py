@@ -16,7 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slmroute.availability import availability_errors, failure_of, retry_after_s, waited_in_vain
+from slmroute.availability import (
+    availability_errors,
+    failure_of,
+    lacked_ability,
+    refuses_logprobs,
+    retry_after_s,
+    waited_in_vain,
+)
 from slmroute.errors import Misconfigured, ModelMissing, ServerUnreachable
 from slmroute.tier import Tier
 
@@ -98,6 +105,35 @@ def test_a_prompt_that_is_too_long_is_no_outage(message: str) -> None:
     assert kind(CLOUD, openai_error(400, message)) == "too_long"
     assert kind(CLOUD, openai_error(413, message)) == "too_long"
     assert kind(CLOUD, openai_error(422, message)) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "lacked"),
+    [
+        (ollama.ResponseError("registry.ollama.ai/library/gemma2:2b does not support tools", 400), "tools"),
+        (ollama.ResponseError('"gemma2:2b" does not support vision', 400), "images"),
+        (openai_error(400, "This model doesn't support function calling."), "tools"),
+        (openai_error(400, "model x does not support image input"), "images"),
+        (openai_error(400, "Invalid content type. image_url is only supported by certain models."), "images"),
+        (openai_error(500, "this server does not support tools"), None),
+        (openai_error(400, "temperature does not support 2"), None),
+        (openai_error(400, "tools must be an array"), None),
+    ],
+    ids=str,
+)
+def test_a_model_without_an_ability_is_no_outage_and_no_error_of_the_users(
+    error: Exception, lacked: str | None
+) -> None:
+    assert lacked_ability(error) == lacked
+    assert (kind(CLOUD, error) == "unable") == (lacked is not None)
+
+
+def test_a_refusal_of_log_probabilities_is_told_by_its_parameter_or_its_message() -> None:
+    body = {"message": "no", "param": "logprobs"}
+    assert refuses_logprobs(openai.BadRequestError("no", response=response(400), body=body))
+    assert refuses_logprobs(openai_error(422, "`logprobs` is not supported"))
+    assert not refuses_logprobs(openai_error(500, "`logprobs` broke us"))
+    assert not refuses_logprobs(openai_error(400, "no such parameter"))
 
 
 def test_bedrocks_errors_carry_their_status_in_a_dictionary() -> None:
