@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-__all__ = ["is_schema", "json_schema_of", "neutral_format", "portable_schema", "response_schema"]
+__all__ = ["is_schema", "json_schema_of", "neutral_format", "portable_schema", "response_schema", "titled_schema"]
 
 
 def json_schema_of(given: object) -> Mapping[str, object]:
@@ -36,11 +36,19 @@ def portable_schema(given: Any) -> Any:
     What is in no such format stays as it is.
     """
     outer = _mapping(cast("object", given)) or {}
-    described = _mapping(outer.get("json_schema")) if outer.get("type") == "json_schema" else None
-    if described is None:
+    described = _mapping(outer.get("json_schema")) if outer.get("type") == "json_schema" else outer
+    if described is None or "name" not in described or _mapping(described.get("schema")) is None:
         return given
     kept = {key: described[key] for key in ("description",) if key in described}
-    return {"title": str(described.get("name") or "answer"), **kept, **json_schema_of(outer)}
+    return {"title": str(described["name"]), **kept, **json_schema_of(described)}
+
+
+def titled_schema(given: Any) -> Any:
+    """Give a JSON schema a title, where it has none: most classes name a function or a format by it."""
+    described = _mapping(cast("object", given))
+    if described is None or {"title", "name", "json_schema", "function"} & described.keys():
+        return given
+    return {"title": "answer", **described}
 
 
 def is_schema(wanted: object) -> bool:

@@ -11,12 +11,13 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableParallel, RunnableSequence
 from langchain_core.runnables.utils import AddableDict
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_slmroute.messages import answer_of, last_chunk, with_record
+from langchain_slmroute.outline import Outline
 from langchain_slmroute.perform import Asked, ChatPerformer, Child
 from langchain_slmroute.relay import is_streamed
 from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
+from langchain_slmroute.schemas import json_schema_of
 from langchain_slmroute.validated import Catcher, End, is_pydantic, not_parsed, validated
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
 from slmroute.gate import Chunk
@@ -27,30 +28,6 @@ if TYPE_CHECKING:
     from langchain_slmroute.chat_model import RoutingChatModel
 
 __all__ = ["StructuredRouter"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """What kind of structured answer is wanted.
-
-    Attributes:
-        schema: A Pydantic class, a ``TypedDict`` class or a JSON schema.
-        include_raw: Whether the message is wanted beside the parsed answer.
-        method: How to ask a tier for it; None for its own default.
-        strict: Passed to tiers that know it.
-        kwargs: Further arguments of the tiers' ``with_structured_output``.
-    """
-
-    schema: Any
-    include_raw: bool
-    method: str | None
-    strict: bool | None
-    kwargs: Mapping[str, Any]
-
-    def json_schema(self) -> Mapping[str, object]:
-        """Give the schema as JSON schema."""
-        function = cast("Mapping[str, Any]", convert_to_openai_tool(self.schema)["function"])
-        return cast("Mapping[str, object]", function.get("parameters") or {"type": "object"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +52,14 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
         self.outline = outline
         self.name = router.get_name()
 
+    @property
+    def OutputType(self) -> Any:  # noqa: N802  LangChain's name
+        """The type of the answers, as far as a bare model's chain tells it."""
+        outline = self.outline
+        if outline.include_raw:
+            return dict[str, Any]
+        return outline.schema if is_pydantic(outline.schema) and outline.method != "function_calling" else Any
+
     @classmethod
     def of(
         cls,
@@ -96,13 +81,11 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
             OutputParserException: No tier's answer could be parsed; the last one's error.
         """
         with _StructuredCall(*self._prepared(input, config, kwargs)) as routed:
-            self._limit()
             return routed.finish(drive(routed.run, routed.performer))
 
     async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
         """Answer a call with the parsed answer, asynchronously; see ``invoke``."""
         async with _AsyncStructuredCall(*await self._aprepared(input, config, kwargs)) as routed:
-            await self._alimit()
             return await routed.finish(await adrive(routed.run, routed.performer))
 
     def stream(
@@ -113,7 +96,6 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
     ) -> Iterator[Any]:
         """Answer a call with the answer as far as it is parsed, growing."""
         with _StructuredCall(*self._prepared(input, config, kwargs)) as routed:
-            self._limit()
             yield from routed.parts(drive_stream(routed.run, routed.performer))
 
     async def astream(
@@ -124,7 +106,6 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
     ) -> AsyncIterator[Any]:
         """Answer a call with the answer as far as it is parsed, growing, asynchronously."""
         async with _AsyncStructuredCall(*await self._aprepared(input, config, kwargs)) as routed:
-            await self._alimit()
             parts = routed.parts(adrive_stream(routed.run, routed.performer))
             try:
                 async for part in parts:
@@ -132,34 +113,36 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
             finally:
                 await parts.aclose()
 
-    def _limit(self) -> None:
-        if self.router.rate_limiter:
-            self.router.rate_limiter.acquire(blocking=True)
-
-    async def _alimit(self) -> None:
-        if self.router.rate_limiter:
-            await self.router.rate_limiter.aacquire(blocking=True)
-
     def _prepared(self, model_input: LanguageModelInput, config: RunnableConfig | None, kwargs: dict[str, Any]) -> Any:
         stop = kwargs.pop("stop", None)
-        return self.router.prepared(model_input, config, stop, kwargs, self._make, schema=self.outline.json_schema())
+        return self.router.prepared(model_input, config, stop, kwargs, self._make, json_schema_of(self.outline.schema))
 
     async def _aprepared(
         self, model_input: LanguageModelInput, config: RunnableConfig | None, kwargs: dict[str, Any]
     ) -> Any:
-        stop, schema = kwargs.pop("stop", None), self.outline.json_schema()
-        return await self.router.aprepared(model_input, config, stop, kwargs, self._make, schema=schema)
+        stop, schema = kwargs.pop("stop", None), json_schema_of(self.outline.schema)
+        return await self.router.aprepared(model_input, config, stop, kwargs, self._make, schema)
 
     def _make(self, asked: Asked, own: RunnableConfig, child: Child) -> StructuredPerformer:
         performer = StructuredPerformer(asked, own, child)
-        performer.outline = self.outline
+        performer.outline, performer.settings = self.outline, self._settings()
         return performer
+
+    def _settings(self) -> dict[str, Any]:
+        """Give what the router itself is set to and its tiers' chains must be, for they are what is streamed."""
+        router, settings = self.router, dict[str, Any]()
+        if router.disable_streaming:
+            settings["disable_streaming"] = router.disable_streaming
+        if router.output_version == "v1":
+            settings["output_version"] = "v1"
+        return settings
 
 
 class StructuredPerformer(ChatPerformer):
     """Calls each tier's own structured chain as a child run."""
 
     outline: Outline
+    settings: Mapping[str, Any]
 
     def _call(self, call: Call) -> Answer:
         config, catcher = self._watched(call, watch=True)
@@ -180,6 +163,9 @@ class StructuredPerformer(ChatPerformer):
         return self._answer(call, result)
 
     def _stream(self, call: Call) -> Generator[Chunk]:
+        if self._whole:
+            yield from self._parts(self._call(call))
+            return
         chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
         config, catcher = self._watched(call, watch=False)
         try:
@@ -191,6 +177,10 @@ class StructuredPerformer(ChatPerformer):
             yield Chunk(End(catcher.message, None))
 
     async def _astream(self, call: Call) -> AsyncGenerator[Chunk]:
+        if self._whole:
+            for part in self._parts(await self._acall(call)):
+                yield part
+            return
         chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
         config, catcher = self._watched(call, watch=False)
         try:
@@ -202,6 +192,19 @@ class StructuredPerformer(ChatPerformer):
             yield Chunk(catcher.end(error))
         else:
             yield Chunk(End(catcher.message, None))
+
+    @property
+    def _whole(self) -> bool:
+        """Whether an answer is to come whole that LangChain's parsers make nothing of in a stream: a tool call's."""
+        return bool(self.settings.get("disable_streaming")) and self.outline.method == "function_calling"
+
+    def _parts(self, answer: Answer) -> Generator[Chunk]:
+        found = cast("Parsed", answer.native)
+        if self.outline.include_raw:
+            yield _part(AddableDict(raw=found.raw, parsed=found.parsed, parsing_error=found.error))
+        elif found.error is None and found.parsed is not None:
+            yield _part(found.parsed)
+        yield Chunk(End(found.raw, found.error))
 
     def collect(self, call: Call, natives: Sequence[object]) -> Answer:
         """See ``drive.Performer``."""
@@ -219,15 +222,17 @@ class StructuredPerformer(ChatPerformer):
 
     def _chain(self, call: Call, *, include_raw: bool, streams: bool) -> Runnable[Any, Any]:
         inner, kwargs = self.model(call, streams=streams)
+        if self.settings:
+            inner = inner.model_copy(update=self.settings)
         outline, dialect = self.outline, self.ready(call).dialect
         given: dict[str, Any] = {"method": outline.method}
         if "strict" in dialect.binding:
-            given["strict"] = outline.strict
+            given["strict"] = outline.is_strict
         options = {key: value for key, value in given.items() if value is not None}
-        plain = dialect.plain_schemas and is_pydantic(outline.schema)
-        schema = outline.schema.model_json_schema() if plain else outline.schema
+        schema = outline.schema_for(dialect)
         chain = inner.with_structured_output(schema, include_raw=include_raw, **options, **outline.kwargs)
         chain = _with_kwargs(cast("Runnable[Any, Any]", chain), kwargs)
+        plain = dialect.plain_schemas and is_pydantic(outline.schema)
         return validated(chain, outline.schema, include_raw=include_raw) if plain else chain
 
     def _watched(self, call: Call, *, watch: bool) -> tuple[RunnableConfig, Catcher]:
