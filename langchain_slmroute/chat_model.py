@@ -9,11 +9,12 @@ from typing import Any, TypeVar, cast
 from langchain_core.callbacks import Callbacks
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
+from langchain_slmroute.generated import configs_of, result_of
 from langchain_slmroute.model_level import ModelLevel
 from langchain_slmroute.perform import ChatPerformer
 from langchain_slmroute.routed import Asked, AsyncRoutedCall, Child, RoutedCall, Setting
@@ -141,8 +142,6 @@ class RoutingChatModel(ModelLevel):
     ) -> AIMessage:
         """Answer a call; see the class."""
         with RoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
-            if self.rate_limiter:
-                self.rate_limiter.acquire(blocking=True)
             return routed.finish(drive(routed.run, routed.performer))
 
     async def ainvoke(
@@ -155,8 +154,6 @@ class RoutingChatModel(ModelLevel):
     ) -> AIMessage:
         """Answer a call, asynchronously; see the class."""
         async with AsyncRoutedCall(*await self.aprepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
-            if self.rate_limiter:
-                await self.rate_limiter.aacquire(blocking=True)
             return await routed.finish(await adrive(routed.run, routed.performer))
 
     def stream(
@@ -172,8 +169,6 @@ class RoutingChatModel(ModelLevel):
             yield cast("AIMessageChunk", self.invoke(input, config, stop=stop, **kwargs))
             return
         with RoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
-            if self.rate_limiter:
-                self.rate_limiter.acquire(blocking=True)
             yield from routed.chunks(drive_stream(routed.run, routed.performer))
 
     async def astream(
@@ -189,8 +184,6 @@ class RoutingChatModel(ModelLevel):
             yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
             return
         async with AsyncRoutedCall(*await self.aprepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
-            if self.rate_limiter:
-                await self.rate_limiter.aacquire(blocking=True)
             chunks = routed.chunks(adrive_stream(routed.run, routed.performer))
             try:
                 async for chunk in chunks:
@@ -211,11 +204,11 @@ class RoutingChatModel(ModelLevel):
         **kwargs: Any,
     ) -> LLMResult:
         """Answer several calls, one after the other, as ``invoke`` does each."""
-        configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
+        configs = configs_of(len(messages), callbacks, tags, metadata, run_name, run_id)
         answers = [
             self.invoke(each, config, stop=stop, **kwargs) for each, config in zip(messages, configs, strict=True)
         ]
-        return _result(answers, configs)
+        return result_of(answers, configs)
 
     async def agenerate(
         self,
@@ -232,7 +225,7 @@ class RoutingChatModel(ModelLevel):
         """Answer several calls at once, as ``ainvoke`` does each."""
         import asyncio
 
-        configs = _configs(len(messages), callbacks, tags, metadata, run_name, run_id)
+        configs = configs_of(len(messages), callbacks, tags, metadata, run_name, run_id)
         found = await asyncio.gather(
             *(self.ainvoke(each, config, stop=stop, **kwargs) for each, config in zip(messages, configs, strict=True)),
             return_exceptions=True,
@@ -240,7 +233,7 @@ class RoutingChatModel(ModelLevel):
         # As in a bare model all have ended before the first error comes out.
         if errors := [each for each in found if isinstance(each, BaseException)]:
             raise errors[0]
-        return _result(cast("list[AIMessage]", found), configs)
+        return result_of(cast("list[AIMessage]", found), configs)
 
     # --- tools and structured answers ---
 
@@ -284,22 +277,3 @@ class RoutingChatModel(ModelLevel):
         from langchain_slmroute.structured import StructuredRouter
 
         return StructuredRouter.of(self, schema, include_raw=include_raw, method=method, strict=strict, kwargs=kwargs)
-
-
-def _configs(
-    count: int,
-    callbacks: Callbacks,
-    tags: list[str] | None,
-    metadata: dict[str, Any] | None,
-    run_name: str | None,
-    run_id: uuid.UUID | None,
-) -> list[RunnableConfig]:
-    ids = [run_id if run_id is not None and position == 0 else uuid.uuid4() for position in range(count)]
-    given: dict[str, Any] = {"callbacks": callbacks, "tags": tags, "metadata": metadata, "run_name": run_name}
-    given = {key: value for key, value in given.items() if value is not None}
-    return [cast("RunnableConfig", {**given, "run_id": each}) for each in ids]
-
-
-def _result(answers: Sequence[AIMessage], configs: Sequence[RunnableConfig]) -> LLMResult:
-    runs = [RunInfo(run_id=cast("uuid.UUID", config.get("run_id"))) for config in configs]
-    return LLMResult(generations=[[ChatGeneration(message=answer)] for answer in answers], llm_output={}, run=runs)

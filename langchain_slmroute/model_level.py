@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from langchain_slmroute.callbacks import counted
+from langchain_slmroute.limiter import OncePerCall
 from langchain_slmroute.messages import request_of
 from langchain_slmroute.private import PrivatePerformer
 from langchain_slmroute.routed import Asked
@@ -91,7 +92,8 @@ class ModelLevel(Router):
     def _asked_of(self, request: RouteRequest, messages: Sequence[BaseMessage], rest: dict[str, Any]) -> Asked:
         models = self.models
         run = Run(self.engine, request, models.known(request, rest))
-        return Asked(run, models, messages, rest, self.cache)
+        limiter = OncePerCall(self.rate_limiter) if self.rate_limiter else None
+        return Asked(run, models, messages, rest, self.cache, limiter)
 
     def _generate(
         self,

@@ -83,6 +83,9 @@ class ChatPerformer(TierCalls):
         if ready.bound is not ready.model:
             config = bound_config(ready.bound, config)
         manager = cast("CallbackManager | AsyncCallbackManager", config.get("callbacks"))
+        if own := ready.model.callbacks:
+            for handler in own if isinstance(own, list) else own.handlers:
+                manager.add_handler(handler)
         if not call.last and manager.handlers:
             attempt, run = self.run.open, self.run
             assert attempt is not None  # noqa: S101  the driver has begun it

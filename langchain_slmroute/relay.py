@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
 from langchain_core.callbacks import (
@@ -27,7 +27,7 @@ from langchain_core.tracers.context import _configure_hooks
 from langchain_slmroute.messages import chunk_logprobs
 from slmroute.gate import Chunk, Gate
 
-__all__ = ["Relay", "aside", "hold_back", "is_streamed"]
+__all__ = ["Relay", "aside", "hold_back", "is_streamed", "showing_runs"]
 
 _Event = tuple[str, tuple[Any, ...], dict[str, Any]]
 _News = tuple[list[BaseCallbackHandler], _Event]
@@ -238,6 +238,16 @@ def is_streamed(config: RunnableConfig) -> bool:
     """Whether LangChain streams a run for one of the handlers in its config, even where it was invoked."""
     manager = cast("CallbackManager", config.get("callbacks"))
     return any(_shows_runs(handler) for handler in manager.handlers)
+
+
+class _Handled(Protocol):
+    handlers: list[BaseCallbackHandler]
+
+
+def showing_runs(manager: _Handled | None) -> list[_StreamingCallbackHandler[Any]]:
+    """Give the handlers that show what a run streams, which a run in the midst of others has to tell them itself."""
+    handlers = [] if manager is None else manager.handlers
+    return [handler for handler in handlers if isinstance(handler, _StreamingCallbackHandler)]
 
 
 def _shows_runs(handler: BaseCallbackHandler) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -25,7 +26,7 @@ from langchain_slmroute.callbacks import calls_models, tell_costs
 from langchain_slmroute.errors import as_langchains
 from langchain_slmroute.messages import last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child, merged
-from langchain_slmroute.relay import aside
+from langchain_slmroute.relay import aside, showing_runs
 from slmroute.costs import is_within_a_tier
 from slmroute.steps import Decision
 
@@ -73,6 +74,16 @@ def _each_once(callbacks: list[BaseCallbackHandler] | BaseCallbackManager) -> Ca
         handlers, callbacks = callbacks.handlers, callbacks.copy()
         callbacks.set_handlers(handlers)
     return callbacks
+
+
+def _child_of(
+    manager: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun,
+) -> CallbackManager | AsyncCallbackManager:
+    """Make the manager of a tier's run; it bears the tags of the router's own, as a bare model's only run does."""
+    child = manager.get_child()
+    if own := [tag for tag in manager.tags if tag not in manager.inheritable_tags]:
+        child.add_tags(own, inherit=False)
+    return child
 
 
 class _Routed(Generic[PerformerT]):
@@ -161,7 +172,7 @@ class RoutedCall(_Routed[PerformerT]):
             self._manager = manager.on_chain_start(
                 None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
             )
-            child = self._manager.get_child
+            child = partial(_child_of, self._manager)
             self._ask_aside(config, child)
         self.performer = self._make(self.asked, config, child)
         return self
@@ -187,6 +198,14 @@ class RoutedCall(_Routed[PerformerT]):
 
     def chunks(self, natives: Generator[object]) -> Generator[AIMessageChunk]:
         """Give the chunks of the answer, the record on the last."""
+        shown = self._chunks(natives)
+        tapped: Iterator[AIMessageChunk] = shown
+        for handler in showing_runs(self._manager):
+            tapped = handler.tap_output_iter(cast("Any", self._manager).run_id, tapped)
+        with closing(shown):
+            yield from tapped
+
+    def _chunks(self, natives: Generator[object]) -> Generator[AIMessageChunk]:
         seen = _Seen()
         try:
             for native in natives:
@@ -220,7 +239,7 @@ class AsyncRoutedCall(_Routed[PerformerT]):
             self._manager = await manager.on_chain_start(
                 None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
             )
-            child = self._manager.get_child
+            child = partial(_child_of, self._manager)
             self._ask_aside(config, child)
         self.performer = self._make(self.asked, config, child)
         return self
@@ -246,6 +265,15 @@ class AsyncRoutedCall(_Routed[PerformerT]):
 
     async def chunks(self, natives: AsyncGenerator[object]) -> AsyncGenerator[AIMessageChunk]:
         """Give the chunks of the answer, the record on the last."""
+        shown = self._chunks(natives)
+        tapped: AsyncIterator[AIMessageChunk] = shown
+        for handler in showing_runs(self._manager):
+            tapped = handler.tap_output_aiter(cast("Any", self._manager).run_id, tapped)
+        async with aclosing(shown):
+            async for chunk in tapped:
+                yield chunk
+
+    async def _chunks(self, natives: AsyncGenerator[object]) -> AsyncGenerator[AIMessageChunk]:
         seen = _Seen()
         try:
             async for native in natives:

@@ -14,6 +14,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 
 from langchain_slmroute.cache import CacheSetting, cache_setting
 from langchain_slmroute.dialects import Dialect, bound_kwargs, call_kwargs, chat_model, logprob_kwargs
+from langchain_slmroute.limiter import OncePerCall
 from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, without_logprobs
 from langchain_slmroute.models import Ready, TierModels
 from langchain_slmroute.schemas import is_schema
@@ -43,6 +44,7 @@ class Asked:
         messages: The conversation.
         kwargs: The call's arguments for the tiers.
         cache: The router's own ``cache`` setting.
+        limiter: The router's own rate limiter, where it has one.
     """
 
     run: Run
@@ -50,6 +52,7 @@ class Asked:
     messages: Sequence[BaseMessage]
     kwargs: Mapping[str, Any]
     cache: CacheSetting
+    limiter: OncePerCall | None = None
 
 
 class TierCalls(ABC):
@@ -216,6 +219,10 @@ class TierCalls(ABC):
         cache = cache_setting(inner, self.asked.cache)
         if cache is not inner.cache:
             settings["cache"] = cache
+        if inner.callbacks:
+            settings["callbacks"] = None  # they are among those of its run, where a draft can be kept from them
+        if self.asked.limiter is not None:
+            settings["rate_limiter"] = self.asked.limiter.before(inner.rate_limiter)
         return settings
 
 

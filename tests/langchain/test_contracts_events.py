@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from slmroute.testing import Fault, Reply
@@ -157,3 +160,47 @@ async def test_a_third_version_stream_whose_tiers_all_fail_raises_as_the_bare_mo
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
+
+
+async def chosen_texts(model: Any, version: Any, **chosen: Any) -> str:
+    """The tokens of a model in a chain, out of the events chosen; a router's own run is a chain's."""
+    chain = ChatPromptTemplate.from_template("{q}") | model | StrOutputParser()
+    events = [event async for event in chain.astream_events({"q": "What is blue?"}, version=version, **chosen)]
+    kinds = ("on_chat_model_stream", "on_chain_stream")
+    return "".join(event["data"]["chunk"].text for event in events if event["event"] in kinds)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_events_are_chosen_by_name_type_and_tag_as_with_a_bare_model(stage: Stage, version: str) -> None:
+    for model in (stage.bare_big(), stage.router("big"), stage.escalating()):
+        named = model.with_config(run_name="writer")
+        assert await chosen_texts(named, version, include_names=["writer"]) == FINAL
+        assert await chosen_texts(model, version, include_types=["chat_model"]) == FINAL
+        # The second tag is what a chain gives its second step, and no step's children.
+        for tagged, tag in ((model.with_config(tags=["show"]), "show"), (model, "seq:step:2")):
+            assert await tagged_texts(tagged, version, tag) == FINAL
+
+
+async def tagged_texts(model: Any, version: Any, tag: str) -> str:
+    chain = ChatPromptTemplate.from_template("{q}") | model | StrOutputParser()
+    events = [
+        event async for event in chain.astream_events({"q": "What is blue?"}, version=version, include_tags=[tag])
+    ]
+    return "".join(event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream")
+
+
+async def test_events_are_chosen_by_the_name_of_a_model_itself(stage: Stage) -> None:
+    for model in (stage.bare_big(name="writer"), stage.router("big", name="writer")):
+        assert await chosen_texts(model, "v2", include_names=["writer"]) == FINAL
+
+
+async def test_a_chain_that_is_left_within_its_events_ends_the_tiers_request(stage: Stage) -> None:
+    stage.server.script(BIG, Reply("one " * 200, chunks=["one "] * 200, chunk_delay_s=0.02))
+    chain = ChatPromptTemplate.from_template("{q}") | stage.router("big") | StrOutputParser()
+    events: Any = chain.astream_events({"q": "What is blue?"}, version="v2")
+    async for event in events:
+        if event["event"] == "on_chat_model_stream":
+            break
+    await events.aclose()
+    await asyncio.to_thread(stage.server.wait_until, lambda: stage.server.open == 0, 5)
+    assert stage.server.cancelled == 1
