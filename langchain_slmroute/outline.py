@@ -45,9 +45,12 @@ class Outline:
     @property
     def is_strict(self) -> bool | None:
         """What was said of strictness, beside the schema or in OpenAI's format around it."""
-        given = cast("Mapping[str, Any]", self.schema if isinstance(self.schema, dict) else {})
         if self.strict is not None or self.method == "json_mode":
             return self.strict
+        schema = cast("object", self.schema)
+        if not isinstance(schema, Mapping):
+            return None
+        given = cast("Mapping[str, Any]", schema)
         strict = cast("Mapping[str, Any]", given.get("json_schema") or given).get("strict")
         return strict if isinstance(strict, bool) else None
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Self, cast
+from zlib import crc32
 
 from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.base import LangSmithParams
@@ -219,7 +222,11 @@ class Router(RouterBasics, BaseChatModel):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Routers whose tiers are given as strings can be written with ``dumps`` and read back with ``loads``."""
+        """Routers whose tiers are given as strings can be written with ``dumps`` and read back with ``loads``.
+
+        LangChain reads classes that are not its own when it is told to: ``loads(written,
+        allowed_objects=[RoutingChatModel], valid_namespaces=["langchain_slmroute"])``.
+        """
         return True
 
     @classmethod
@@ -262,14 +269,28 @@ class Router(RouterBasics, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile | None:
         return profile_of(self.tiers)
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """Number the tokens of a text: those of ``custom_get_token_ids``, or of the estimate of ``get_num_tokens``.
+
+        The estimate knows no model's vocabulary: its tokens are pieces of even length, the same piece the same number.
+        """
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        count = estimate_tokens(text)
+        ends = [len(text) * place // count for place in range(count + 1)] if count else []
+        return [crc32(text[start:end].encode("utf-8", "surrogatepass")) for start, end in pairwise(ends)]
+
     def get_num_tokens(self, text: str) -> int:
-        """Estimate the tokens of a text, without any model's vocabulary and without a network."""
-        return estimate_tokens(text)
+        """Count the tokens of a text by ``custom_get_token_ids``, or estimate them without vocabulary or network."""
+        return estimate_tokens(text) if self.custom_get_token_ids is None else len(self.custom_get_token_ids(text))
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        """Estimate the tokens of a conversation, without any model's vocabulary and without a network."""
+        """Count the tokens of a conversation as ``get_num_tokens`` does those of a text."""
         described = [dict(tool) for tool in neutral_tools(cast("Sequence[ToolLike]", tools))] if tools else None
-        return count_tokens_approximately(messages, tools=cast("Any", described))
+        if self.custom_get_token_ids is None:
+            return count_tokens_approximately(messages, tools=cast("Any", described))
+        counted = super().get_num_tokens_from_messages(messages)
+        return counted + (self.get_num_tokens(json.dumps(described)) if described else 0)
 
 
 _CHECKS: Final = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)

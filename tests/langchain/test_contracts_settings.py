@@ -208,6 +208,35 @@ def test_tokens_are_counted_without_a_network(stage: Stage) -> None:
     assert not stage.server.requests
 
 
+def test_token_ids_are_given_without_a_network_one_for_each_token_counted(stage: Stage) -> None:
+    model = stage.router()
+    for text in (
+        "",
+        "a",
+        "The quick brown fox jumps over the lazy dog.",
+        "\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 5,
+        "\ud800",
+    ):
+        ids = model.get_token_ids(text)
+        assert len(ids) == model.get_num_tokens(text)
+        assert ids == model.get_token_ids(text)
+    assert model.get_token_ids("abcdabcd") == model.get_token_ids("abcd") * 2
+    assert not stage.server.requests
+
+
+def test_the_users_own_tokenizer_counts_as_in_the_bare_model(stage: Stage) -> None:
+    def words(text: str) -> list[int]:
+        return [len(word) for word in text.split()]
+
+    messages = [SystemMessage("Be brief."), HumanMessage("What is blue?")]
+    bare, routed = stage.bare_small(custom_get_token_ids=words), stage.router(custom_get_token_ids=words)
+    for model in (bare, routed):
+        assert model.get_token_ids("It is blue.") == [2, 2, 5]
+        assert model.get_num_tokens("It is blue.") == 3
+    assert routed.get_num_tokens_from_messages(messages) == bare.get_num_tokens_from_messages(messages)
+    assert routed.get_num_tokens_from_messages(messages, tools=[add]) > routed.get_num_tokens_from_messages(messages)
+
+
 def test_bind_gives_a_binding_that_binds_on(stage: Stage) -> None:
     bound = stage.router("small").bind_tools([add])
     assert isinstance(bound, RunnableBinding)
