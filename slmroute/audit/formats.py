@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from slmroute.audit.prompts import Prompt, prompt_of
 from slmroute.errors import ConfigError
 
-__all__ = ["FORMATS", "Format", "at", "field_names", "find_format", "mapped"]
+__all__ = ["FORMATS", "Format", "at", "check_things", "field_names", "find_format", "mapped"]
 
 Doc = Mapping[str, Any]
 
@@ -19,6 +19,7 @@ ENOUGH: Final = 0.5
 """A format fits when so many of the first records are of it and have a prompt."""
 
 NAMED: Final = 12
+NOT_MAPPED: Final = ("name", "keep", "serves", "without_prompts", "is_one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Format:
         category: What kind of task it was, where the log says so.
         keep: Which records are model calls: a place and what stands there; None when all are.
         serves: The provider of all calls, where the log does not say.
+        without_prompts: What to do where it has none.
         is_one: Whether a record is of this format.
     """
 
@@ -59,6 +61,7 @@ class Format:
     category: tuple[str, ...] = ("category", "metadata.category", "task")
     keep: tuple[str, str] | None = None
     serves: str | None = None
+    without_prompts: str = ""
     is_one: Callable[[Doc], bool] = field(default=lambda _: True, repr=False)
 
 
@@ -110,6 +113,7 @@ FORMATS: Final[tuple[Format, ...]] = (
         input_tokens=("prompt_tokens", "usage.prompt_tokens", "response.usage.prompt_tokens"),
         output_tokens=("completion_tokens", "usage.completion_tokens", "response.usage.completion_tokens"),
         cost=("response_cost", "spend"),
+        without_prompts="LiteLLM keeps prompts only with store_prompts_in_spend_logs: true in its general_settings.",
         provider=("custom_llm_provider",),
         latency_s=("response_time",),
         began=("startTime", "start_time"),
@@ -185,9 +189,18 @@ def find_format(docs: Sequence[Doc], file: str) -> Format:
         names = ", ".join(list(dict.fromkeys(name for doc in docs for name in field_names(doc)))[:NAMED])
         raise ConfigError(
             f"{file} has no prompts in a place that is known. Its records have the fields {names or '(none)'}: say "
-            "which holds the prompt with --map prompt=FIELD (inner fields as outer.inner)."
+            f"which holds the prompt with --map prompt=FIELD (inner fields as outer.inner).{_looks_like(docs)}"
         )
     return best
+
+
+def _looks_like(docs: Sequence[Doc]) -> str:
+    """Say which format the records are of though no prompt is in them."""
+    for each in FORMATS[:-1]:
+        if 2 * sum(each.is_one(doc) for doc in docs) > len(docs):
+            return f" They look like {each.name} without the prompts. {each.without_prompts}".rstrip()
+    empty = [place for place in FORMATS[-1].prompt if any(place in doc for doc in docs)]
+    return f" What stands in {', '.join(empty)} is no text." if empty else ""
 
 
 def mapped(given: Format, places: Mapping[str, str], docs: Sequence[Doc]) -> Format:
@@ -201,10 +214,8 @@ def mapped(given: Format, places: Mapping[str, str], docs: Sequence[Doc]) -> For
     Raises:
         ConfigError: There is no such thing to map, or none of the records has the place; close ones are named.
     """
-    settable = [name for name in Format.__slots__ if name not in ("name", "keep", "serves", "is_one")]
+    check_things(places)
     for thing, place in places.items():
-        if thing not in settable:
-            raise ConfigError(f"--map {thing}={place}: there is no {thing!r} to map; there are {', '.join(settable)}.")
         if not any(at(doc, place) is not None for doc in docs):
             names = list(dict.fromkeys(name for doc in docs for name in field_names(doc)))
             near = get_close_matches(place, names, n=3, cutoff=0.5) or names[:NAMED]
@@ -212,6 +223,18 @@ def mapped(given: Format, places: Mapping[str, str], docs: Sequence[Doc]) -> For
                 f"--map {thing}={place}: no record has that field; there are for example {', '.join(near)}."
             )
     return replace(given, **{thing: (place,) for thing, place in places.items()})
+
+
+def check_things(places: Mapping[str, str]) -> None:
+    """Check what ``--map`` names.
+
+    Raises:
+        ConfigError: There is no such thing to map.
+    """
+    settable = [name for name in Format.__slots__ if name not in NOT_MAPPED]
+    for thing, place in places.items():
+        if thing not in settable:
+            raise ConfigError(f"--map {thing}={place}: there is no {thing!r} to map; there are {', '.join(settable)}.")
 
 
 def first_prompt(doc: Doc, given: Format) -> Prompt | None:

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from slmroute.audit.formats import Format
+from slmroute.audit.kinds import BYTE_ORDER_MARK, Kind, head_of, is_utf8, kind_of, list_within, object_of
 from slmroute.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     import duckdb
 
 __all__ = ["Log", "Totals", "connect"]
-
-Kind = Literal["json lines", "json", "csv", "parquet", "text"]
-
-SUFFIXES: Final[Mapping[str, Kind]] = {
-    ".jsonl": "json lines",
-    ".ndjson": "json lines",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".txt": "text",
-}
 
 MEMORY: Final = "500MB"
 LARGEST_RECORD: Final = 16 << 20
@@ -90,11 +75,13 @@ class Log:
         self._connection = connection
         if not path.is_file():
             raise ConfigError(f"There is no file {path}.")
-        head = _head(path)
-        if not head.strip():
+        self._head = head_of(path)
+        if not self._head.strip():
             raise ConfigError(f"{path} is empty: there is nothing to audit.")
-        self.kind = _kind(path, head)
+        self.kind = kind_of(path, self._head)
         self._source = self._source_of(self.kind)
+        if self.kind in ("json lines", "json"):
+            self._open_page()
 
     def first(self) -> list[Doc]:
         """Give the first records, whatever they are.
@@ -103,9 +90,9 @@ class Log:
             ConfigError: None of the first lines can be read.
         """
         rows = self._rows(f"SELECT doc FROM ({self._source}) WHERE doc IS NOT NULL LIMIT {FIRST}")
-        docs = [doc for (text,) in rows if (doc := _object(text)) is not None]
+        docs = [doc for (text,) in rows if (doc := object_of(text)) is not None]
         if not docs:
-            raise ConfigError(f"{self.path} holds no records: none of its first lines is {self._wanted}.")
+            raise ConfigError(f"{self.path} holds no records: none of its first lines is {self._wanted}.{self._hint}")
         return docs
 
     def totals(self, given: Format) -> Totals:
@@ -145,7 +132,7 @@ class Log:
             f"SELECT place, doc FROM ({self._numbered}) WHERE doc IS NOT NULL AND {_keep(given)} "
             f"ORDER BY hash(place, {int(seed)}) LIMIT {int(size)}"
         )
-        return [(int(place), doc) for place, text in rows if (doc := _object(text)) is not None]
+        return [(int(place), doc) for place, text in rows if (doc := object_of(text)) is not None]
 
     def all(self, given: Format) -> Iterator[list[tuple[int, Doc]]]:
         """Give all model calls, some thousands at a time."""
@@ -153,7 +140,7 @@ class Log:
         cursor = self._connection.cursor()
         self._execute(query, cursor)
         while rows := cast("list[tuple[int, str]]", cursor.fetchmany(PAGE)):
-            yield [(int(place), doc) for place, text in rows if (doc := _object(text)) is not None]
+            yield [(int(place), doc) for place, text in rows if (doc := object_of(text)) is not None]
 
     @property
     def _wanted(self) -> str:
@@ -166,12 +153,33 @@ class Log:
         }[self.kind]
 
     @property
+    def _hint(self) -> str:
+        if self.kind == "parquet" or is_utf8(self._head):
+            return ""
+        return " It is not in UTF-8: convert it first (iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW)."
+
+    def _open_page(self) -> None:
+        """Read the records that a page holds instead of the page, where the file is what an API gave."""
+        rows = self._rows(f"SELECT doc FROM ({self._source}) WHERE doc IS NOT NULL LIMIT 1")
+        record = object_of(rows[0][0]) if rows else None
+        inner = None if record is None else list_within(record)
+        if inner is not None:
+            self._source = (
+                f"SELECT unnest(json_extract(doc, '$.{inner}[*]')) AS doc FROM ({self._source}) WHERE doc IS NOT NULL"
+            )
+
+    @property
     def _numbered(self) -> str:
         return f"SELECT row_number() OVER () AS place, doc FROM ({self._source})"
 
     def _source_of(self, kind: Kind) -> str:
         name = "'" + str(self.path).replace("'", "''") + "'"
         match kind:
+            case "json lines" if self._head.startswith(BYTE_ORDER_MARK):
+                return (
+                    f"SELECT CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS doc FROM "
+                    f"({_lines(name, most=LARGEST_RECORD)})"
+                )
             case "json lines":
                 return (
                     "SELECT CASE WHEN json_type(json) = 'OBJECT' THEN json END AS doc FROM read_json_objects("
@@ -179,7 +187,12 @@ class Log:
                     f"maximum_object_size = {LARGEST_RECORD})"
                 )
             case "json":
-                form = "array" if _head(self.path).lstrip()[:1] == b"[" else "unstructured"
+                if self._head.startswith(BYTE_ORDER_MARK):
+                    raise ConfigError(
+                        f"{self.path} begins with a byte order mark, which JSON has none of: take it off first "
+                        "(tail -c +4 FILE > NEW)."
+                    )
+                form = "array" if self._head.lstrip()[:1] == b"[" else "unstructured"
                 return (
                     f"SELECT json AS doc FROM read_json_objects({name}, format = '{form}', "
                     f"maximum_object_size = {LARGEST_RECORD})"
@@ -192,11 +205,7 @@ class Log:
             case "parquet":
                 return f"SELECT to_json(t) AS doc FROM read_parquet({name}) t"
             case "text":
-                return (
-                    f"SELECT json_object('prompt', line) AS doc FROM read_csv({name}, columns = {{'line': 'VARCHAR'}}, "
-                    "auto_detect = false, header = false, delim = '\\x01', quote = '', escape = '', "
-                    "ignore_errors = true) WHERE trim(line) <> ''"
-                )
+                return f"SELECT json_object('prompt', line) AS doc FROM ({_lines(name)})"
 
     def _bad_lines(self) -> tuple[int, ...]:
         rows = self._rows(f"SELECT place FROM ({self._numbered}) WHERE doc IS NULL ORDER BY place LIMIT {NAMED}")
@@ -227,45 +236,12 @@ class Log:
             ) from None
 
 
-def _object(text: str) -> Doc | None:
-    with suppress(ValueError):
-        found: object = json.loads(text)
-        if isinstance(found, dict):
-            return cast("Doc", found)
-    return None
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        start = file.read(4096)
-    if start[:2] == b"\x1f\x8b":
-        try:
-            with gzip.open(path) as file:
-                return file.read(4096)
-        except (OSError, EOFError):
-            raise ConfigError(f"{path} is no whole gzip file: it breaks off or is damaged.") from None
-    return start
-
-
-def _kind(path: Path, head: bytes) -> Kind:
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".gzip")]
-    if head[:4] == b"PAR1":
-        return "parquet"
-    kind = SUFFIXES.get(suffixes[-1]) if suffixes else None
-    start = head.lstrip()
-    if kind in (None, "json", "json lines") and start[:1] in (b"{", b"["):
-        return _kind_of_json(start)
-    return kind or "text"
-
-
-def _kind_of_json(start: bytes) -> Kind:
-    """Tell objects on lines of their own from a list of them and from one that runs over several lines."""
-    if start[:1] == b"[":
-        return "json"
-    line, newline, _ = start.partition(b"\n")
-    if not newline:
-        return "json lines"  # the first record is longer than what was looked at
-    return "json lines" if _object(line.decode(errors="replace")) is not None or len(line) > 1 else "json"
+def _lines(name: str, most: int | None = None) -> str:
+    size = "" if most is None else f", max_line_size = {most}"
+    return (
+        f"SELECT line FROM read_csv({name}, columns = {{'line': 'VARCHAR'}}, auto_detect = false, header = false, "
+        f"delim = '\\x01', quote = '', escape = '', ignore_errors = true{size}) WHERE trim(line) <> ''"
+    )
 
 
 def _path(place: str) -> str:

@@ -42,7 +42,8 @@ def _file(line: FileLine) -> str:
     if line.other:
         said += f", {counted(line.other, 'record')} of other kinds left out"
     if line.bad:
-        named = f" (lines {', '.join(map(str, line.bad_lines))}{' ...' if line.bad > len(line.bad_lines) else ''})"
+        word = "line" if line.bad == 1 else "lines"
+        named = f" ({word} {', '.join(map(str, line.bad_lines))}{' ...' if line.bad > len(line.bad_lines) else ''})"
         said += f", {counted(line.bad, 'line')} that cannot be read{named if line.bad_lines else ''}"
     return f"{said}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -249,3 +250,71 @@ def test_a_mapped_log_is_read(write: Write) -> None:
     assert found.files[0].form == "as mapped"
     assert found.today == pytest.approx(34)
     assert (found.median_ms, found.tokens_estimated) == (2000, 0)
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "log.jsonl.gz", "log.csv", "log.txt"])
+def test_a_byte_order_mark_hides_no_record(tmp_path: Path, name: str) -> None:
+    texts = [request.prompt.replace('"', "").split("\n")[0] for request in load_requests()]
+    lines = {
+        "log.csv": ["prompt", *(f'"{text}"' for text in texts)],
+        "log.txt": texts,
+    }.get(name, [json.dumps({"prompt": text}) for text in texts])
+    content = b"\xef\xbb\xbf" + "\n".join(lines).encode()
+    found = audit([broken(tmp_path, name, gzip.compress(content) if name.endswith(".gz") else content)])
+    assert (found.calls, found.files[0].bad) == (len(texts), 0)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"data": [], "meta": {"page": 1, "totalPages": 1}},
+        {"object": "list", "data": [], "has_more": False},
+        {"runs": [], "cursors": {"next": None}},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_pages_of_an_api_are_read_as_the_records_in_them(
+    tmp_path: Path, rows: Rows, page: dict[str, Any], indent: int | None
+) -> None:
+    inner = next(name for name, value in page.items() if value == [])
+    form = "LangSmith runs" if inner == "runs" else "Langfuse observations"
+    records = rows(form)
+    path = tmp_path / "page.json"
+    path.write_text(json.dumps({**page, inner: records}, indent=indent))
+    found = audit([path])
+    assert (found.files[0].form, found.calls, found.files[0].bad) == (form, len(records), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("utf16.csv", "\ufeffprompt\nhello\n".encode("utf-16-le"), r"utf16\.csv is in UTF-16.*iconv -f UTF-16"),
+        ("latin.jsonl", '{"prompt": "caf\xe9"}\n'.encode("latin-1"), "not in UTF-8.*iconv -f WINDOWS-1252"),
+        ("latin.csv", "prompt,x\ncaf\xe9,1\n".encode("latin-1"), "not in UTF-8.*iconv -f WINDOWS-1252"),
+        ("latin.txt", "caf\xe9\n".encode("latin-1"), "not in UTF-8.*iconv -f WINDOWS-1252"),
+        ("mark.json", b'\xef\xbb\xbf[{"prompt": "a"}]', r"byte order mark.*tail -c \+4"),
+    ],
+)
+def test_other_encodings_are_named_with_the_way_to_convert_them(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        audit([broken(tmp_path, name, content)])
+
+
+def test_a_log_without_its_prompts_says_what_it_looks_like(write: Write, rows: Rows) -> None:
+    spent = [{**row, "messages": {}} for row in rows("LiteLLM logs")]
+    with pytest.raises(ConfigError, match=r"look like LiteLLM logs without the prompts.*store_prompts_in_spend_logs"):
+        audit([write("spend.jsonl", spent)])
+    with pytest.raises(ConfigError, match="What stands in prompt is no text"):
+        audit([write("empty.jsonl", [{"prompt": "", "cost": 1}])])
+
+
+def test_a_thing_that_cannot_be_mapped_is_told_before_the_log_is_read(write: Write) -> None:
+    with pytest.raises(ConfigError, match="there is no 'prmpt' to map; there are prompt,"):
+        audit([write("own.jsonl", [{"ask": "Is it?"}])], places={"prmpt": "ask"})
+
+
+def test_what_the_interval_is_of_is_said(write: Write, rows: Rows) -> None:
+    said = " ".join(audit([write("log.jsonl", rows("plain prompts"))]).assumed)
+    assert "unsure of goes up and if every one stays" in said

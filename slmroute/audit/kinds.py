@@ -1,0 +1,111 @@
+"""What kind of file a log is, by its ending and its first bytes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+from slmroute.errors import ConfigError
+
+__all__ = ["BYTE_ORDER_MARK", "Kind", "head_of", "is_utf8", "kind_of", "list_within", "object_of"]
+
+Kind = Literal["json lines", "json", "csv", "parquet", "text"]
+
+SUFFIXES: Final[Mapping[str, Kind]] = {
+    ".jsonl": "json lines",
+    ".ndjson": "json lines",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "text",
+}
+
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""What some programs put before UTF-8."""
+
+UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+
+HEAD: Final = 4096
+
+
+def head_of(path: Path) -> bytes:
+    """Give the first bytes of a file, unpacked.
+
+    Raises:
+        ConfigError: It is a damaged gzip file, or in UTF-16.
+    """
+    with path.open("rb") as file:
+        start = file.read(HEAD)
+    if start[:2] == b"\x1f\x8b":
+        try:
+            with gzip.open(path) as file:
+                start = file.read(HEAD)
+        except (OSError, EOFError):
+            raise ConfigError(f"{path} is no whole gzip file: it breaks off or is damaged.") from None
+    if start[:2] in UTF_16:
+        raise ConfigError(
+            f"{path} is in UTF-16, and logs are read in UTF-8: convert it first (iconv -f UTF-16 -t UTF-8 FILE > NEW)."
+        )
+    return start
+
+
+def is_utf8(head: bytes) -> bool:
+    """Whether a file that begins so can be in UTF-8."""
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return len(head) == HEAD and error.start > HEAD - 4  # the last character is cut
+    return True
+
+
+def kind_of(path: Path, head: bytes) -> Kind:
+    """Tell what kind of file a log is.
+
+    Args:
+        path: The file.
+        head: Its first bytes, see ``head_of``.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".gzip")]
+    if head[:4] == b"PAR1":
+        return "parquet"
+    kind = SUFFIXES.get(suffixes[-1]) if suffixes else None
+    start = head.removeprefix(BYTE_ORDER_MARK).lstrip()
+    if kind in (None, "json", "json lines") and start[:1] in (b"{", b"["):
+        return _kind_of_json(start)
+    return kind or "text"
+
+
+def object_of(text: str) -> Mapping[str, Any] | None:
+    """Read a JSON object; None where it is none."""
+    with suppress(ValueError):
+        found: object = json.loads(text)
+        if isinstance(found, dict):
+            return cast("Mapping[str, Any]", found)
+    return None
+
+
+def list_within(record: Mapping[str, Any]) -> str | None:
+    """Give the field that holds the records, where a file is a page as APIs give them and not a record itself."""
+    if isinstance(record.get("data"), list) and (
+        isinstance(record.get("meta"), dict) or record.get("object") == "list"
+    ):
+        return "data"  # Langfuse's and OpenAI's
+    if isinstance(record.get("runs"), list) and "cursors" in record:
+        return "runs"  # LangSmith's
+    return None
+
+
+def _kind_of_json(start: bytes) -> Kind:
+    """Tell objects on lines of their own from a list of them and from one that runs over several lines."""
+    if start[:1] == b"[":
+        return "json"
+    line, newline, _ = start.partition(b"\n")
+    if not newline:
+        return "json lines"  # the first record is longer than what was looked at
+    return "json lines" if object_of(line.decode(errors="replace")) is not None or len(line) > 1 else "json"
