@@ -34,6 +34,9 @@ class RoutingChatModel(ModelLevel):
     included. A tier that is down is replaced by another. Every answer carries its record in
     ``response_metadata["slmroute"]``.
 
+    In traces and streams of events a router's run is a chain's, and the tier's run in it a chat model's. Events chosen
+    by tag or type are those of a bare model; under the router's own name its tokens are ``on_chain_stream`` events.
+
     Per call, ``tier="name"`` asks for one tier and ``local_only=True`` stays on tiers declared local, in ``invoke`` and
     its like or by ``bind``.
 

@@ -43,7 +43,8 @@ def _generation(answer: AIMessage) -> ChatGeneration:
 
 
 def _output(answers: Sequence[AIMessage]) -> dict[str, Any]:
-    usages = [answer.usage_metadata for answer in answers if answer.usage_metadata]
+    # Answers out of a cache may tell of nothing but their cost.
+    usages = [usage for answer in answers if (usage := answer.usage_metadata) and "input_tokens" in usage]
     names = {answer.response_metadata.get("model_name") for answer in answers} - {None}
     output: dict[str, Any] = {
         "token_usage": {
