@@ -53,3 +53,16 @@ def test_links_to_files_lead_somewhere() -> None:
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if not target.startswith("https:")]
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_every_row_of_what_it_works_with_names_a_test() -> None:
+    section = README.partition("## Works with")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    heads = [row for row in rows if row.startswith("| **") or "shown by" in row]
+    named = [re.search(r"\[([\w ]+)\]\((tests/\S+\.py)\) \|$", row) for row in rows if row not in heads]
+    assert len(named) > 20
+    assert all(named), [row for row, found in zip(rows, named, strict=False) if found is None]
+    for found in filter(None, named):
+        words, path = found.groups()
+        names = f"(def test_{words.replace(' ', '_')}|class {words})"
+        assert re.search(rf"^(async )?{names}\b", (ROOT / path).read_text(), re.MULTILINE), (words, path)
