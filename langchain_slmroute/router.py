@@ -258,7 +258,9 @@ class Router(RouterBasics, BaseChatModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop or (list(self.stop) if self.stop else None), **kwargs)
-        params["ls_provider"] = "slmroute"
+        # Middleware holds it against what answers say of theirs; of several providers none is the router's own.
+        providers = {self.models.provider(tier) for tier in self.tiers}
+        params["ls_provider"] = (providers.pop() if len(providers) == 1 else None) or "slmroute"
         params["ls_model_name"] = str(kwargs.get("model") or "slmroute")
         return params
 

@@ -176,7 +176,8 @@ class TierCalls(ABC):
         if settings := self._settings(model, dialect, streams=streams or bool(kwargs.get("stream"))):
             model = model.model_copy(update=settings)
         tools = asked.get("tools")
-        if not tools:
+        # An agent without tools binds none of them, and its format all the same.
+        if not tools and (tools is None or "response_format" not in asked.keys() & dialect.binding):
             return model, {**own, **kwargs}
         given: dict[str, Any] = {name: asked.get(name) for name in _OPTIONS}
         given["tool_choice"] = choice_for(asked.get("tool_choice"), ready.provider)
@@ -189,7 +190,10 @@ class TierCalls(ABC):
                 options = {"strict": True, **options}
                 del options["response_format"]
         binding = cast("Any", model).bind_tools(sources(tools), **options)
-        return chat_model(binding), {**own, **bound_kwargs(binding), **kwargs}
+        bound = bound_kwargs(binding)
+        if not tools:
+            del bound["tools"]  # servers refuse an empty list
+        return chat_model(binding), {**own, **bound, **kwargs}
 
     def provider(self, call: Call) -> str | None:
         """Give the provider of the tier that is called."""
