@@ -24,12 +24,12 @@ class RoutingMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     escalate, and each answer carries its record. A middleware that changes the request's model (a fallback, say) and
     stands before this one changes the last tier.
 
-    With ``create_agent(response_format=Schema)`` the schema is a forced tool unless all tiers' profiles promise structured
-    output; ``ProviderStrategy(Schema)`` sends it to every tier in its own form.
+    With ``create_agent(response_format=Schema)`` the schema is a forced tool unless all tiers' profiles promise
+    structured output; ``ProviderStrategy(Schema)`` sends it to every tier in its own form.
 
-    Prior art: ``langchain_openai.middleware.OpenAIModelRouterMiddleware`` has OpenAI's hosted Decisions API choose a model
-    once for an agent's run and keeps the choice in the agent's state. Here each call is judged, in process, and tool loops
-    are read from the messages.
+    Prior art: ``langchain_openai.middleware.OpenAIModelRouterMiddleware`` has OpenAI's hosted Decisions API choose a
+    model once for an agent's run and keeps the choice in the agent's state. Here each call is judged, in process, and
+    tool loops are read from the messages.
 
     Args:
         tiers: The tiers before the agent's own model, cheapest first; one is enough.
