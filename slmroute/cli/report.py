@@ -51,7 +51,10 @@ def report(
     to: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; default: standard output.")] = None,
     command: Annotated[
         str | None,
-        typer.Option(help="A command that gets the report on its standard input, the headline in $SLMROUTE_HEADLINE."),
+        typer.Option(
+            help="A command that gets the report on its standard input, as text unless --format says otherwise. "
+            "$SLMROUTE_HEADLINE in it is the headline, $SLMROUTE_REPORT the --out file. No shell runs it."
+        ),
     ] = None,
     webhook: Annotated[
         str | None, typer.Option(help="An address to post the headline and the figures to, as JSON with a `text`.")
@@ -60,7 +63,7 @@ def report(
     """Write a report of what was routed, spent and saved: of the last week, unless told otherwise.
 
     Times are UTC. For a weekly mail, in a crontab:
-    0 7 * * 1 slmroute report --out report.html --command "mail -s Routing boss@example.com"
+    0 7 * * 1 slmroute report --out report.html --command 'mail -s "$SLMROUTE_HEADLINE" boss@example.com'
     """
     from slmroute.cli.console import err, out
     from slmroute.cli.target import check_target, write_target
@@ -84,6 +87,8 @@ def report(
         err.print(f"{found.period}: {to}", soft_wrap=True, highlight=False)
     elif command is None and webhook is None:
         typer.echo(text, nl=not text.endswith("\n"))
+    if command is not None and form is None and not as_json:
+        text = _written(found, by, Format.TEXT, width=100)  # what --out's ending asks for is for that file
     _hand_on(found, text, command, webhook, to)
 
 

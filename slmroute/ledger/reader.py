@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, func, select, tuple_
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from slmroute.errors import LedgerError
 from slmroute.failures import WRONG_BELOW, FailureKind, FailureRate, failure_of, is_answer
@@ -157,7 +158,10 @@ class LedgerReader:
     def _unreadable(self, error: Exception) -> LedgerError:
         if isinstance(error, LedgerError):
             return error
-        return LedgerError(f"The ledger {self.address.shown} cannot be read: {reason(error)}.")
+        said = f"The ledger {self.address.shown} cannot be read: {reason(error)}."
+        if isinstance(error, DatabaseError) and not isinstance(error, OperationalError) and self.address.path:
+            said += " Put a copy back, or save its rows with `sqlite3 FILE .recover`."
+        return LedgerError(said)
 
     @staticmethod
     def _stored(connection: Connection, query: Query) -> list[StoredCall]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Mapping
+from string import Template
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ def run_command(command: str, text: str, environment: Mapping[str, str]) -> None
     Args:
         command: The command with its arguments, quoted as in a shell; no shell runs it.
         text: The report.
-        environment: Variables it gets besides those of this process.
+        environment: Variables it gets besides those of this process; ``$NAME`` in an argument is one of these, too.
 
     Raises:
         ConfigError: The command cannot be read or found.
@@ -41,7 +42,7 @@ def run_command(command: str, text: str, environment: Mapping[str, str]) -> None
         )
     try:
         done = subprocess.run(  # noqa: S603  the user's own command, on the user's own word
-            arguments,
+            [Template(argument).safe_substitute(environment) for argument in arguments],
             input=text.encode(),
             env={**os.environ, **environment},
             timeout=COMMAND_S,
@@ -49,7 +50,10 @@ def run_command(command: str, text: str, environment: Mapping[str, str]) -> None
             capture_output=True,
         )
     except (FileNotFoundError, PermissionError) as error:
-        raise ConfigError(f"--command: {arguments[0]!r} cannot be run: {error.strerror}.") from None
+        raise ConfigError(
+            f"--command: {arguments[0]!r} cannot be run: {error.strerror}. No shell reads it: for pipes and the like, "
+            "write sh -c '...'."
+        ) from None
     except subprocess.TimeoutExpired:
         raise SlmrouteError(f"--command: {arguments[0]!r} did not end within {COMMAND_S} seconds.") from None
     if done.returncode != 0:

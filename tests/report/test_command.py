@@ -73,9 +73,29 @@ def test_a_command_gets_the_report_and_its_headline(
     assert json.loads(brace + rest)["total"]["calls"] == 612
 
 
+def test_a_mail_has_the_headline_for_its_subject_and_text_for_its_body(
+    capsys: pytest.CaptureFixture[str], week: Path, tmp_path: Path
+) -> None:
+    page, script = tmp_path / "report.html", tmp_path / "mail.py"
+    script.write_text(
+        "import os, sys, pathlib\n"
+        f"sent = pathlib.Path({str(tmp_path / 'sent')!r})\n"
+        "sent.write_text(chr(10).join([*sys.argv[1:], sys.stdin.read()]))\n"
+    )
+    command = f"{sys.executable} '{script}' -s \"$SLMROUTE_HEADLINE\" $SLMROUTE_REPORT $5"
+    for form in ((), ("--format", "html")):
+        run(capsys, "-l", str(week), *WEEK, "--out", str(page), *form, "--command", command)
+        _, subject, file, price, first, *_ = (tmp_path / "sent").read_text().splitlines()
+        assert subject.endswith("saved, 16 to 22 November 2026")
+        assert (file, price) == (str(page), "$5")
+        assert first.startswith("<!doctype html>" if form else subject.partition(",")[0])
+    assert page.read_text().startswith("<!doctype html>")
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
+        ("exit 3", "No shell reads it: for pipes and the like, write sh -c"),
         ("no-such-command-anywhere", "cannot be run"),
         ("'unbalanced", "cannot be read"),
         (" ", "is empty"),

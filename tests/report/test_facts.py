@@ -153,3 +153,12 @@ def test_what_is_no_ledger_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "notes.db").write_text("not a database, only a note that somebody left here")
     with pytest.raises(LedgerError, match="file is not a database"):
         read_report(tmp_path / "notes.db")
+
+
+def test_a_damaged_ledger_says_how_its_rows_may_be_saved(week: Path, tmp_path: Path) -> None:
+    damaged = Path(shutil.copy(week, tmp_path / "damaged.db"))
+    with damaged.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * 40_000)
+    with pytest.raises(LedgerError, match=r"damaged\.db cannot be read: .*malformed.*sqlite3 FILE \.recover"):
+        read_report(damaged, Period.read("2026-11-16", "2026-11-22"))
