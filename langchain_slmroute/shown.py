@@ -105,4 +105,5 @@ def _failures() -> tuple[type[Exception], ...]:
     import httpx
     import ollama
 
-    return (ollama.ResponseError, httpx.HTTPError, OSError, TimeoutError, TypeError, ValueError)
+    # A client that was used in another event loop before raises a RuntimeError.
+    return (ollama.ResponseError, httpx.HTTPError, OSError, RuntimeError, TimeoutError, TypeError, ValueError)
