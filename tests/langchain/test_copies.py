@@ -188,6 +188,10 @@ def test_a_wrong_value_is_refused_and_leaves_the_router_as_it_was(stage: Stage, 
 def test_a_copy_knows_settings_by_both_their_names_and_no_others(stage: Stage) -> None:
     stage.server.script(SMALL, Reply("Sorry, I cannot help with that request."))
     assert tier_of(stage.router().model_copy(update={"validate": False}).invoke("Blue?")) == "small"
+    router: Any = stage.router()
+    assert tier_of(router.invoke("Blue?")) == "big"
+    router.validate = False
+    assert tier_of(router.invoke("Blue?")) == "small"
     with pytest.raises(ConfigError, match=r"temprature=.*Did you mean temperature="):
         stage.router().model_copy(update={"temprature": 0.3})
 
