@@ -81,6 +81,23 @@ async def test_the_automatic_strategy_routes_between_models_of_openai(
         assert sent(stage)[-1]["response_format"]["json_schema"]["name"] == "City"
 
 
+class OfAnotherHouse(ChatOpenAI):
+    """A class built on OpenAI's, as those of several other providers are."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "of-another-house"
+
+
+async def test_a_class_built_on_openais_is_asked_as_by_itself(stage: Stage) -> None:
+    own: Any = OfAnotherHouse(model=BIG, base_url=stage.server.openai_url, api_key="canary", max_retries=0)  # type: ignore[arg-type]
+    for model in (own, stage.router("big", tiers=[stage.small(), Tier("big", own)])):
+        stage.server.script(BIG, CALL, PARIS)
+        agent = create_agent(model, [add], response_format=ProviderStrategy(City))
+        assert await answer_of(agent, is_async=True) == City(name="Paris", population=2)
+    assert sent(stage)[2:] == sent(stage)[:2]
+
+
 @pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_class_bound_as_response_format_is_parsed_as_by_the_bare_model(stage: Stage, ask: ways.Ask) -> None:
     stage.server.script(BIG, PARIS)
