@@ -99,7 +99,7 @@ class Writer:
             else:
                 self.written += len(items) - unfit
                 self._drop(unfit)
-                self._recovered()
+                self._recovered(len(items))
                 return
 
     def _pause(self, seconds: float) -> None:
@@ -119,8 +119,9 @@ class Writer:
         if first:
             logger.warning("the ledger %s drops records: see Ledger.dropped for how many", self._address)
 
-    def _recovered(self) -> None:
-        if self._complained:
+    def _recovered(self, just_written: int) -> None:
+        # A full disk takes a batch now and then, as others leave it: while more waits, that is no recovery.
+        if self._complained and self._background.waiting <= just_written:
             self._complained = False
             logger.warning("the ledger %s is written again", self._address)
         lost = self.dropped - self._noted_drops

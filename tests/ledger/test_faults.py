@@ -22,6 +22,7 @@ import pytest
 from slmroute.errors import ConfigError, LedgerError
 from slmroute.ledger import Ledger, LedgerReader
 from slmroute.ledger import writer as writer_module
+from slmroute.ledger.store import Store
 
 PRELUDE = """
 import os, sys, time, uuid
@@ -87,6 +88,30 @@ def test_while_another_process_has_the_lock_records_wait(
         assert (ledger.waiting, ledger.dropped, ledger.written) == (0, 0, 10)
     assert len([text for text in warnings_of(caplog) if "locked" in text]) == 1
     assert LedgerReader(path).total().calls == 10
+
+
+def test_a_ledger_that_takes_a_batch_now_and_then_is_told_of_once(
+    path: Path, make: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(writer_module, "BATCH", 5)
+    write, fails, all_wait = Store.write, iter([True, False] * 3), threading.Event()
+
+    def now_and_then(store: Store, items: Any) -> int:
+        assert all_wait.wait(10)
+        if next(fails, False):
+            raise OSError("disk I/O error")
+        return write(store, items)
+
+    monkeypatch.setattr(Store, "write", now_and_then)
+    with Ledger(path) as ledger:
+        for _ in range(20):
+            ledger.write(make())
+        all_wait.set()
+        assert ledger.flush()
+        assert (ledger.written, ledger.dropped) == (20, 0)
+    said = warnings_of(caplog)
+    assert ["cannot be written" in said[0], "is written again" in said[1], len(said)] == [True, True, 2]
 
 
 def test_what_no_longer_fits_into_the_queue_is_dropped_counted_and_reported(path: Path, make: Any) -> None:
