@@ -70,6 +70,7 @@ def report_tiles(report: Report) -> tuple[Tile, ...]:
     if report.speed_up is not None:
         faster = report.speed_up
         word = "faster than the last tier" if faster >= 1 else "slower than the last tier"
+        word = word if abs(faster - 1) >= 0.05 else "about as fast as the last tier"
         tiles.append(Tile("Speed of small answers", f"{max(faster, 1 / faster):.1f}x", word, _mood(faster >= 1)))
     return tuple(tiles)
 

@@ -138,6 +138,8 @@ def speed(report: Report) -> str | None:
     last = [tier for tier in report.tiers if tier.group in report.last_tiers]
     small = [tier for tier in report.tiers if tier.group is not None and tier.group not in report.last_tiers]
     middle = ", ".join(f"{tier.group} {duration(tier.total_ms.p50)}" for tier in (*small, *last))
+    if 0.95 <= factor < 1.05:
+        return f"Small answers came about as fast as the last tier's (the middle answer: {middle})."
     if factor < 1:
         return f"Small answers came {1 / factor:.1f} times slower than the last tier's (the middle answer: {middle})."
     return f"Small answers came {factor:.1f} times faster than the last tier's (the middle answer: {middle})."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -16,7 +17,8 @@ from slmroute.cli import main
 from slmroute.ledger import Ledger
 from slmroute.record import AttemptRecord, RouteRecord
 from slmroute.report import Period, advice_of, html_of, read_report
-from slmroute.report.sentences import HOURS
+from slmroute.report.sentences import HOURS, speed
+from slmroute.report.wording import count, dollars
 from slmroute.steps import Usage
 
 BEGAN = datetime(2026, 11, 16, 12, tzinfo=UTC)
@@ -107,6 +109,30 @@ def test_the_report_and_the_ledgers_sums_mean_the_same_hours(
     (to_then,) = json.loads(printed(capsys, "report", "-l", path, "--until", moment, "--json"))["machines"]
     (as_there,) = json.loads(printed(capsys, "ledger", "stats", "-l", path, "--until", moment, "--json"))["machines"]
     assert Decimal(to_then["rent"]) == Decimal(as_there["rent"]) > Decimal("21.9")
+
+
+def test_the_pages_figures_of_machines_are_queries_on_the_ledger(tmp_path: Path) -> None:
+    path = rented(tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        first, last, calls, price, charged = connection.execute(
+            "SELECT min(c.started_at), max(c.started_at), count(*), max(a.hour_price_nano), sum(a.machine_cost_nano) "
+            "FROM attempts a JOIN calls c USING (call_id) WHERE a.hour_price_nano IS NOT NULL"
+        ).fetchone()
+    since, until = datetime.fromisoformat(first), datetime.fromisoformat(last)
+    rent = Decimal(price) * Decimal((until - since).total_seconds()) / 3600
+    cells = ["gpu", f"{since:%-d %b %H:%M}", f"{until:%-d %b %H:%M}", count(calls)]
+    cells += [dollars(nanos.scaleb(-9)) for nanos in (rent, Decimal(charged), rent - charged)]
+    page = re.sub(r"<[^>]+>|\s+", " ", html_of(read_report(path)))
+    table = " ".join(page[page.index("Cost of machines") :].split())
+    assert " ".join(cells) in table
+
+
+def test_answers_that_come_as_fast_are_not_called_faster(tmp_path: Path) -> None:
+    records = [call(number, "small" if number % 2 else "frontier", "0.01") for number in range(10)]
+    report = read_report(written(tmp_path / "same.db", records), WEEK)
+    assert report.speed_up == 1
+    assert "about as fast as the last tier's" in (speed(report) or "")
+    assert "about as fast as the last tier" in html_of(report)
 
 
 def test_what_counts_as_a_machines_hours_is_said_wherever_they_are(
