@@ -222,21 +222,18 @@ def _dearest(report: Report) -> Section:
 
 def _machines(report: Report) -> Section:
     rows = tuple(
-        (machine.tier, f"{machine.since:%-d %b %H:%M}", f"{machine.until:%-d %b %H:%M}", count(machine.calls),
-         dollars(machine.rent), dollars(machine.charged), dollars(machine.idle))
+        (machine.tier, count(machine.calls), dollars(machine.rent), dollars(machine.charged), dollars(machine.idle))
         for machine in report.machines
-    )  # fmt: skip
+    )
+    lines = (
+        *map(sentences.machine, report.machines),
+        "Calls are charged for the time they keep a machine busy; idle time is paid all the same.",
+        sentences.HOURS,
+    )
     return Section(
         title="Machines paid by the hour",
-        lines=(
-            "Calls are charged for the time they keep a machine busy; idle time is paid all the same.",
-            sentences.HOURS,
-        ),
-        tables=(
-            Table(
-                "Cost of machines", ("tier", "from", "to (UTC)", "calls", "all hours", "charged to calls", "idle"), rows
-            ),
-        ),
+        lines=lines,
+        tables=(Table("Cost of machines", ("tier", "calls", "all hours", "charged to calls", "idle"), rows),),
     )
 
 

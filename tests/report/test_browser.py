@@ -7,10 +7,13 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from slmroute.ledger.summary import Machine
 from slmroute.report import Period, html_of, read_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -82,6 +85,17 @@ def test_a_browser_shows_it_whole_and_says_nothing(
     assert title is not None
     assert '"words":[],"scrolled":[],' in title[1]
     assert f'"wide":[],"seen":["{kind}","{kind}","{kind}","{kind}","{kind}"],"width":{width}' in title[1]
+
+
+def test_machines_paid_by_the_hour_fit_on_a_phone(week: Path, period: Period, tmp_path: Path) -> None:
+    rented = Machine(tier="small", since=period.since, until=period.until, calls=23_456, rent=Decimal("1234.56"),
+                     charged=Decimal("12.34"))  # fmt: skip
+    page = tmp_path / "report.html"
+    report = replace(read_report(week, period), machines=(rented,))
+    page.write_text(framed(html_of(report), 390), encoding="utf-8")
+    title = re.search(r"<title>(.*?)</title>", browse(page, tmp_path / "profile").stdout)
+    assert title is not None
+    assert '"words":[],"scrolled":[],"wide":[]' in title[1]
 
 
 @pytest.mark.parametrize("font", ["DejaVu Sans", "Arial, sans-serif"])

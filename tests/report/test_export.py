@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+import slmroute.report
 from slmroute.errors import MissingExtra
 from slmroute.report import Period, Report, frame, frames, read_report, rows, to_csv, to_json
 from slmroute.report.facts import Group
@@ -66,3 +67,8 @@ def test_without_pandas_the_extra_is_named(report: Report, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingExtra, match=r'A data frame needs the extra "report"'):
         frames(report)
+
+
+def test_a_notebook_is_offered_every_name() -> None:
+    assert dir(slmroute.report) == sorted(slmroute.report.__all__)
+    assert all(getattr(slmroute.report, name) for name in slmroute.report.__all__)
