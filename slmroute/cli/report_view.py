@@ -26,9 +26,18 @@ def report_view(report: Report, by: Grouping) -> RenderableType:
         report: The report.
         by: What to show the calls by.
     """
-    style = "bold green" if report.achieved >= 0 else "bold red"
+    style = "bold green" if report.achieved >= report.idle else "bold red"
     lines = [sentences.summary(report)]
-    lines += [line for line in (sentences.outages(report), sentences.before(report), sentences.speed(report)) if line]
+    lines += [
+        line
+        for line in (
+            sentences.outages(report),
+            sentences.idle(report),
+            sentences.before(report),
+            sentences.speed(report),
+        )
+        if line
+    ]
     lines += [sentences.failure(rate) for rate in report.failures if rate.answers]
     lines.append(sentences.escalation(report))
     lines += [*map(sentences.machine, report.machines), *([sentences.HOURS] if report.machines else [])]

@@ -19,6 +19,7 @@ ENOUGH_ANSWERS: Final = 73
 MUCH_MONEY: Final = Decimal("0.05")
 NOTABLE_SHARE: Final = 0.02
 MANY: Final = 5
+ZERO: Final = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,11 @@ class Advice:
 
 def advice_of(report: Report) -> tuple[Advice, ...]:
     """Give what to do next, the most pressing first; at most five."""
-    found = [*_losing(report), *_failing(report), *_unseen(report), *_unpriced(report), *_outages(report),
-             *_degraded(report),
-             *_projected(report), *_drafts(report), *_dear_key(report), *_idle(report)]  # fmt: skip
+    idle = list(_idle(report))
+    pressing = report.idle > max(report.achieved, ZERO)
+    found = [*_losing(report), *(idle if pressing else ()), *_failing(report), *_unseen(report), *_unpriced(report),
+             *_outages(report), *_degraded(report), *_projected(report), *_drafts(report), *_dear_key(report),
+             *(() if pressing else idle)]  # fmt: skip
     if not found:
         return (Advice("Nothing is pressing.", "No rate is over its line and every call is priced."),)
     return tuple(found[:MANY])

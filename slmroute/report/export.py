@@ -70,6 +70,7 @@ def to_json(report: Report, by: Group | None = None) -> dict[str, object]:
         "until": report.period.until.isoformat(),
         "made_at": report.made_at.isoformat(),
         "achieved": _text(report.achieved),
+        "idle": _text(report.idle),
         "unanswered": report.unanswered,
         "total": _plain(_numbers(report.total)),
         "before": _plain(_numbers(report.before)),

@@ -128,6 +128,11 @@ class Report:
         return self.gain - self.total.degraded_gain
 
     @property
+    def idle(self) -> Decimal:
+        """Dollars for the hours in which machines paid by the hour waited for work, which no call was charged."""
+        return sum((machine.idle for machine in self.machines), ZERO)
+
+    @property
     def unanswered(self) -> int:
         """How many calls failed, before or within the answer; what callers gave up themselves is none of them."""
         return self.total.statuses.get("error", 0) + self.total.statuses.get("partial", 0)

@@ -34,14 +34,14 @@ def html_of(report: Report) -> str:
     sure = report.certainty
     low, high = alike(sure.low, sure.high)
     asides = [f"How sure: between {low} and {high}; see the end of the page."]
-    said = sentences.outages(report)
+    said = [each for each in (sentences.outages(report), sentences.idle(report)) if each]
     page = Page(
         title=f"slmroute: {sentences.headline(report)}, {report.period}",
         kicker=f"What routing did, {report.period}",
         headline=sentences.headline(report),
-        mood=_mood(report.achieved >= 0 if report.total.compared else None),
+        mood=_mood(report.achieved >= report.idle if report.total.compared else None),
         lead=sentences.summary(report),
-        asides=(*([said] if said else ()), *(asides if report.total.compared else ()), *([before] if before else ())),
+        asides=(*said, *(asides if report.total.compared else ()), *([before] if before else ())),
         warning=_warning(report),
         tiles=report_tiles(report),
         sections=report_sections(report),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from slmroute.failures import LINE, FailureRate
 from slmroute.report.facts import Report
 from slmroute.report.wording import alike, count, counted, dollars, duration, percent, saving
+
+MUCH: Final = Decimal("0.05")
+"""From this share of the saving on, idle machines stand beside it."""
 
 if TYPE_CHECKING:
     from slmroute.ledger.summary import Machine
@@ -19,6 +23,7 @@ __all__ = [
     "escalation",
     "failure",
     "headline",
+    "idle",
     "machine",
     "outages",
     "speed",
@@ -37,11 +42,12 @@ def headline(report: Report) -> str:
     if not report.total.compared:
         return f"{dollars(report.total.cost)} spent; the saving is not known"
     gain = achieved(report)
+    besides = f", not counting {dollars(report.idle)} for idle machines" if _much_idle(report) else ""
     if report.achieved < 0:
-        return f"Routing cost {gain.removeprefix('-')} more than it saved"
+        return f"Routing cost {gain.removeprefix('-')} more than it saved{besides}"
     if report.gain_word == "projected":
-        return f"{gain} projected saving"
-    return f"{gain} saved"
+        return f"{gain} projected saving{besides}"
+    return f"{gain} saved{besides}"
 
 
 def achieved(report: Report) -> str:
@@ -84,6 +90,18 @@ def outages(report: Report) -> str | None:
     return f"{text}."
 
 
+def idle(report: Report) -> str | None:
+    """Say what idle machines leave of the saving; None where there are none, or nothing is compared."""
+    if not report.idle or not report.total.compared:
+        return None
+    net = report.achieved - report.idle
+    left = f"{dollars(net)} is left of what was saved" if net >= 0 else f"all in all {dollars(-net)} was lost"
+    return (
+        f"Machines paid by the hour stood idle for {dollars(report.idle)}, which no call was charged and the saving "
+        f"does not count: with it, {left}."
+    )
+
+
 def before(report: Report) -> str | None:
     """Say how it was in the time of the same length before; None where there was nothing to compare."""
     old = report.before
@@ -123,8 +141,7 @@ def certainty(report: Report) -> list[str]:
         )
     else:
         lines.append("All tokens, the pieces of text that models are paid by, are those that the providers reported.")
-    if (said := outages(report)) is not None:
-        lines.append(said)
+    lines += [said for said in (outages(report), idle(report)) if said is not None]
     if sure.lost:
         lines.append(f"The ledger lost {counted(sure.lost, 'row')}, whose calls are missing here.")
     return lines
@@ -176,6 +193,10 @@ def machine(each: Machine) -> str:
         f"which its {counted(each.calls, 'call')} kept it busy for {dollars(each.charged)}; {dollars(each.idle)} went "
         f"by idle. That is {dollars(each.cost_per_call)} for each call served."
     )
+
+
+def _much_idle(report: Report) -> bool:
+    return report.idle > MUCH * abs(report.achieved)
 
 
 def _less(report: Report) -> str:

@@ -16,8 +16,8 @@ import pytest
 from slmroute.cli import main
 from slmroute.ledger import Ledger
 from slmroute.record import AttemptRecord, RouteRecord
-from slmroute.report import Period, advice_of, html_of, read_report
-from slmroute.report.sentences import HOURS, speed
+from slmroute.report import Period, advice_of, html_of, read_report, to_json
+from slmroute.report.sentences import HOURS, certainty, headline, idle, speed
 from slmroute.report.wording import count, dollars
 from slmroute.steps import Usage
 
@@ -126,6 +126,25 @@ def test_the_pages_figures_of_machines_are_queries_on_the_ledger(tmp_path: Path)
     assert f"{money[0]} for the machine from {since:%-d %B %Y %H:%M} to {until:%-d %B %Y %H:%M} UTC" in page
     assert f"its {count(calls)} calls kept it busy for {money[1]}; {money[2]} went by idle" in page
     assert f"That is {dollars(rent.scaleb(-9) / calls)} for each call served." in page
+
+
+def test_what_idle_machines_cost_stands_beside_the_saving(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    report = read_report(rented(tmp_path))
+    for hours, left in ((10, "all in all"), (0.001, "is left of what was saved")):
+        (machine,) = report.machines
+        rent = Decimal("0.5") * 2 + Decimal(str(hours))
+        cheap = replace(report.total, baseline=report.total.compared_cost + 5)
+        found = replace(report, machines=(replace(machine, rent=rent),), total=cheap)
+        assert found.idle == Decimal(str(hours))
+        assert (found.idle > 5) == ("stood idle" in advice_of(found)[0].why)
+        assert headline(found) == ("$5 saved, not counting $10 for idle machines" if hours == 10 else "$5 saved")
+        assert left in (idle(found) or "")
+        assert idle(found) in certainty(found)
+        assert html_of(found).count(idle(found) or "-") == 2
+        assert to_json(found)["idle"] == str(hours)
+    said = " ".join(printed(capsys, "report", "-l", str(tmp_path / "rent.db")).split())
+    assert idle(report) is not None
+    assert str(idle(report)) in said
 
 
 def test_answers_that_come_as_fast_are_not_called_faster(tmp_path: Path) -> None:
