@@ -320,9 +320,13 @@ def read_share(value: Money, setting: str) -> Decimal:
         ConfigError: It is not a number from 0 to 1.
     """
     text = str(value).strip()
-    share = money(text[:-1], setting) / 100 if text.endswith("%") else money(value, setting)
-    if share > 1:
-        raise ConfigError(f"{setting}={value} must be a share from 0 to 1 (or a percentage: 80%).")
+    try:
+        share = Decimal(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except InvalidOperation:
+        share = Decimal("NaN")
+    if not (share.is_finite() and 0 <= share <= 1):
+        said = repr(value) if share.is_nan() else str(value)
+        raise ConfigError(f"{setting}={said} must be a share from 0 to 1 (or a percentage: 80%).")
     return share
 
 

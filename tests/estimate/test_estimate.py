@@ -143,3 +143,9 @@ def two_tiers(share: str | Decimal, *, frontier: str = "0.03") -> Mix:
     simple = Decimal(share)
     tiers = (TierShare("small", simple, Decimal("0.001")), TierShare("frontier", 1 - simple, Decimal(frontier)))
     return Mix(tiers=tiers, classifier=Decimal("0.0002"))
+
+
+@pytest.mark.parametrize("value", ["abc", "-0.1", "120%", "1.5", "nan", "inf", "%", "0.8 EUR @ 2", ""])
+def test_what_is_no_share_is_told_as_such(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"simple=.* must be a share from 0 to 1 \(or a percentage: 80%\)"):
+        estimate(1000, simple=value)
