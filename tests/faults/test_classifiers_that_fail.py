@@ -122,7 +122,7 @@ def test_prompts_that_confuse_the_model_do_not_switch_it_off_for_others(way: Way
 
 @both_ways
 def test_a_slow_model_is_cut_and_its_late_answer_ignored(way: Way, server: FakeServer) -> None:
-    with classifier(server, timeout_s=0.05) as asked:
+    with classifier(server, timeout_s=0.5) as asked:
         engine = Engine(Policy.build(TIERS), asked)
         late = threading.Event()
         server.script(MODEL, Reply("simple", logprobs=SIMPLE.logprobs, hold=late), SIMPLE)
@@ -135,7 +135,7 @@ def test_a_slow_model_is_cut_and_its_late_answer_ignored(way: Way, server: FakeS
 def test_a_model_that_is_still_loading_goes_on_loading_while_calls_go_on(way: Way, server: FakeServer) -> None:
     loaded = threading.Event()
     server.script(MODEL, Reply("simple", logprobs=SIMPLE.logprobs, hold=loaded), SIMPLE)
-    with FewShotClassifier(MODEL, host=server.url, timeout_s=0.05) as asked:
+    with FewShotClassifier(MODEL, host=server.url, timeout_s=0.5) as asked:
         engine = Engine(Policy.build(TIERS), asked)
         for _ in range(3):
             assert_default(way(engine))

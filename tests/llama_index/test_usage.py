@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from typing import Any
@@ -92,6 +93,7 @@ async def test_what_openais_responses_report_is_billed_in_streams_and_not(
     assert [chunk async for chunk in await llm.astream_chat(HELLO)][-1].message.content == "Paris."
     llm.complete("Hello?")
     assert len(list(llm.stream_complete("Hello?"))) >= 1
+    assert await asyncio.to_thread(llm.engine.hooks.flush)
     used = Usage(10_000, 100, cached_tokens=9_000, reasoning_tokens=60)
     assert [record.attempts[-1].usage for record in records] == [used] * 6
     assert {str(record.cost) for record in records} == {"0.0073"}
