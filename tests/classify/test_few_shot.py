@@ -253,10 +253,10 @@ async def test_what_goes_wrong_is_said_alike_sync_and_async(
 
 async def test_a_timeout_says_which_setting_to_raise(server: FakeServer) -> None:
     late = threading.Event()
-    with FewShotClassifier(MODEL, host=server.url, timeout_s=0.05) as classifier:
+    with FewShotClassifier(MODEL, host=server.url, timeout_s=0.5) as classifier:
         classifier.warm_up()
         server.script(MODEL, Reply("simple", hold=late))
-        with pytest.raises(ClassifierUnavailable, match=r"timeout_s=0\.05"):
+        with pytest.raises(ClassifierUnavailable, match=r"timeout_s=0\.5"):
             classifier.score(REQUEST)
         with pytest.raises(ClassifierUnavailable, match=r"warm_up\(\)"):
             await classifier.ascore(REQUEST)
@@ -290,7 +290,7 @@ def test_many_first_scores_warm_up_once(server: FakeServer) -> None:
 def test_a_warm_up_goes_on_when_those_who_wait_give_up(server: FakeServer) -> None:
     loaded = threading.Event()
     server.script(MODEL, Reply("simple", hold=loaded), says(0.7, 0.2))
-    with FewShotClassifier(MODEL, host=server.url, timeout_s=0.05) as classifier:
+    with FewShotClassifier(MODEL, host=server.url, timeout_s=0.5) as classifier:
         for _ in range(2):
             with pytest.raises(ClassifierUnavailable):
                 classifier.score(REQUEST)
@@ -303,7 +303,7 @@ def test_a_warm_up_goes_on_when_those_who_wait_give_up(server: FakeServer) -> No
 
 def test_closing_stops_a_warm_up(server: FakeServer) -> None:
     server.script(MODEL, Reply("simple", hold=threading.Event()))
-    classifier = FewShotClassifier(MODEL, host=server.url, timeout_s=0.05)
+    classifier = FewShotClassifier(MODEL, host=server.url, timeout_s=0.5)
     with pytest.raises(ClassifierUnavailable):
         classifier.score(REQUEST)
     server.wait_until(lambda: server.open == 1)
@@ -338,8 +338,8 @@ def test_a_warm_up_that_fails_says_why_and_is_tried_again(server: FakeServer) ->
 async def test_a_model_that_takes_too_long_to_load_names_the_setting(server: FakeServer) -> None:
     server.script(MODEL, Reply("simple", hold=threading.Event()))
     with (
-        FewShotClassifier(MODEL, host=server.url, warm_up_timeout_s=0.05) as classifier,
-        pytest.raises(ClassifierUnavailable, match=r"warm_up_timeout_s=0\.05"),
+        FewShotClassifier(MODEL, host=server.url, warm_up_timeout_s=0.5) as classifier,
+        pytest.raises(ClassifierUnavailable, match=r"warm_up_timeout_s=0\.5"),
     ):
         await classifier.awarm_up()
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from langchain_slmroute import RouteCostCallback, RoutingChatModel
 from langchain_slmroute.messages import answer_of
 from slmroute import Tier
+from slmroute.hooks import HookRunner
 from slmroute.testing import Fault, Reply
 from tests.langchain import ways
 from tests.langchain.stage import BIG, Stage, record_of
@@ -35,6 +36,12 @@ CUT = Reply('{"name": "An', finish="length", **TOKENS)
 
 
 NEVER = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hooks run in a thread of their own; here what they were told is looked at straight after a call."""
+    monkeypatch.setattr(HookRunner, "tell", lambda self, record: [hook(record) for hook in self._hooks])
 
 
 @pytest.fixture
