@@ -71,7 +71,7 @@ class Gate:
             ``hold`` to wait for more, ``commit`` to show everything from now on, ``abort`` to break the stream off.
         """
         if self._last:
-            return "commit" if chunk.text or chunk.tool_call else "hold"
+            return "commit" if chunk.text or chunk.tool_call or chunk.unseen else "hold"
         if chunk.tool_call:
             self._whole = True
         if self._whole:

@@ -51,6 +51,8 @@ class PerLoop(Generic[Kept]):
 
     def _entered(self, loop: asyncio.AbstractEventLoop) -> dict[str, Kept]:
         with self._lock:
-            for old in [old for old in self._inside if old.is_closed()]:
-                del self._inside[old]
+            gone = [self._inside.pop(old) for old in list(self._inside) if old.is_closed()]
+            if gone:
+                # In a thread without a loop: clients that see one when they go try to say goodbye in it.
+                threading.Thread(target=gone.clear, name="slmroute-let-go", daemon=True).start()
             return self._inside.setdefault(loop, {})

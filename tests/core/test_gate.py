@@ -56,7 +56,7 @@ def test_structured_answers_and_forced_tools_are_held_whole() -> None:
 
 @pytest.mark.parametrize("mode", ["text", "tools", "structured"])
 def test_the_last_tiers_answer_is_never_held(mode: Any) -> None:
-    for first in (Chunk(None, "Paris"), Chunk(None, tool_call=True)):
+    for first in (Chunk(None, "Paris"), Chunk(None, tool_call=True), Chunk(None, unseen="I wonder")):
         last = Gate(Call(TIER, mode, last=True), PLAIN, Confidence(0.9))
         assert verdicts(last, [Chunk(None), first]) == ["hold", "commit"]
 

@@ -36,9 +36,36 @@ def test_what_closed_loops_had_is_let_go() -> None:
     kept = PerLoop(Client)
     first = weakref.ref(asyncio.run(ask(kept))[0])
     asyncio.run(ask(kept))
+    for thread in threading.enumerate():
+        if thread.name == "slmroute-let-go":
+            thread.join()
     gc.collect()
     assert first() is None
     assert len(kept.everywhere("a")) == 1
+
+
+def test_what_closed_loops_had_goes_where_no_loop_is() -> None:
+    seen: list[bool] = []
+
+    class Leaving(Client):
+        def __del__(self) -> None:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                seen.append(False)
+            else:
+                seen.append(True)
+
+    async def enter() -> None:
+        kept["a"]  # noqa: B018
+        for thread in threading.enumerate():
+            if thread.name == "slmroute-let-go":
+                await asyncio.to_thread(thread.join)
+
+    kept = PerLoop(Leaving)
+    asyncio.run(enter())
+    asyncio.run(enter())
+    assert seen == [False]
 
 
 def test_threads_that_ask_at_once_get_one_and_the_same() -> None:
