@@ -57,7 +57,7 @@ def test_what_closed_loops_had_goes_where_no_loop_is() -> None:
                 seen.append(True)
 
     async def enter() -> None:
-        kept["a"]  # noqa: B018
+        kept["a"]
         for thread in threading.enumerate():
             if thread.name == "slmroute-let-go":
                 await asyncio.to_thread(thread.join)
