@@ -43,8 +43,10 @@ def demo(
     check_ledger_target(ledger, "--ledger")
     began = datetime.now(UTC)
     found = _run(load_requests(limit, short=short), model, ledger, dry_run=dry_run)
-    page = _write_page(found, ledger, began, report)
+    page, missing = _write_page(found, ledger, began, report)
     if as_json:
+        if missing is not None:
+            err.print(missing, soft_wrap=True)
         print_json({**found.to_json(), "ledger": ledger, "report": page})
         return
     from slmroute.cli.demo_view import results
@@ -52,8 +54,7 @@ def demo(
     err.print()
     out.print(results(found), highlight=False)
     out.print(f"\nEvery call and what it cost: {ledger} (slmroute report --ledger {ledger})", soft_wrap=True)
-    if page is not None:
-        out.print(f"The same with pictures: {page}", soft_wrap=True)
+    out.print(missing or f"The same with pictures: {page}", soft_wrap=True)
 
 
 def _run(requests: list[Request], model: str | None, ledger: str, *, dry_run: bool) -> DemoSummary:
@@ -78,9 +79,8 @@ def _run(requests: list[Request], model: str | None, ledger: str, *, dry_run: bo
         return summarise(outcomes, small=small, tiers=tiers, seconds=time.monotonic() - began)
 
 
-def _write_page(found: DemoSummary, ledger: str, began: datetime, path: Path) -> Path | None:
-    """Write the page from what the ledger has; None, and a word why, where the extra for it is not installed."""
-    from slmroute.cli.console import err
+def _write_page(found: DemoSummary, ledger: str, began: datetime, path: Path) -> tuple[Path | None, str | None]:
+    """Write the page from what the ledger has; without it, say why, where the extra for it is not installed."""
     from slmroute.cli.target import write_target
     from slmroute.demo.page import demo_page
     from slmroute.errors import MissingExtra
@@ -90,7 +90,6 @@ def _write_page(found: DemoSummary, ledger: str, began: datetime, path: Path) ->
     try:
         page = demo_page(found, read_report(ledger, Period(began, datetime.now(UTC))))
     except MissingExtra as error:
-        err.print(f"No page was written: {error}", soft_wrap=True)
-        return None
+        return None, f"No page was written: {error}"
     write_target(path, page, "--report")
-    return path
+    return path, None

@@ -220,7 +220,10 @@ def server_findings(server: Any, models: Mapping[str, list[str]]) -> Iterator[Fi
     try:
         version = server.health()
     except ServerUnreachable as error:
-        yield Finding(what, "problem", str(error), "ollama serve   (or, without Ollama: slmroute serve)")
+        fix = "ollama serve   (or, without Ollama: slmroute serve)"
+        if isinstance(error.__cause__, ValueError | TypeError):  # somebody else answers there
+            fix = "stop what listens there, or say where Ollama is: the tier's base_url, host= or OLLAMA_HOST"
+        yield Finding(what, "problem", str(error), fix)
         for model, users in models.items():
             yield Finding(f"model {model}", "skipped", f"of {' and '.join(users)}; its server does not answer")
         return

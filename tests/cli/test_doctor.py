@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 
 import pytest
 
@@ -51,6 +53,22 @@ def test_offline_asks_no_tier(run, config, server) -> None:
     assert shown.code == 0
     assert by_name(shown)["tier small"]["state"] == "skipped"
     assert not [request for request in server.requests if request.path.endswith(("chat", "completions"))]
+
+
+def test_somebody_else_holds_ollamas_port(run, config, server) -> None:
+    other = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    thread = threading.Thread(target=other.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{other.server_address[1]}"
+        config.write_text(config.read_text().replace(f'"{server.url}"', f'"{url}"'))
+        found = by_name(run("doctor", "--json"))[f"Ollama at {url}"]
+    finally:
+        other.shutdown()
+        thread.join()
+        other.server_close()
+    assert (found["state"], "does not speak Ollama's protocol" in found["detail"]) == ("problem", True)
+    assert found["fix"].startswith("stop what listens there")
 
 
 def test_ollama_is_not_running(run, config, server) -> None:
