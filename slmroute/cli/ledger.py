@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from slmroute.failures import FailureRate
     from slmroute.ledger.summary import AttemptSummary, CallSummary, Machine
 
-__all__ = ["LedgerOption", "app", "ledger_address", "moment"]
+__all__ = ["LedgerOption", "app", "ledger_address", "span_of"]
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -43,7 +43,9 @@ LedgerOption = Annotated[
 SinceOption = Annotated[
     str | None, typer.Option(help="Calls that began then or later: 2026-03-01, or 30d ago.", show_default=False)
 ]
-UntilOption = Annotated[str | None, typer.Option(help="Calls that began earlier.", show_default=False)]
+UntilOption = Annotated[
+    str | None, typer.Option(help="Calls that began earlier; a date includes its day.", show_default=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 AGE = re.compile(r"(\d+)\s*(h|d|w)", re.IGNORECASE)
@@ -71,7 +73,7 @@ def stats(
     from slmroute.report import sentences
 
     reader = LedgerReader(ledger_address(where))
-    span = (moment(since, "--since"), moment(until, "--until"))
+    span = span_of(since, until)
     total, groups, roles = reader.total(*span), reader.sums(by, *span), reader.attempt_sums("role", *span)
     failures, machines, lost = reader.failures(*span, by_category=True), reader.machines(*span), reader.lost
     if as_json:
@@ -107,7 +109,7 @@ def export(
     from slmroute.ledger.export import write_jsonl
 
     reader = LedgerReader(ledger_address(where))
-    span = (moment(since, "--since"), moment(until, "--until"))
+    span = span_of(since, until)
     if path == "-":
         write_jsonl(reader.calls(*span), sys.stdout)
         return
@@ -168,21 +170,19 @@ def ledger_of_config() -> str | None:
     return os.environ.get(str(variable)) if variable else named if isinstance(named, str) else None
 
 
-def moment(text: str | None, option: str) -> datetime | None:
-    """Read a time: a date or time in ISO 8601, in UTC where it names no zone, or an age such as ``30d``.
+def span_of(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """Read a time as ``slmroute report`` does; without a beginning or an end where none is given.
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: One of them cannot be read.
     """
-    if text is None:
-        return None
-    if age := AGE.fullmatch(text.strip().removesuffix("ago").strip()):
-        return ago(age)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"{option} {text!r} is no time: write for example 2026-03-01, or 30d.") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+    from slmroute.report.period import end_of, moment_of
+
+    now = datetime.now(UTC)
+    return (
+        None if since is None else moment_of(since, "since", now),
+        None if until is None else end_of(until, "until", now),
+    )
 
 
 def ago(age: re.Match[str]) -> datetime:

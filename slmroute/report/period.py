@@ -9,7 +9,7 @@ from typing import Final
 
 from slmroute.errors import ConfigError
 
-__all__ = ["Period", "moment_of"]
+__all__ = ["Period", "end_of", "moment_of"]
 
 WEEK: Final = timedelta(days=7)
 
@@ -46,9 +46,7 @@ class Period:
             ConfigError: One of them cannot be read, or the end is not after the beginning.
         """
         now = (now or datetime.now(UTC)).astimezone(UTC)
-        end = now if until is None else moment_of(until, "until", now)
-        if until is not None and _is_date(until):
-            end += timedelta(days=1)
+        end = now if until is None else end_of(until, "until", now)
         begin = end - WEEK if since is None else moment_of(since, "since", now)
         if begin >= end:
             raise ConfigError(
@@ -107,6 +105,12 @@ def moment_of(text: str, setting: str, now: datetime) -> datetime:
     except ValueError:
         raise ConfigError(f"--{setting} {text} cannot be read: {HOW}.") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def end_of(text: str, setting: str, now: datetime) -> datetime:
+    """Read the end of a time: as ``moment_of`` does, but a date alone includes that day."""
+    end = moment_of(text, setting, now)
+    return end + timedelta(days=1) if _is_date(text) else end
 
 
 def _is_date(text: str) -> bool:

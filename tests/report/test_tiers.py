@@ -164,3 +164,12 @@ def test_what_counts_as_a_machines_hours_is_said_wherever_they_are(
         assert "Tier gpu is priced by the hour: $20 for the machine from" in said
         assert HOURS in said
     assert "to the end of its last call where none is given" in html_of(read_report(path))
+
+
+def test_a_date_ends_with_its_day_in_both(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = str(written(tmp_path / "days.db", [call(number * 86_400, "small", "0.01") for number in range(4)]))
+    days = ("-l", path, "--since", "2026-11-16", "--until", "2026-11-18", "--json")
+    for command in (("report",), ("ledger", "stats")):
+        assert json.loads(printed(capsys, *command, *days))["total"]["calls"] == 3
+    lines = printed(capsys, "ledger", "export", "-", "-l", path, "--until", "2026-11-18").splitlines()
+    assert len(lines) == 3
