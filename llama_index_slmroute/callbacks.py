@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextvars import Context, ContextVar, copy_context
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -14,10 +15,12 @@ from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.instrumentation.events import BaseEvent
 
 from llama_index_slmroute.carried import RECORD_KEY
-from slmroute.costs import RouteCosts
+from llama_index_slmroute.scopes import Place
+from slmroute.context import RouteContext, current_context, in_context
+from slmroute.costs import Collector, RouteCosts, counted_in, current_collectors
 from slmroute.record import RouteRecord
 
-__all__ = ["RouteCallbackHandler", "RouteDecisionEvent", "WatchedCallbacks", "held_while_reading"]
+__all__ = ["RouteCallbackHandler", "RouteDecisionEvent", "WatchedCallbacks", "query_being_read"]
 
 _QUERIES: Final = (CBEventType.QUERY, CBEventType.SYNTHESIZE)
 
@@ -43,33 +46,47 @@ class RouteDecisionEvent(BaseEvent):
 
 @dataclass(slots=True)
 class _Routes:
-    """The records of the calls made for a query so far, and what held where it was asked."""
+    """The records of the calls made for a query so far, and what held where it was asked.
 
+    Attributes:
+        event: The outermost callback event of the query.
+    """
+
+    event: str
     records: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
-    held: Context = field(default_factory=copy_context)
+    context: RouteContext = field(default_factory=current_context)
+    collectors: tuple[Collector, ...] = field(default_factory=current_collectors)
+
+    @contextmanager
+    def read(self) -> Generator[None]:
+        """Have the calls made inside belong to the query."""
+        token = _read.set(self)
+        try:
+            with in_context(self.context), counted_in(self.collectors):
+                yield
+        finally:
+            _read.reset(token)
 
 
 _read: ContextVar[_Routes | None] = ContextVar("slmroute_read", default=None)
 """Whose streamed answer is being read: it asks for its tokens only then, after the events of its query have ended."""
 
 
-def held_while_reading() -> Context | None:
-    """Give what held where the query was asked whose streamed answer is being read just now; None where none is."""
+def query_being_read() -> str | None:
+    """Give the outermost event of the query whose streamed answer is being read just now; None where none is."""
     routes = _read.get()
-    return None if routes is None else routes.held
+    return None if routes is None else routes.event
 
 
 def _reading(tokens: Generator[Any], routes: _Routes) -> Generator[Any]:
     """Give the tokens of a streamed answer; the calls made for them are its own."""
     try:
         while True:
-            token = _read.set(routes)
             try:
-                text = next(tokens)
+                with routes.read():  # which must not span a yield: it would then hold for what the reader does
+                    text = next(tokens)
             except StopIteration:
                 return
-            finally:
-                _read.reset(token)
             yield text
     finally:
         if hasattr(tokens, "close"):
@@ -79,13 +96,11 @@ def _reading(tokens: Generator[Any], routes: _Routes) -> Generator[Any]:
 async def _areading(tokens: AsyncGenerator[Any], routes: _Routes) -> AsyncGenerator[Any]:
     try:
         while True:
-            token = _read.set(routes)
             try:
-                text = await anext(tokens)
+                with routes.read():
+                    text = await anext(tokens)
             except StopAsyncIteration:
                 return
-            finally:
-                _read.reset(token)
             yield text
     finally:
         if hasattr(tokens, "aclose"):
@@ -98,8 +113,9 @@ class RouteCallbackHandler(BaseCallbackHandler):
     With ``Settings.callback_manager = CallbackManager([RouteCallbackHandler()])``, ``response.metadata["slmroute"]``
     of a query engine's answer is the list of the records of the calls that made it. For a streamed answer the list
     fills as the stream is read. LlamaIndex makes the last call of a streamed query only then: with this handler it
-    still counts in the ``route_costs`` and bears the ``route_context`` that the query was asked in. Chat engines open
-    no event around their calls: what these cost is in ``costs`` alone.
+    still belongs to the query, is decided with its other calls, counts in the ``route_costs`` and bears the
+    ``route_context`` that the query was asked in. Chat engines open no event around their calls: what these cost is in
+    ``costs`` alone.
     A handler that is pickled starts anew.
 
     Attributes:
@@ -125,8 +141,8 @@ class RouteCallbackHandler(BaseCallbackHandler):
         self.costs.add(record)
         with self._lock:
             queries = [routes for event in events if (routes := self._open.get(event)) is not None]
-            if not queries and (read := _read.get()) is not None:
-                queries = [read]
+            if (read := _read.get()) is not None:
+                queries.append(read)
             for routes in queries:
                 routes.records.append(record.to_json())
 
@@ -140,8 +156,9 @@ class RouteCallbackHandler(BaseCallbackHandler):
     ) -> str:
         """See ``BaseCallbackHandler``."""
         if event_type in _QUERIES:
+            outermost = next(iter(Place.here().events), event_id)
             with self._lock:
-                self._open[event_id] = _Routes()
+                self._open[event_id] = _Routes(outermost)
         return event_id
 
     def on_event_end(

@@ -11,13 +11,13 @@ from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_slmroute.arguments import is_forced, schema_of
 from llama_index_slmroute.asked import asked_in
-from llama_index_slmroute.callbacks import held_while_reading
+from llama_index_slmroute.callbacks import query_being_read
 from llama_index_slmroute.messages import CallOptions, asking, is_plain, question_in, request_of
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
 from llama_index_slmroute.questions import question_of
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
-from llama_index_slmroute.scopes import Place, within
+from llama_index_slmroute.scopes import Place
 from llama_index_slmroute.structured import Outline, StructuredPerformer
 from slmroute.run import Run
 
@@ -38,7 +38,6 @@ class CallingRouter(Router):
         tools: Sequence[Any] | None = None,
         schema: Mapping[str, object] | None = None,
         question: str | None = None,
-        streams: bool = False,
     ) -> RoutedCall[PerformerT]:
         """Begin a call, in the context of its caller."""
         question = question or question_in(messages) or asked_in(messages)
@@ -56,20 +55,17 @@ class CallingRouter(Router):
             loop_tier=self.loops.tier(messages),
         )
         engine, place = self.engine, Place.here()
-        held = None if place.events else held_while_reading()
-        context, held = self.scopes.context(place.events, question, held=held, streams=streams)
+        context = self.scopes.context(query_being_read() or next(iter(place.events), None), question)
         request = request_of(messages, options, context=context, engine=engine.number)
         known = self.models.known(request)
-        run = within(held, lambda: Run(engine, request, known))
+        run = Run(engine, request, known)
         run.context = context
         callbacks = self.callback_manager if self.callback_manager.handlers else None
         asked = Asked(run, self.models, messages, rest, place, callbacks)
         return RoutedCall(run, make(asked), self.callback_manager, place, self.loops)
 
-    def _chat(
-        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, streams: bool = False
-    ) -> RoutedCall[ChatPerformer]:
-        return self._routed(messages, kwargs, ChatPerformer, streams=streams)
+    def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> RoutedCall[ChatPerformer]:
+        return self._routed(messages, kwargs, ChatPerformer)
 
     def _completion(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> RoutedCall[CompletionPerformer]:
         messages = [ChatMessage(role=MessageRole.USER, content=prompt)]
@@ -91,8 +87,6 @@ class CallingRouter(Router):
         prompt: BasePromptTemplate,
         llm_kwargs: Mapping[str, Any] | None,
         arguments: dict[str, Any],
-        *,
-        streams: bool = False,
     ) -> RoutedCall[StructuredPerformer]:
         """Begin a call that is answered with an object."""
         formatted = prompt.format_messages(llm=self, **arguments)
@@ -106,7 +100,6 @@ class CallingRouter(Router):
             tools=(),
             schema=cast("Mapping[str, object]", output_cls.model_json_schema()),
             question=question_of(prompt, arguments),
-            streams=streams,
         )
 
     def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:

@@ -46,8 +46,8 @@ class RoutingLLM(CallingRouter):
     asks for one tier and ``local_only=True`` stays on tiers declared local.
 
     A stream counts, and is labelled, where it was asked for, wherever it is read. LlamaIndex itself asks for the last
-    answer of a streamed query only when that is read: with a ``RouteCallbackHandler`` it still belongs where the query
-    was asked, without one, unless the query has made other calls before, where it is read.
+    answer of a streamed query only when that is read: with a ``RouteCallbackHandler`` it still belongs to the query and
+    where that was asked; without one it is a call by itself and belongs where it is read.
 
     Settings can be set on a router and hold from its next call on, except those that it shares with its copies
     (``ledger``, ``budget``, ``hooks``, ``prices``, ``availability_errors``), which raise ``ConfigError``.
@@ -111,13 +111,13 @@ class RoutingLLM(CallingRouter):
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation in chunks; a draft is never among them."""
-        routed = self._chat(messages, kwargs, streams=True)
+        routed = self._chat(messages, kwargs)
         self.limit()
         return routed.chunks()
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer a conversation in chunks, asynchronously; a draft is never among them."""
-        routed = self._chat(messages, kwargs, streams=True)
+        routed = self._chat(messages, kwargs)
         await self.alimit()
         return routed.achunks()
 
@@ -281,7 +281,7 @@ class RoutingLLM(CallingRouter):
         **prompt_args: Any,
     ) -> Any:
         """Answer a prompt with an object as far as it has come, growing."""
-        routed = self.structured_call(output_cls, prompt, llm_kwargs, prompt_args, streams=True)
+        routed = self.structured_call(output_cls, prompt, llm_kwargs, prompt_args)
         self.limit()
         return routed.parts()
 
@@ -293,7 +293,7 @@ class RoutingLLM(CallingRouter):
         **prompt_args: Any,
     ) -> Any:
         """Answer a prompt with an object as far as it has come, growing, asynchronously."""
-        routed = self.structured_call(output_cls, prompt, llm_kwargs, prompt_args, streams=True)
+        routed = self.structured_call(output_cls, prompt, llm_kwargs, prompt_args)
         await self.alimit()
         return routed.aparts()
 

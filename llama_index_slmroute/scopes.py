@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from dataclasses import dataclass, replace
+from typing import Final
 
 from llama_index.core.callbacks.base import global_stack_trace
 from llama_index_instrumentation.span import active_span_id
@@ -16,11 +15,9 @@ from llama_index_instrumentation.span import active_span_id
 from llama_index_slmroute.questions import TaskText
 from slmroute.context import RouteContext, current_context
 
-__all__ = ["Place", "QueryScopes", "within"]
+__all__ = ["Place", "QueryScopes"]
 
 MOST_QUERIES: Final = 512
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,65 +55,34 @@ class Place:
             active_span_id.reset(span)
 
 
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """A query going on: what was decided for it, and what held where it was asked."""
-
-    scope: RouteContext = field(default_factory=lambda: RouteContext(scope="query"))
-    held: Context = field(default_factory=copy_context)
-
-
 class QueryScopes:
     """Remembers what was decided for the queries going on. Safe to use from many threads.
 
     A query is told by the outermost callback event and its question: what a sub-question engine or a router's selector
-    asks on the way has a decision of its own where its question is another one.
+    asks on the way has a decision of its own where its question is another one. Calls made in no event belong to no
+    query, whatever they ask: others may have asked the very same.
     """
 
     def __init__(self) -> None:
-        self._queries: OrderedDict[tuple[str, str], _Query] = OrderedDict()
+        self._scopes: OrderedDict[tuple[str, str], RouteContext] = OrderedDict()
         self._lock = threading.Lock()
 
-    def context(
-        self, events: Sequence[str], question: str | None, *, held: Context | None = None, streams: bool = False
-    ) -> tuple[RouteContext, Context | None]:
+    def context(self, event: str | None, question: str | None) -> RouteContext:
         """Give the context of a call, what ``route_context`` set included.
 
         Args:
-            events: The callback events that the call is made in, outermost first.
+            event: The outermost callback event that the call is made in, or None.
             question: See ``question_of``.
-            held: What holds for the call, where that is not what holds here and now.
-            streams: Whether the call is a stream. LlamaIndex makes a query's last call when its answer is read, after
-                the query's events have ended; it then belongs to the last query that handed on this very string.
 
         Returns:
-            The context, with a scope of the user's own or else the query's; and what holds for the call, see ``held``.
+            The context, with a scope of the user's own or else the query's.
         """
-        query: _Query | None = None
-        if question is not None and not isinstance(question, TaskText):
-            with self._lock:
-                if events:
-                    query = self._queries.setdefault((events[0], question), _Query())
-                    self._queries.move_to_end((events[0], question))
-                    if len(self._queries) > MOST_QUERIES:
-                        self._queries.popitem(last=False)
-                elif streams:
-                    late = [query for (_, asked), query in self._queries.items() if asked is question]
-                    query = late[-1] if late else None
-        if query is not None and not events and held is None:
-            held = query.held
-        outer = within(held, current_context)
-        if query is None or outer.scope is not None:
-            return outer, held
-        scope = query.scope
-        return replace(outer, scope=scope.scope, decided=scope.decided, scoring=scope.scoring), held
-
-
-def within(held: Context | None, make: Callable[[], T]) -> T:
-    """Make something where other things hold than here and now.
-
-    Args:
-        held: What holds; None for here and now.
-        make: Makes it, without waiting for anything.
-    """
-    return make() if held is None else held.copy().run(make)
+        outer = current_context()
+        if event is None or question is None or isinstance(question, TaskText) or outer.scope is not None:
+            return outer
+        with self._lock:
+            scope = self._scopes.setdefault((event, question), RouteContext(scope="query"))
+            self._scopes.move_to_end((event, question))
+            if len(self._scopes) > MOST_QUERIES:
+                self._scopes.popitem(last=False)
+        return replace(outer, scope=scope.scope, decided=scope.decided, scoring=scope.scoring)

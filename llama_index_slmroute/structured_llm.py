@@ -55,7 +55,7 @@ class RoutedStructuredLLM(StructuredLLM):
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation with an object as far as it has come, growing."""
-        routed = self._begun(messages, kwargs, streams=True)
+        routed = self._begun(messages, kwargs)
         self._router.limit()
 
         def chunks() -> ChatResponseGen:
@@ -72,7 +72,7 @@ class RoutedStructuredLLM(StructuredLLM):
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer a conversation with an object as far as it has come, growing, asynchronously."""
-        routed = self._begun(messages, kwargs, streams=True)
+        routed = self._begun(messages, kwargs)
         await self._router.alimit()
 
         async def chunks() -> ChatResponseAsyncGen:
@@ -99,11 +99,9 @@ class RoutedStructuredLLM(StructuredLLM):
     def _router(self) -> CallingRouter:
         return cast("CallingRouter", self.llm)
 
-    def _begun(
-        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], *, streams: bool = False
-    ) -> RoutedCall[StructuredPerformer]:
+    def _begun(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> RoutedCall[StructuredPerformer]:
         prompt = ChatPromptTemplate(message_templates=list(messages))
-        return self._router.structured_call(self.output_cls, prompt, kwargs, {}, streams=streams)
+        return self._router.structured_call(self.output_cls, prompt, kwargs, {})
 
     def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
         return asking(super()._get_messages(prompt, **prompt_args), question_of(prompt, prompt_args))

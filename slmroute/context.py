@@ -10,7 +10,7 @@ from typing import Any
 
 from slmroute.errors import ConfigError
 
-__all__ = ["RouteContext", "current_context", "route_context"]
+__all__ = ["RouteContext", "current_context", "in_context", "route_context"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,16 @@ def current_context() -> RouteContext:
 
 
 @contextmanager
+def in_context(context: RouteContext) -> Generator[None]:
+    """Have what held elsewhere hold here: frameworks make calls later than they were asked for."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
 def route_context(
     *, key: str | None = None, tags: Iterable[str] = (), scope: str | None = None
 ) -> Generator[RouteContext]:
@@ -68,8 +78,5 @@ def route_context(
         decided=outer.decided if scope is None else {},
         scoring=outer.scoring if scope is None else {},
     )
-    token = _current.set(inner)
-    try:
+    with in_context(inner):
         yield inner
-    finally:
-        _current.reset(token)

@@ -12,7 +12,16 @@ from typing import Protocol, Self
 
 from slmroute.record import AttemptRecord, Role, RouteRecord
 
-__all__ = ["Collector", "RouteCosts", "TierCosts", "Within", "current_collectors", "is_within_a_tier", "route_costs"]
+__all__ = [
+    "Collector",
+    "RouteCosts",
+    "TierCosts",
+    "Within",
+    "counted_in",
+    "current_collectors",
+    "is_within_a_tier",
+    "route_costs",
+]
 
 
 class Collector(Protocol):
@@ -227,9 +236,16 @@ def route_costs() -> Generator[RouteCosts]:
         (0, Decimal('0'))
     """
     collector = RouteCosts()
-    token = _collectors.set((*_collectors.get(), collector))
-    try:
+    with counted_in((*_collectors.get(), collector)):
         yield collector
+
+
+@contextmanager
+def counted_in(collectors: tuple[Collector, ...]) -> Generator[None]:
+    """Have the calls made inside count in these collectors and in no others; see ``current_collectors``."""
+    token = _collectors.set(collectors)
+    try:
+        yield
     finally:
         _collectors.reset(token)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from llama_index.core import Settings, VectorStoreIndex
-from llama_index.core.callbacks import CallbackManager
+from llama_index.core.base.response.schema import StreamingResponse
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import TextNode
@@ -17,7 +20,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from llama_index_slmroute import RouteCallbackHandler
-from slmroute import RouteCosts, route_context, route_costs
+from slmroute import Confidence, RouteCosts, route_context, route_costs
 from slmroute.testing import FakeServer, Reply
 
 SMALL, FRONTIER = "llama3.1:8b", "gpt-4.1"
@@ -130,14 +133,114 @@ def test_streamed_queries_that_are_read_in_another_order_keep_theirs(made: Any) 
     assert [record.key for record in made.records] == ["team-b", "team-a"]
 
 
-def test_the_last_call_of_a_streamed_refinement_needs_no_handler_for_it(made: Any) -> None:
-    engine = VectorStoreIndex(NODES).as_query_engine(
+def refinement(made: Any) -> Any:
+    return VectorStoreIndex(NODES).as_query_engine(
         llm=made.llm, response_mode="refine", streaming=True, similarity_top_k=4
     )
+
+
+def test_without_a_handler_the_last_call_of_a_streamed_refinement_counts_where_it_is_read(made: Any) -> None:
     with route_costs() as costs, route_context(key="team-a", tags=["billing"]):
-        answer: Any = engine.query("How many floors?")
-    assert "".join(answer.response_gen)
+        answer: Any = refinement(made).query("How many floors?")
+        assert "".join(answer.response_gen)
     assert_of_team_a(made, costs, 4)
+    with route_context(key="team-a"):
+        answer = refinement(made).query("How many floors?")
+    with route_context(key="team-b"):
+        assert "".join(answer.response_gen)
+    assert [record.key for record in made.records[4:]] == ["team-a"] * 3 + ["team-b"]
+
+
+@pytest.mark.parametrize("handler", [False, True])
+async def test_users_who_ask_the_very_same_are_each_counted_for_themselves(made: Any, handler: bool) -> None:
+    question = "How many floors?"  # a button in a page: one string, whoever asks
+    if handler:
+        told(made)
+
+    async def user(key: str, asked: asyncio.Event, others: asyncio.Event) -> tuple[str, int]:
+        with route_context(key=key), route_costs() as costs:
+            answer: Any = await refinement(made).aquery(question)
+            asked.set()
+            await others.wait()
+            assert [text async for text in answer.async_response_gen()]
+            return key, costs.calls
+
+    first, second = asyncio.Event(), asyncio.Event()
+    counted = await asyncio.gather(user("team-a", first, second), user("team-b", second, first))
+    assert counted == [("team-a", 4), ("team-b", 4)]
+    assert sorted(str(record.key) for record in made.records) == ["team-a"] * 4 + ["team-b"] * 4
+
+
+ALSO: dict[str, Callable[[Any, str], Any]] = {
+    "stream": lambda llm, asked: llm.stream(PromptTemplate("{query_str}"), query_str=asked),
+    "query": lambda llm, asked: VectorStoreIndex(NODES).as_query_engine(streaming=True).query(asked).response_gen,
+    "chat": lambda llm, asked: (
+        VectorStoreIndex(NODES).as_chat_engine(chat_mode="context").stream_chat(asked).response_gen
+    ),
+}
+
+
+@pytest.mark.parametrize("handler", [False, True])
+@pytest.mark.parametrize("way", ALSO)
+def test_a_stream_is_none_of_those_who_asked_the_very_same_before(
+    made: Any, server: FakeServer, way: str, handler: bool
+) -> None:
+    question = "How many floors?"
+    if handler:
+        told(made)
+    Settings.llm = made.llm
+    made.llm.escalation = Confidence(0.85)
+    sure = Reply("Six.", logprobs=[-0.01])
+    server.script(SMALL, Reply("Hm.", logprobs=[-3.0]), sure)
+    with route_context(key="team-a"), route_costs() as costs:
+        VectorStoreIndex(NODES).as_query_engine().query(question)
+    with route_context(key="team-b"), route_costs() as others:
+        assert "".join(ALSO[way](made.llm, question))
+    assert (costs.calls, others.calls) == (1, 1)
+    assert [(record.key, record.tier, record.reason) for record in made.records] == [
+        ("team-a", "frontier", "classified"),
+        ("team-b", "small", "classified"),
+    ]
+
+
+def test_what_is_set_while_a_streamed_answer_is_read_goes_before_the_querys(made: Any) -> None:
+    told(made)
+
+    def tokens() -> Any:
+        with route_context(key="team-b"):
+            first = Settings.llm.chat(HELLO).message.content
+        yield first
+        yield Settings.llm.chat(HELLO).message.content
+
+    answer: Any = StreamingResponse(tokens())
+    with route_context(key="team-a"), Settings.callback_manager.event(CBEventType.QUERY) as event:
+        event.on_end({EventPayload.RESPONSE: answer})
+    assert "".join(answer.response_gen)
+    assert [record.key for record in made.records] == ["team-b", "team-a"]
+    assert len(answer.metadata["slmroute"]) == 2
+
+
+@pytest.mark.parametrize("handler", [False, True])
+def test_a_router_keeps_nothing_of_those_who_asked_alive(made: Any, handler: bool) -> None:
+    class Body:
+        """What belongs to one request of a web server."""
+
+    holds: contextvars.ContextVar[Body] = contextvars.ContextVar("holds")
+    if handler:
+        told(made)
+    engine = VectorStoreIndex(NODES).as_query_engine(llm=made.llm, response_mode="refine", streaming=True)
+    answers: list[Any] = []
+
+    def ask() -> weakref.ref[Body]:
+        body = Body()
+        holds.set(body)
+        answers.append(engine.query("How many floors?"))
+        return weakref.ref(body)
+
+    left = contextvars.copy_context().run(ask)
+    gc.collect()
+    assert left() is None
+    assert "".join(answers[0].response_gen)
 
 
 def test_a_streamed_chat_engines_answer_counts_where_it_was_asked(made: Any) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core import Settings, SummaryIndex, VectorStoreIndex
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.prompts import PromptTemplate
@@ -32,7 +33,7 @@ from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai import OpenAI
 from pydantic import BaseModel
 
-from llama_index_slmroute import RoutingLLM
+from llama_index_slmroute import RouteCallbackHandler, RoutingLLM
 from llama_index_slmroute.asked import asked_in
 from slmroute import Confidence, RouteRecord, RouteRequest, Tier, route_context
 from slmroute.testing import FakeServer, Reply
@@ -322,6 +323,7 @@ def test_a_streamed_refinement_that_escalates_stays_up_for_the_call_that_is_read
 ) -> None:
     llm, _, records = make_router(classifier=None, escalation=Confidence(0.85))
     server.script(SMALL, Reply("Hm.", logprobs=[-3.0]))
+    Settings.callback_manager = CallbackManager([RouteCallbackHandler()])
     engine = index.as_query_engine(llm=llm, response_mode="refine", streaming=True, similarity_top_k=4)
     response: Any = engine.query(EASY)
     assert "".join(response.response_gen) == "Six."
