@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import os
 import signal
 import sqlite3
 import subprocess
@@ -19,7 +17,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from slmroute.errors import ConfigError, LedgerError
 from slmroute.ledger import Ledger, LedgerReader
 from slmroute.ledger import writer as writer_module
 from slmroute.ledger.store import Store
@@ -204,58 +201,6 @@ for number in range(10**9):
         assert ledger.flush()
 
 
-def damaged(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE slmroute_schema (version_num)")
-        connection.executemany("INSERT INTO slmroute_schema VALUES (?)", [("x" * 500,)] * 100)
-        connection.commit()
-    content = bytearray(path.read_bytes())
-    content[100:4096] = os.urandom(3996)
-    path.write_bytes(content)
-
-
-def newer(path: Path) -> None:
-    Ledger(path).close()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE slmroute_schema SET version_num = '9999'")
-        connection.commit()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def somebodys(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE calls (telephone)")
-        connection.commit()
-
-
-def text(path: Path) -> None:
-    path.write_text("Dear diary")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [(damaged, "damaged"), (newer, "upgrade slmroute"), (somebodys, "did not make"), (text, "something else")],
-)
-def test_what_is_no_ledger_of_ours_is_refused_and_left_as_it_is(
-    spoil: Callable[[Path], None], message: str, path: Path
-) -> None:
-    spoil(path)
-    before = hashlib.sha256(path.read_bytes()).hexdigest()
-    with pytest.raises(LedgerError, match=message):
-        Ledger(path)
-    with pytest.raises(LedgerError):
-        LedgerReader(path).total()
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == before
-
-
-def test_a_newer_schema_in_postgresql_is_refused(postgres_url: str) -> None:
-    Ledger(postgres_url).close()
-    with psycopg.connect(postgres_url.replace("postgres@/", "postgres@/", 1)) as connection:
-        connection.execute("UPDATE slmroute_schema SET version_num = '9999'")
-    with pytest.raises(LedgerError, match="newer"):
-        Ledger(postgres_url)
-
-
 def test_processes_that_make_the_same_ledger_at_once_all_use_it(where: str) -> None:
     script = "\nfor _ in range(50): ledger.write(record())\nassert ledger.flush()\nassert ledger.dropped == 0\n"
     children = [child(script, where) for _ in range(4)]
@@ -385,15 +330,3 @@ def test_postgresql_that_is_not_there_at_the_start_warns_once_without_the_passwo
     found = [text for text in warnings_of(caplog) if "cannot be written" in text]
     assert len(found) == 1
     assert "hunter2" not in caplog.text
-
-
-@pytest.mark.parametrize("wrong", ["", ":memory:", "sqlite://", "mysql://u@h/d", "sqlite:///:memory:", "no://"])
-def test_an_address_that_is_none_says_what_would_be(wrong: str) -> None:
-    with pytest.raises(ConfigError, match=r"slmroute\.db"):
-        Ledger(wrong)
-
-
-def test_a_reader_says_that_there_is_no_ledger(path: Path) -> None:
-    with pytest.raises(LedgerError, match="There is no ledger"):
-        LedgerReader(path)
-    assert not path.exists()
