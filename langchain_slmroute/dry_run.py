@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -10,15 +10,20 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables.utils import AddableDict
 from pydantic import Field
 
-from slmroute.dry_run import TYPICAL_ANSWER_TOKENS, note_of, prompt_tokens
+from slmroute.dry_run import TYPICAL_ANSWER_TOKENS, no_object, note_of, prompt_tokens
 
 __all__ = ["DryRunChatModel"]
 
 
 class DryRunChatModel(BaseChatModel):
     """Answers with a note that it did not answer, and counts the tokens the real model would about have taken.
+
+    It takes tools and calls none. Of structured answers it gives the note as ``raw`` and ``NothingGenerated`` as
+    ``parsing_error``, which is raised where ``include_raw`` is not set.
 
     Args:
         model: The model it stands in for, as ``"provider:model"``: its price is used.
@@ -27,6 +32,23 @@ class DryRunChatModel(BaseChatModel):
 
     model: str
     output_tokens: int = Field(default=TYPICAL_ANSWER_TOKENS, ge=0)
+
+    def bind_tools(self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any) -> Any:
+        """Take tools, as the real model would; none is called."""
+        return self.bind(**({} if tool_choice is None else {"tool_choice": tool_choice}), tools=list(tools), **kwargs)
+
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Any:
+        """Give a chain that tells that there is no object; see the class."""
+
+        def told(note: AIMessage) -> AddableDict:
+            if not include_raw:
+                raise no_object(self.model)
+            return AddableDict(raw=note, parsed=None, parsing_error=no_object(self.model))
+
+        async def atold(note: AIMessage) -> AddableDict:
+            return told(note)
+
+        return self | RunnableLambda(told, atold, name="DryRunObject")
 
     @property
     def _llm_type(self) -> str:

@@ -32,11 +32,12 @@ __all__ = ["StructuredRouter"]
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A structured answer as its adapter keeps it."""
+    """A structured answer as its adapter keeps it; ``told`` of an error that a stream's parts hold already."""
 
     raw: AIMessage
     parsed: Any
     error: BaseException | None
+    told: bool = False
 
 
 class StructuredRouter(Runnable[LanguageModelInput, Any]):
@@ -212,13 +213,15 @@ class StructuredPerformer(ChatPerformer):
         parts = [part for part in natives if not isinstance(part, End)]
         parsed: Any = parts[-1] if parts and end.error is None else None
         error: BaseException | None = end.error
+        told = False
         if self.outline.include_raw:
             whole: Mapping[str, Any] = {}
             for part in parts:
                 whole = cast("Any", whole) + part if whole else cast("Mapping[str, Any]", part)
             parsed, error = whole.get("parsed"), whole.get("parsing_error") or end.error
+            told = whole.get("parsing_error") is not None
         raw = end.message or AIMessage(content="")
-        return self._answer(call, {"raw": raw, "parsed": parsed, "parsing_error": error})
+        return self._answer(call, {"raw": raw, "parsed": parsed, "parsing_error": error}, told=told)
 
     def _chain(self, call: Call, *, include_raw: bool, streams: bool) -> Runnable[Any, Any]:
         inner, kwargs = self.model(call, streams=streams)
@@ -240,12 +243,12 @@ class StructuredPerformer(ChatPerformer):
         cast("Any", config["callbacks"]).add_handler(catcher, inherit=True)  # pyright: ignore[reportTypedDictNotRequiredAccess]
         return config, catcher
 
-    def _answer(self, call: Call, result: Mapping[str, Any]) -> Answer:
+    def _answer(self, call: Call, result: Mapping[str, Any], *, told: bool = False) -> Answer:
         raw, parsed, error = cast("AIMessage", result["raw"]), result["parsed"], result["parsing_error"]
         answer = answer_of(raw, self.provider(call))
         # A tool call is only how some tiers give their answer; whether it parses is what counts.
         good = parsed is not None and error is None and self._follows(parsed)
-        return replace(answer, tool_calls=(), parsed=good, native=Parsed(raw, parsed, error))
+        return replace(answer, tool_calls=(), parsed=good, native=Parsed(raw, parsed, error, told))
 
     def _follows(self, parsed: object) -> bool:
         """Whether a value of JSON's kinds follows its schema, which nobody has checked yet; an object does."""
@@ -294,9 +297,9 @@ class _Structured:
         return AddableDict({**part, "raw": raw})
 
     def _closing(self, decision: Decision, record: Mapping[str, object]) -> Any:
-        raw, error = last_chunk(record, None), cast("Parsed", decision.answer.native).error
+        raw, found = last_chunk(record, None), cast("Parsed", decision.answer.native)
         # What a client could not parse it raised in the midst of the parts; what a chain could not is among them.
-        told = {} if error is None else {"parsed": None, "parsing_error": error}
+        told = {} if found.error is None or found.told else {"parsed": None, "parsing_error": found.error}
         return AddableDict(raw=raw, **told)
 
 

@@ -17,6 +17,8 @@ from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
 
+from slmroute.errors import NothingGenerated
+
 __all__ = ["Catcher", "End", "is_pydantic", "not_parsed", "validated"]
 
 
@@ -59,7 +61,13 @@ def not_parsed() -> tuple[type[Exception], ...]:
     openai: Any = sys.modules.get("openai")
     chat: Any = sys.modules.get("langchain_openai.chat_models.base")
     own = () if openai is None else (openai.LengthFinishReasonError, openai.ContentFilterFinishReasonError)
-    return (OutputParserException, ValidationError, *own, *(() if chat is None else (chat.OpenAIRefusalError,)))
+    return (
+        OutputParserException,
+        ValidationError,
+        NothingGenerated,
+        *own,
+        *(() if chat is None else (chat.OpenAIRefusalError,)),
+    )
 
 
 def _unparsed(error: Exception) -> AIMessage | None:

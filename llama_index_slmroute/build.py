@@ -63,7 +63,7 @@ _DIALECTS: Final[Mapping[str, Dialect]] = {
     "OpenAI": _OPENAI,
     "Anthropic": Dialect("anthropic", abilities=ABILITIES),
     "GoogleGenAI": Dialect("google_genai", abilities=ABILITIES),
-    "DryRunLLM": Dialect(completes=True, abilities=ABILITIES - {"schema", "tool_choice"}),
+    "DryRunLLM": Dialect(completes=True, abilities=ABILITIES),
 }
 _UNKNOWN: Final = Dialect()
 _UNKNOWN_WITHOUT_TOOLS: Final = Dialect(abilities=ABILITIES - {"tool_choice", "tools"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import Any, Final
 
 from llama_index.core.base.llms.types import (
@@ -18,8 +18,9 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.prompts import BasePromptTemplate
 
-from slmroute.dry_run import TYPICAL_ANSWER_TOKENS, note_of, prompt_tokens
+from slmroute.dry_run import TYPICAL_ANSWER_TOKENS, no_object, note_of, prompt_tokens
 
 __all__ = ["DryRunLLM"]
 
@@ -29,7 +30,8 @@ WINDOW: Final = 128_000
 class DryRunLLM(FunctionCallingLLM):
     """Answers with a note that it did not answer, and counts the tokens the real model would about have taken.
 
-    It tells callbacks of no LLM events, for there are none.
+    It tells callbacks of no LLM events, for there are none. It takes tools and calls none; where an object is wanted
+    it raises ``NothingGenerated``.
 
     Args:
         model: The model it stands in for, as ``"provider:model"``: its price is used.
@@ -123,6 +125,40 @@ class DryRunLLM(FunctionCallingLLM):
         if error_on_no_tool_call:
             raise ValueError(f"{self.model} was not called (dry run), so that it called no tool either.")
         return []
+
+    def structured_predict(
+        self, output_cls: Any, prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> Any:
+        """See ``LLM``.
+
+        Raises:
+            NothingGenerated: Always, once what the real model would have taken is counted.
+        """
+        self.chat(prompt.format_messages(llm=self, **prompt_args))
+        raise no_object(self.model)
+
+    async def astructured_predict(
+        self, output_cls: Any, prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> Any:
+        """See ``structured_predict``."""
+        await self.achat(prompt.format_messages(llm=self, **prompt_args))
+        raise no_object(self.model)
+
+    def stream_structured_predict(
+        self, output_cls: Any, prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> Generator[Any]:
+        """See ``structured_predict``."""
+        yield self.structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+
+    async def astream_structured_predict(
+        self, output_cls: Any, prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> AsyncGenerator[Any]:
+        """See ``structured_predict``."""
+
+        async def objects() -> AsyncGenerator[Any]:
+            yield await self.astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+
+        return objects()
 
     def _completion(self, prompt: str) -> CompletionResponse:
         response = self._response([ChatMessage(content=prompt)])

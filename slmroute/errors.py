@@ -4,7 +4,8 @@
 
     SlmrouteError
     |-- ConfigError             (also ValueError)       a setting is wrong; the message names it
-    |   `-- UnknownTier                                 a tier name that the router does not have
+    |   |-- UnknownTier                                 a tier name that the router does not have
+    |   `-- NothingGenerated                            an object was wanted of a dry run, which generates nothing
     |-- MissingExtra            (also ImportError)      an optional dependency is not installed
     |-- ServerUnreachable       (also ConnectionError)  no Ollama answers at the address given
     |-- ModelMissing                                    the server answers but lacks the model
@@ -39,6 +40,7 @@ __all__ = [
     "ModelMissing",
     "NoEligibleTier",
     "NoTierAnswered",
+    "NothingGenerated",
     "PromptTooLong",
     "ServerUnreachable",
     "SlmrouteError",
@@ -71,6 +73,10 @@ class UnknownTier(ConfigError):
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, tuple[str, ...], str]]:
         return (type(self), self.args_for_copy)
+
+
+class NothingGenerated(ConfigError):
+    """An object was wanted of a tier that is a dry run; the message says how to make it real."""
 
 
 class MissingExtra(SlmrouteError, ImportError):

@@ -180,7 +180,8 @@ class _Climb:
                 confidence, accepted = yield from self._judge(tier, reply)
                 if accepted:
                     return self._decision(reply, tier, confidence)
-                tier = self._above(tier)
+                # Who has a tier run dry does not want the one above it to be paid.
+                tier = None if tier.dry_run else self._above(tier)
             else:
                 assert isinstance(reply, Failure)  # noqa: S101  the driver's promise
                 tier = self._after_failure(tier, reply)
@@ -213,6 +214,10 @@ class _Climb:
 
     def _judge(self, tier: Tier, answer: Answer) -> Generator[Step, Reply, tuple[float | None, bool]]:
         """Take an answer or keep it as a weak one; gives its confidence and whether it was taken."""
+        if tier.dry_run:
+            # Its note stands for a good answer. Only where it cannot be what was demanded is a weak one the better.
+            demanded = self.request.schema is not None or bool(self.request.forced_tool)
+            return None, not (demanded and self._has_sound())
         fault = ABORTED if answer.finish == ABORTED else fault_of(answer, self.request, self.policy.validate)
         if fault is not None:
             yield Reject(answer, fault)

@@ -60,7 +60,10 @@ class Tier:
     Args:
         name: A short name, unique in the router: it stands in records, reports and ``tier="..."``.
         model: The framework's model object, or ``"provider:model"`` to have it built when first needed.
-            ``"dry-run:provider:model"`` generates nothing and is priced by estimated tokens.
+            ``"dry-run:provider:model"`` generates nothing and is priced by estimated tokens. A note is its answer,
+            and is never judged. Where an object or the call of a tool is demanded, which no note can be, a weak one of
+            a tier below is given in its place. Without one the note stands for the tool's call, and an object is a
+            ``NothingGenerated`` error.
         model_args: Arguments for a model given as a string, for example ``{"base_url": "..."}``. Never in the repr.
         local: Whether prompts stay in the user's own house. Declared, never guessed: a server on another
             machine can speak Ollama's protocol too.

@@ -10,7 +10,20 @@ from slmroute.errors import NoEligibleTier, PromptTooLong, UnknownTier
 from slmroute.flow import eligible_tiers, route
 from slmroute.policy import Confidence, Policy
 from slmroute.request import RouteRequest, ToolSpec
-from slmroute.steps import Answer, Call, Classify, Decision, Failure, Judge, Reject, Reply, Scored, Step, Verdict
+from slmroute.steps import (
+    Answer,
+    Call,
+    Classify,
+    Decision,
+    Failure,
+    Judge,
+    Reject,
+    Reply,
+    Scored,
+    Step,
+    ToolCall,
+    Verdict,
+)
 from slmroute.tier import ABILITIES, Tier
 
 SMALL = Tier("small", "ollama:small", local=True, window=4_000, abilities=[])
@@ -283,3 +296,55 @@ def test_the_mode_follows_from_what_is_asked() -> None:
         for extra in ({}, {"tools": (TOOL,)}, {"schema": {}}, {"schema": {}, "tools": (TOOL,)})
     ]
     assert modes == ["text", "tools", "structured", "structured"]
+
+
+DRY = (SMALL, Tier("mid", "dry-run:openai:gpt-4.1-mini", abilities=ABILITIES), FRONTIER)
+NOTE = Answer(text="[dry run]", parsed=False)
+
+
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize(
+    "needs", [{}, {"tools": (TOOL,)}, {"tools": (TOOL,), "forced_tool": True}, {"schema": {"type": "object"}}]
+)
+def test_the_note_of_a_dry_run_is_taken_unjudged_and_nobody_above_it_is_paid(
+    needs: dict[str, Any], validate: bool
+) -> None:
+    settings = Policy.build(DRY, escalation=Confidence(0.85), validate=validate)
+    play = Play(settings, RouteRequest(text="x", **needs))
+    assert play.step == Classify(RouteRequest(text="x", **needs))
+    play.reply(Scored(0.4))
+    assert play.call.tier.name == "mid"
+    play.reply(NOTE)
+    assert play.decision is not None
+    assert (play.decision.answer, play.decision.escalated, play.decision.degraded) == (NOTE, False, False)
+
+
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize(
+    ("needs", "weak"),
+    [
+        ({"schema": {"type": "object"}}, Answer(text="{}", parsed=True)),
+        ({"tools": (TOOL,), "forced_tool": True}, Answer(tool_calls=(ToolCall("weather", {}),))),
+    ],
+)
+def test_what_a_note_cannot_be_a_weak_answer_in_hand_is(needs: dict[str, Any], weak: Answer, validate: bool) -> None:
+    small = Tier("small", "ollama:small", local=True, abilities=ABILITIES)
+    settings = Policy.build((small, *DRY[1:]), classify=False, escalation=Confidence(0.85), validate=validate)
+    play = Play(settings, RouteRequest(text="x", **needs))
+    play.reply(weak)
+    play.reply(Verdict(0.2))
+    assert play.call.tier.name == "mid"
+    assert not play.call.last
+    play.reply(NOTE)
+    assert play.decision is not None
+    assert play.decision.answer is weak
+    assert (play.decision.escalated, play.decision.degraded) == (True, True)
+
+
+def test_an_answer_with_a_fault_is_no_better_than_the_note_of_a_dry_run() -> None:
+    settings = Policy.build((Tier("small", "ollama:small", abilities=ABILITIES), *DRY[1:]), classify=False)
+    play = Play(settings, RouteRequest(text="x", schema={"type": "object"}))
+    play.reply(Answer(text="no object", parsed=False))
+    play.reply(NOTE)
+    assert play.decision is not None
+    assert play.decision.answer is NOTE
