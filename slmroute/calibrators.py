@@ -116,6 +116,10 @@ class FittedCalibrator:
     def confidence(self, **settings: Any) -> Confidence:
         """Give the escalation that serves answers from the threshold on.
 
+        What the threshold promises was tested on whole answers, so a stream is shown once it is whole. With
+        ``stream="first_tokens"`` it is shown sooner, by the same calibrator on its first tokens, and nothing is
+        promised of what comes after them.
+
         Args:
             **settings: Further settings of ``Confidence``.
 
@@ -129,6 +133,7 @@ class FittedCalibrator:
                 "This calibrator has no threshold, as `slmroute calibrate` found none that keeps its promise: label "
                 "more outcomes, or choose one yourself with Confidence(threshold, calibrator=...)."
             )
+        settings.setdefault("stream", "whole")
         return Confidence(self.threshold, calibrator=self, **settings)
 
     @classmethod

@@ -82,7 +82,8 @@ def thresholds(
         print_json(found.to_json())
         return
     out.print(_traffic(found))
-    numbers = ", ".join(f"{threshold:.4g}" for threshold in found.thresholds)
+    # As many digits as keep thresholds apart that a router takes for rising only then.
+    numbers = ", ".join(str(round(threshold, 6)) for threshold in found.thresholds)
     out.print(f"thresholds = [{numbers}]", highlight=False, markup=False)
     if not found.met:
         out.print("The shares are as near as equal scores allow.")

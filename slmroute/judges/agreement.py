@@ -9,6 +9,7 @@ from collections.abc import Callable
 from statistics import mean
 from typing import TYPE_CHECKING, Final
 
+from slmroute.classify.few_shot_prompt import bounded
 from slmroute.errors import ConfigError
 from slmroute.ollama_address import OllamaAddress
 from slmroute.policy import Judgement
@@ -23,6 +24,8 @@ __all__ = ["Agreement", "likeness"]
 
 WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
 """A word; scripts without spaces between words are compared character by character."""
+THOUGHTS: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
+"""What some models write before they answer."""
 
 
 class Agreement:
@@ -43,6 +46,7 @@ class Agreement:
         samples: How many answers are compared: each costs a call.
         temperature: What the samples are drawn with.
         max_tokens: How long a sample may be.
+        max_bytes: How much of the request the model sees, of head and tail, in bytes of UTF-8.
         calibrator: Called with the mean likeness, it gives P(the answer is good); by default the likeness itself.
         timeout_s: Seconds that each sample may take.
         num_ctx: The context in tokens, sent with every request; where the model answers calls, too, give what they
@@ -67,6 +71,7 @@ class Agreement:
         samples: int = 3,
         temperature: float = 0.8,
         max_tokens: int = 256,
+        max_bytes: int = 8000,
         calibrator: Callable[[float], float] | None = None,
         timeout_s: float = 30.0,
         num_ctx: int = 4096,
@@ -85,8 +90,12 @@ class Agreement:
         ):
             if not 0 < value < math.inf:
                 raise ConfigError(f"Agreement({model!r}): {setting}={value!r} must be a number above zero.")
+        for setting, value in (("samples", samples), ("max_bytes", max_bytes)):
+            if not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigError(f"Agreement({model!r}): {setting}={value!r} must be a whole number above zero.")
         self.model = model
         self.samples = samples
+        self.max_bytes = max_bytes
         self.timeout_s = timeout_s
         self.calibrator = calibrator
         self.input_price, self.output_price = input_price, output_price
@@ -110,21 +119,31 @@ class Agreement:
             answer: What a tier answered.
 
         Returns:
-            The confidence, None where there is no text to compare, and the tokens it took.
+            The confidence, None where there is no text to compare, and the tokens it took. Samples that do not come
+            count for nothing as long as there is one.
 
         Raises:
             ollama.ResponseError: The server refused, for example for want of the model.
             ConnectionError: There is no server.
-            httpx.TimeoutException: A sample took longer than ``timeout_s``.
+            httpx.TimeoutException: Each sample took longer than ``timeout_s``.
         """
+        import httpx
+        import ollama
+
         if not answer.text.strip() or not request.text.strip():
             return Judgement(None)
         found: list[float] = []
         usage: Usage | None = None
+        text = bounded(request.text, self.max_bytes)
         for number in range(self.samples):
-            sample = self._address.chat(self._body(request.text, number), self.timeout_s)
-            found.append(likeness(answer.text, sample.message.content or ""))
-            usage = summed(usage, taken(sample, request.text))
+            try:
+                sample = self._address.chat(self._body(text, number), self.timeout_s)
+            except (ollama.ResponseError, ConnectionError, httpx.TransportError):
+                if number + 1 == self.samples and not found:
+                    raise
+                continue
+            found.append(likeness(answer.text, THOUGHTS.sub("", sample.message.content or "")))
+            usage = summed(usage, taken(sample, text))
         confidence = mean(found) if self.calibrator is None else self.calibrator(mean(found))
         return Judgement(confidence, usage, self.model, "ollama")
 

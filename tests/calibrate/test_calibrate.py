@@ -93,6 +93,9 @@ def test_a_threshold_is_found_and_holds_on_sources_left_out() -> None:
     assert found.left_out.ece is not None
     assert found.left_out.ece < (found.left_out.ece_plain or 0)
     assert found.calibrator.confidence().threshold == found.tested.threshold
+    # The promise was tested on whole answers: an opening that looks well says little of what follows.
+    assert found.calibrator.confidence().stream == "whole"
+    assert found.calibrator.confidence(stream="first_tokens").stream == "first_tokens"
     shares = [one.share for one in found.left_out.coverage]
     assert shares == sorted(shares)
     assert shares[-1] == 1

@@ -144,6 +144,19 @@ def test_answers_that_scatter_escalate(server: FakeServer) -> None:
     assert (record.tier, record.events) == ("small", ("judge_unavailable",))
 
 
+def test_samples_that_do_not_come_count_for_nothing(server: FakeServer) -> None:
+    server.script(MODEL, Fault(500), Reply("<think>Lyon? No.</think>It is Paris.", input_tokens=20, output_tokens=9))
+    found = Agreement(MODEL, host=server.url, samples=2)(REQUEST, PARIS)
+    assert (found.confidence, found.usage) == (1, Usage(20, 9))
+
+
+def test_a_long_or_broken_request_is_shown_in_part(server: FakeServer) -> None:
+    server.script(MODEL, Reply("It is Paris."))
+    long = RouteRequest.from_text("x" * 1_000_000 + "\ud800 Where?")
+    assert Agreement(MODEL, host=server.url, samples=1, max_bytes=500)(long, PARIS).confidence == 1
+    assert len(str(server.calls()[-1].body)) < 1_000
+
+
 @given(st.text(), st.text())
 def test_likeness_is_a_share_and_goes_both_ways(one: str, other: str) -> None:
     assert 0 <= likeness(one, other) <= 1
@@ -164,6 +177,8 @@ def test_likeness_counts_words_and_in_some_scripts_characters() -> None:
         (lambda: SelfCheck("m", max_bytes=-1), "max_bytes=-1"),
         (lambda: Agreement(""), r"Agreement\(model=\)"),
         (lambda: Agreement("m", samples=0), "samples=0 must be"),
+        (lambda: Agreement("m", samples=2.5), r"samples=2\.5 must be a whole number"),  # type: ignore[arg-type]
+        (lambda: Agreement("m", max_bytes=0), "max_bytes=0 must be"),
         (lambda: Agreement("m", temperature=0), "temperature=0"),
     ],
 )

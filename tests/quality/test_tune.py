@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -204,6 +205,10 @@ def test_the_command_for_thresholds(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert found["seen"]["cost_per_thousand"] > 0
     assert command("thresholds", str(path), "--quality", "0.8") == 0
     assert "thresholds = [" in capsys.readouterr().out
+    assert command("thresholds", str(path), "--shares", "100,0,0") == 0
+    printed = re.search(r"thresholds = \[(.+?), (.+?)\]", capsys.readouterr().out)
+    assert printed is not None
+    assert float(printed[1]) < float(printed[2]) <= 1
     assert command("thresholds", str(path), "--shares", "a,b") == 2
     assert command("thresholds", str(path), "--price", "5") == 2
     assert "INPUT/OUTPUT" in capsys.readouterr().err
