@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, ToolCallBlock
 
 from llama_index_slmroute.messages import extras, item, tool_calls_of
-from slmroute.gate import Chunk
+from slmroute.gate import Chunk, Growth
 from slmroute.steps import Answer, ToolCall, Usage
 
 __all__ = ["answer_of", "chunk_of", "usage_of"]
@@ -46,12 +46,17 @@ def answer_of(responses: Sequence[Response], provider: str | None) -> Answer:
     )
 
 
-def chunk_of(response: Response) -> Chunk:
-    """Read what the gate must know of a chunk."""
-    is_tool_call = isinstance(response, ChatResponse) and any(
-        isinstance(block, ToolCallBlock) for block in response.message.blocks
-    )
-    return Chunk(response, response.delta or "", _logprobs(response), tool_call=is_tool_call)
+def chunk_of(response: Response, written: Growth) -> Chunk:
+    """Read what the gate must know of a chunk.
+
+    Args:
+        response: The chunk; it holds all tool calls so far.
+        written: How much of them the stream's chunks before have held.
+    """
+    blocks = response.message.blocks if isinstance(response, ChatResponse) else ()
+    calls = [f"{block.tool_name}{block.tool_kwargs}" for block in blocks if isinstance(block, ToolCallBlock)]
+    unseen = f"{extras(response).get('thinking_delta') or ''}{written.of(''.join(calls))}"
+    return Chunk(response, response.delta or "", _logprobs(response), tool_call=bool(calls), unseen=unseen)
 
 
 def usage_of(responses: Sequence[Response]) -> Usage | None:

@@ -25,7 +25,7 @@ from llama_index_slmroute.models import TierModels
 from llama_index_slmroute.openai_client import aclose_streams, close_streams
 from llama_index_slmroute.scopes import Place
 from slmroute.draft import with_draft
-from slmroute.gate import Chunk
+from slmroute.gate import Chunk, Growth
 from slmroute.run import Run
 from slmroute.steps import Answer, Call
 
@@ -90,9 +90,10 @@ class ChatPerformer:
         llm, kwargs, asks_usage = self.prepared_stream(call)
         with self.asked.place.again():
             stream = self.ask_stream(llm, call, kwargs)
+        written = Growth()
         with closed_after(stream, llm) as responses:
             for response in responses:
-                yield chunk_of(_marked(response, call, asks_usage=asks_usage))
+                yield chunk_of(_marked(response, call, asks_usage=asks_usage), written)
 
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """See ``drive.Performer``."""
@@ -100,9 +101,10 @@ class ChatPerformer:
         llm, kwargs, asks_usage = self.prepared_stream(call)
         with self.asked.place.again():
             stream = await self.aask_stream(llm, call, kwargs)
+        written = Growth()
         async with aclosed_after(stream, llm) as responses:
             async for response in responses:
-                yield chunk_of(_marked(response, call, asks_usage=asks_usage))
+                yield chunk_of(_marked(response, call, asks_usage=asks_usage), written)
 
     def collect(self, call: Call, natives: Sequence[object]) -> Answer:
         """See ``drive.Performer``."""

@@ -14,7 +14,7 @@ from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 from llama_index_slmroute.answers import Response, answer_of
 from llama_index_slmroute.callbacks import WatchedCallbacks
 from llama_index_slmroute.perform import Asked, ChatPerformer, aclosed_after, closed_after
-from slmroute.gate import Chunk
+from slmroute.gate import Chunk, Growth
 from slmroute.steps import Answer, Call, Usage
 
 __all__ = ["Outline", "Parsed", "StructuredPerformer"]
@@ -116,14 +116,15 @@ class StructuredPerformer(ChatPerformer):
         prompt, arguments = self._prompt(call)
         with self.asked.place.again():
             stream = llm.stream_structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
+        written = Growth()
         try:
             with closed_after(stream, llm) as values:
                 for value in values:
-                    yield _chunk(Parsed(value))
+                    yield _chunk(Parsed(value), written)
         except _NOT_PARSED as error:
             if not self._seen:  # it was not the answer that was wrong
                 raise
-            yield _chunk(Parsed(None, error))
+            yield _chunk(Parsed(None, error), written)
 
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """See ``drive.Performer``; and ``stream``."""
@@ -136,14 +137,15 @@ class StructuredPerformer(ChatPerformer):
         ask = llm.astream_structured_predict
         with self.asked.place.again():
             stream = await ask(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
+        written = Growth()
         try:
             async with aclosed_after(stream, llm) as values:
                 async for value in values:
-                    yield _chunk(Parsed(value))
+                    yield _chunk(Parsed(value), written)
         except _NOT_PARSED as error:
             if not self._seen:  # it was not the answer that was wrong
                 raise
-            yield _chunk(Parsed(None, error))
+            yield _chunk(Parsed(None, error), written)
 
     def collect(self, call: Call, natives: Sequence[object]) -> Answer:
         """See ``drive.Performer``."""
@@ -225,11 +227,13 @@ def _overhear(llm: Any, seen: list[Response]) -> None:
 
 def _whole(answer: Answer) -> Chunk:
     parsed = cast("Parsed", answer.native)
-    return _chunk(replace(parsed, whole=answer))
+    return _chunk(replace(parsed, whole=answer), Growth())
 
 
-def _chunk(parsed: Parsed) -> Chunk:
-    return Chunk(parsed, _json(parsed.value) if parsed.error is None else "", tool_call=True)
+def _chunk(parsed: Parsed, written: Growth) -> Chunk:
+    """Hand on an object as far as it has come; ``written`` is how far it had come before."""
+    unseen = written.of(_json(parsed.value)) if parsed.error is None else ""
+    return Chunk(parsed, tool_call=True, unseen=unseen)
 
 
 def _json(value: Any) -> str:

@@ -12,7 +12,7 @@ from slmroute.request import RouteRequest
 from slmroute.steps import Answer, Call
 from slmroute.validate import fault_of
 
-__all__ = ["Chunk", "Gate", "Verdict"]
+__all__ = ["Chunk", "Gate", "Growth", "Verdict"]
 
 Verdict = Literal["hold", "commit", "abort"]
 
@@ -34,6 +34,20 @@ class Chunk:
     logprobs: tuple[float, ...] = field(default=(), repr=False)
     tool_call: bool = False
     unseen: str = field(default="", repr=False)
+
+
+class Growth:
+    """Tells what is new of a text that is given again and again, each time as far as it has come."""
+
+    __slots__ = ("_length",)
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def of(self, text: str) -> str:
+        """Give what is beyond the longest text so far, for its tokens: what was written before may read otherwise."""
+        new, self._length = text[self._length :], max(self._length, len(text))
+        return new
 
 
 class Gate:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from llama_index.core import PromptTemplate
-from llama_index.core.llms import ChatMessage
+from llama_index.core.base.llms.types import ToolCallBlock
+from llama_index.core.llms import ChatMessage, ChatResponse, CustomLLM, LLMMetadata, MockLLM
+from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAI
 from pydantic import BaseModel
 
@@ -134,3 +136,77 @@ async def test_the_users_own_llm_keeps_its_clients(bench: Any, server: FakeServe
     assert not isinstance(own._client, WatchedClient)
     assert not isinstance(own._aclient, WatchedAsyncClient)
     assert server.cancelled == 0
+
+
+ESSAY = "word " * 400
+
+
+def left_after(server: FakeServer, made: Any, stream: Any, parts: int) -> int:
+    """Leave a stream after so many parts; gives the tokens that are charged for it."""
+    for _ in range(parts):
+        next(stream)
+    stream.close()
+    usage = made.records[-1].attempts[-1].usage
+    assert (made.records[-1].status, usage.source) == ("cancelled", "estimated")
+    return int(usage.output_tokens)
+
+
+def test_an_object_that_is_left_is_charged_as_its_text_is(bench: Any, server: FakeServer) -> None:
+    written = f'{{"name": "{ESSAY}"}}'
+    server.script(FRONTIER, Reply(chunks=[written[at : at + 10] for at in range(0, len(written), 10)]))
+    made = bench()
+    asked = {"llm_kwargs": {"tier": "frontier"}}
+    charged = left_after(server, made, made.llm.stream_structured_predict(Person, PromptTemplate(HARD), **asked), 150)
+    as_text = left_after(server, made, made.llm.stream_chat([ChatMessage(HARD)], tier="frontier"), 150)
+    assert charged == pytest.approx(as_text, abs=10)
+
+
+async def test_an_object_that_is_left_asynchronously_is_too(bench: Any, server: FakeServer) -> None:
+    written = f'{{"name": "{ESSAY}"}}'
+    server.script(FRONTIER, Reply(chunks=[written[at : at + 10] for at in range(0, len(written), 10)]))
+    made = bench()
+    stream = await made.llm.astream_structured_predict(Person, PromptTemplate(HARD), llm_kwargs={"tier": "frontier"})
+    for _ in range(150):
+        await anext(stream)
+    await stream.aclose()
+    assert 300 < made.records[0].attempts[-1].usage.output_tokens < 500
+
+
+@pytest.mark.parametrize("last", [SMALL, FRONTIER], ids=["Ollama", "OpenAI"])
+def test_what_a_stream_wrote_into_tool_calls_is_charged_when_it_is_left(
+    bench: Any, server: FakeServer, last: str
+) -> None:
+    calls = [("save", {"text": f"{number} {ESSAY}"}) for number in range(3)]
+    server.script(last, Reply("", tool_calls=calls, hold_after=(2, NEVER)))
+    tiers = list(bench().llm.tiers)
+    made = bench(tiers=tiers if last == FRONTIER else tiers[::-1], classifier=lambda request: 1.0)
+    save = FunctionTool.from_defaults(lambda text: text, name="save", description="Saves a text.")
+    stream = made.llm.stream_chat_with_tools([save], HARD, allow_parallel_tool_calls=True)
+    written = 0
+    while written < len(ESSAY):
+        blocks = next(stream).message.blocks
+        written = sum(len(str(block.tool_kwargs)) for block in blocks if isinstance(block, ToolCallBlock))
+    assert 0.9 < left_after(server, made, stream, 0) / (len(ESSAY) / 4) < 2.1  # a call, or both that have come
+
+
+class Thinker(CustomLLM):
+    """Thinks long before it answers."""
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(is_chat_model=True)
+
+    def stream_chat(self, messages: Any, **kwargs: Any) -> Any:
+        for thought in ("considering ",) * 200:
+            yield ChatResponse(message=ChatMessage(""), delta="", additional_kwargs={"thinking_delta": thought})
+        yield ChatResponse(message=ChatMessage("Four."), delta="Four.")
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+        raise AssertionError
+
+    stream_complete = complete
+
+
+def test_thoughts_are_charged_when_a_stream_is_left(bench: Any, server: FakeServer) -> None:
+    made = bench(tiers=[Tier("small", MockLLM()), Tier("frontier", Thinker())])
+    assert left_after(server, made, made.llm.stream_chat([ChatMessage(HARD)]), 100) == pytest.approx(300, abs=10)
