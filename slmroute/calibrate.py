@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from slmroute.calibrators import FEATURES, FEWEST_EACH, FittedCalibrator, Method
 from slmroute.errors import ConfigError
-from slmroute.outcomes import Outcome
+from slmroute.outcomes import Outcome, distinct
 from slmroute.risk import Tested, answers_needed, safe_threshold
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Calibration:
 
     Attributes:
         calibrator: The fitted calibrator, with the threshold where one was found.
-        outcomes: How many outcomes there were.
+        outcomes: How many outcomes there were, repeats not counted.
+        repeated: How many rows were left out as repeats of others.
         accuracy: The share of right ones.
         target: What the failure rate of served answers must be under.
         confidence: How sure one wanted to be of that.
@@ -45,6 +46,7 @@ class Calibration:
 
     calibrator: FittedCalibrator = field(repr=False)
     outcomes: int
+    repeated: int
     accuracy: float
     target: float
     confidence: float
@@ -61,6 +63,7 @@ class Calibration:
             "model": self.calibrator.model,
             "threshold": self.calibrator.threshold,
             "outcomes": self.outcomes,
+            "repeated": self.repeated,
             "accuracy": self.accuracy,
             "target": self.target,
             "confidence": self.confidence,
@@ -85,10 +88,11 @@ def calibrate(
 
     Half of the outcomes, whole sources at a time, are fitted on; on the other half thresholds are tested
     (``risk.safe_threshold``). So the promise holds for the outcomes' own mixture of tasks; how it fares on sources that
-    neither half has seen is in ``left_out``.
+    neither half has seen is in ``left_out``. Rows that repeat others are left out first (``outcomes.distinct``): copies
+    on both sides of the split would let the fit see what it is tested on, and the test count one answer many times.
 
     Args:
-        outcomes: Of one model.
+        outcomes: Of one model, each with an id of its own.
         target: What the failure rate of served answers must stay under.
         confidence: How sure one wants to be of that.
         method: ``platt`` or ``isotonic``; see ``FittedCalibrator``.
@@ -105,7 +109,9 @@ def calibrate(
     for setting, value in (("target", target), ("confidence", confidence)):
         if not 0 < value < 1:
             raise ConfigError(f"calibrate({setting}={value}) must be above 0 and below 1, for example 0.05 or 0.95.")
-    check(outcomes, target, confidence)
+    rows, outcomes = len(outcomes), distinct(outcomes)
+    repeated = rows - len(outcomes)
+    check(outcomes, repeated, target, confidence)
     fit_half, test_half = halves(outcomes, seed)
     fitted = fit(fit_half, method, features)
     tested = tested_threshold(fitted, fit_half, test_half, target, confidence)
@@ -113,6 +119,7 @@ def calibrate(
     return Calibration(
         calibrator=replace(fitted, threshold=None if tested is None else tested.threshold),
         outcomes=len(outcomes),
+        repeated=repeated,
         accuracy=sum(one.correct for one in outcomes) / len(outcomes),
         target=target,
         confidence=confidence,
@@ -124,12 +131,16 @@ def calibrate(
     )
 
 
-def check(outcomes: Sequence[Outcome], target: float, confidence: float) -> None:
+def check(outcomes: Sequence[Outcome], repeated: int, target: float, confidence: float) -> None:
     """Refuse what nothing can be learnt from, and say how many labels it takes."""
     right = sum(one.correct for one in outcomes)
     wrong = len(outcomes) - right
     least = answers_needed(target, confidence)
-    assert least is not None  # noqa: S101  a rate of 0 is under every target
+    if least is None:
+        raise ConfigError(
+            f"calibrate(target={target:g}, confidence={confidence:g}) would take millions of labelled answers: choose "
+            "a larger target, for example 0.05, or less confidence."
+        )
     if len(outcomes) >= FEWEST and min(right, wrong) >= 2 * FEWEST_EACH:
         models = Counter(one.model for one in outcomes)
         if len(models) > 1:
@@ -141,10 +152,12 @@ def check(outcomes: Sequence[Outcome], target: float, confidence: float) -> None
         for kind, count in (("right", right), ("wrong", wrong))
         if count < 2 * FEWEST_EACH
     ]
+    without = f" without {repeated} that repeat others" if repeated else ""
     raise ConfigError(
-        f"{len(outcomes)} outcomes ({right} right, {wrong} wrong) are too few to calibrate on: label "
+        f"{len(outcomes)} outcomes{without} ({right} right, {wrong} wrong) are too few to calibrate on: label "
         f"{', '.join(needs)}. To promise a failure rate under {target:g} with confidence {confidence:g}, at least "
         f"{least} served answers without a failure must be among those tested, so {2 * least} outcomes or more."
+        + (" Where rows are of different prompts, give each an id of its own." if repeated else "")
     )
 
 

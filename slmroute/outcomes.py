@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -20,7 +21,16 @@ from slmroute.ollama_address import OllamaAddress
 if TYPE_CHECKING:
     from ollama import ChatResponse
 
-__all__ = ["KnownAnswer", "Outcome", "is_right", "read_known_answers", "read_outcomes", "run_model", "sampled"]
+__all__ = [
+    "KnownAnswer",
+    "Outcome",
+    "distinct",
+    "is_right",
+    "read_known_answers",
+    "read_outcomes",
+    "run_model",
+    "sampled",
+]
 
 BRIEFLY: Final = "Answer as briefly as you can."
 CHOOSING: Final = "Answer with one of these words and nothing else: {}."
@@ -66,7 +76,7 @@ class Outcome:
     """What became of one answer of the small model. Neither prompt nor answer are kept.
 
     Attributes:
-        id: The prompt's name.
+        id: The prompt's name, its source's own; empty where it has none.
         source: Where the prompt comes from.
         category: The kind of task.
         correct: Whether the answer was right.
@@ -109,10 +119,10 @@ def read_outcomes(path: Path) -> list[Outcome]:
     Raises:
         ConfigError: A row is wrong; the message names file, line and field.
     """
-    return [outcome_of(row, number) for number, row in enumerate(read_rows(path), 1)]
+    return [outcome_of(row) for row in read_rows(path)]
 
 
-def outcome_of(row: Row, number: int) -> Outcome:
+def outcome_of(row: Row) -> Outcome:
     """Read one outcome."""
     correct = row.fields.get("correct")
     if not isinstance(correct, bool) and correct not in (0, 1):
@@ -121,7 +131,7 @@ def outcome_of(row: Row, number: int) -> Outcome:
     if not logprobs or max(logprobs) > 1e-3:
         raise row.wrong("logprobs", "a list of log-probabilities, none of them above 0, one for each token")
     return Outcome(
-        row.text("id", f"row-{number}"),
+        row.text("id", ""),
         row.text("source", ""),
         row.text("category", ""),
         bool(correct),
@@ -132,11 +142,27 @@ def outcome_of(row: Row, number: int) -> Outcome:
     )
 
 
+def distinct(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Give outcomes without repeats, the first of each: a row that stands twice is no second answer.
+
+    Rows of one model and one source are the same where their ids are; rows without an id are where they were as right
+    with the same log-probabilities.
+    """
+    found: dict[tuple[object, ...], Outcome] = {}
+    for one in outcomes:
+        what = (one.id,) if one.id else (one.correct, one.logprobs, one.margins)
+        found.setdefault((one.model, one.source, *what), one)
+    return list(found.values())
+
+
 def read_known_answers(path: Path) -> list[KnownAnswer]:
     """Read prompts with known answers.
 
     Args:
         path: JSONL with ``prompt`` and ``answer``, optionally ``id``, ``source`` and ``category``.
+
+    Returns:
+        The prompts, the first of each name: within its source a prompt is named by its id, without one by its digest.
 
     Raises:
         ConfigError: A row is wrong; the message names file, line and field.
@@ -145,21 +171,26 @@ def read_known_answers(path: Path) -> list[KnownAnswer]:
     seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         seen[row.text("source", "")][folded(row.text("answer"))] += 1
-    known: list[KnownAnswer] = []
-    for number, row in enumerate(rows, 1):
-        answers = seen[row.text("source", "")]
+    known: dict[tuple[str, str], KnownAnswer] = {}
+    for row in rows:
+        source, prompt = row.text("source", ""), row.text("prompt")
+        answers = seen[source]
         closed = 2 <= len(answers) <= MOST_LABELS and answers.total() >= 3 * len(answers)
-        known.append(
-            KnownAnswer(
-                row.text("id", f"row-{number}"),
-                row.text("source", ""),
-                row.text("category", ""),
-                row.text("prompt"),
-                row.text("answer"),
-                tuple(answers) if closed else (),
-            )
+        one = KnownAnswer(
+            row.text("id", "") or digest_of(prompt),
+            source,
+            row.text("category", ""),
+            prompt,
+            row.text("answer"),
+            tuple(answers) if closed else (),
         )
-    return known
+        known.setdefault((source, one.id), one)
+    return list(known.values())
+
+
+def digest_of(prompt: str) -> str:
+    """Name a prompt by what it says, so that it has the same name in every file."""
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def sampled(known: Sequence[KnownAnswer], limit: int | None, seed: int = 0) -> list[KnownAnswer]:

@@ -95,8 +95,17 @@ def _run(answers: Path, outcomes: Path, model: str, host: str | None, limit: int
     provider, _, name = model.partition(":")
     if provider != "ollama" or not name:
         raise ConfigError(f"--model {model}: log-probabilities are read from Ollama; write ollama:NAME.")
-    known = {one.id for one in read_outcomes(outcomes)} if outcomes.exists() else set[str]()
-    waiting = [one for one in sampled(read_known_answers(answers), limit, seed) if one.id not in known]
+    there = read_outcomes(outcomes) if outcomes.exists() else []
+    if others := sorted({one.model for one in there} - {name}):
+        raise ConfigError(
+            f"{outcomes} holds outcomes of {', '.join(map(repr, others))}, and --model is {name!r}: each model is "
+            "calibrated by itself, so name another file for its outcomes, or give --model ollama:NAME of those there."
+            if all(others)
+            else f"{outcomes} holds outcomes that do not say of which model they are: name another file for those of "
+            f"--model {model}, or give each row its 'model'."
+        )
+    known = {(one.source, one.id) for one in there}
+    waiting = [one for one in sampled(read_known_answers(answers), limit, seed) if (one.source, one.id) not in known]
     columns = (SpinnerColumn(), TextColumn("answering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[words]}", style="dim"), console=err) as bar:
         task = bar.add_task("", total=len(waiting), words="")
@@ -146,6 +155,12 @@ def _coverage(found: Calibration) -> Table:
 
 def _words(found: Calibration, to: Path) -> str:
     left, lines = found.left_out, [found.advice]
+    if found.repeated:
+        lines.insert(
+            0,
+            f"Left out: {counted(found.repeated, 'row')} repeating others. Where rows are of different prompts, give "
+            "each an id of its own.",
+        )
     if found.tested is not None:
         bound = percent(found.tested.bound)
         lines.append(
@@ -167,7 +182,13 @@ def _words(found: Calibration, to: Path) -> str:
             f"Streams: breaking hopeless drafts off after 16 tokens ends {percent(left.aborted)} of them, saves "
             f"{percent(left.tokens_saved)} of the tokens, and {percent(left.lost)} of those were right."
         )
-    lines.append(f"Written: {to}. Use it with Confidence(THRESHOLD, calibrator=FittedCalibrator.load({str(to)!r})).")
+    loaded = f"FittedCalibrator.load({str(to)!r})"
+    if found.tested is None:
+        lines.append(
+            f"Written: {to}, without a threshold: {loaded} gives confidences, but nothing is promised of them."
+        )
+    else:
+        lines.append(f"Written: {to}. Use it with escalation={loaded}.confidence().")
     return "\n".join(lines)
 
 
