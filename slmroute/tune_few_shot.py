@@ -83,7 +83,7 @@ class FewShotTuning:
         return {**found, "examples": len(self.examples)}
 
     def to_toml(self, host: str | None = None) -> str:
-        """Write the table of ``slmroute.toml`` that makes this classifier, with the examples in it."""
+        """Write the table of ``slmroute.toml`` that makes this classifier; examples stand in it where they are ``own``."""
         import json
 
         def quoted(text: str) -> str:
@@ -118,7 +118,7 @@ def tune_few_shot(
     calibrated; the figures are of the third, which had no part in it.
 
     Args:
-        cases: Labelled prompts, 60 or more, at least 20 of either kind.
+        cases: Labelled prompts, 60 or more different ones, at least 20 of either kind.
         model: The model's name on Ollama.
         host: The server's address; None for ``OLLAMA_HOST``.
         examples: How many examples a prompt has: 6, 8 or 10.
@@ -242,14 +242,19 @@ def odds(score: float) -> float:
 
 
 def split(cases: Sequence[Case], limit: int | None, seed: int) -> tuple[list[Case], list[Case], list[Case]]:
-    """Deal labelled prompts out: to draw examples from, to choose by, and to report on."""
+    """Deal labelled prompts out: to draw examples from, to choose by, and to report on; equal ones are one prompt."""
     dice = random.Random(seed)  # noqa: S311  no secret
-    kinds = [[case for case in cases if case.complex is kind and case.text.strip()] for kind in (False, True)]
+    # Copies in two of the parts would have the figures taken on what was chosen by.
+    unlike: dict[str, Case] = {}
+    for case in cases:
+        unlike.setdefault(" ".join(case.text.split()), case)
+    unlike.pop("", None)
+    kinds = [[case for case in unlike.values() if case.complex is kind] for kind in (False, True)]
     counts = [len(kind) for kind in kinds]
     if sum(counts) < FEWEST or min(counts) < FEWEST_EACH:
         raise ConfigError(
             f"Tuning needs {FEWEST} or more labelled prompts, at least {FEWEST_EACH} simple and {FEWEST_EACH} complex; "
-            f"there are {counts[0]} simple and {counts[1]} complex. Label more of what is missing."
+            f"without repeats there are {counts[0]} simple and {counts[1]} complex. Label more of what is missing."
         )
     parts: tuple[list[Case], list[Case], list[Case]] = ([], [], [])
     for kind in kinds:

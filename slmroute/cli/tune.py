@@ -99,7 +99,8 @@ def few_shot(
     sets: Annotated[int, typer.Option(help="Sets of examples to try.", min=1)] = 6,
     limit: Annotated[int, typer.Option(help="At most so many prompts are used.")] = 200,
     to: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the table for slmroute.toml, with the examples, there.")
+        Path | None,
+        typer.Option("--out", "-o", help="Write the table for slmroute.toml, with examples that did better, there."),
     ] = None,
     seed: Annotated[int, typer.Option(help="How prompts are split and drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Give the figures as JSON.")] = False,
@@ -224,5 +225,6 @@ def _words(found: FewShotTuning, to: Path | None) -> str:
             "(slmroute evaluate compares them)."
         )
     if to is not None:
-        lines.append(f"Written: {to}, with the examples' texts in it.")
+        content = "the examples' texts and the calibration" if found.own else "the calibration and no texts"
+        lines.append(f"Written: {to}, with {content} in it.")
     return "\n".join(lines)
