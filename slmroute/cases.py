@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from slmroute.errors import ConfigError
+from slmroute.jsonl import Row, finite, read_rows
 
 __all__ = ["Case", "read_cases"]
 
@@ -55,42 +53,27 @@ def read_cases(paths: Sequence[Path]) -> list[Case]:
     Raises:
         ConfigError: A file cannot be read or a row is wrong; the message names file, line and field.
     """
-    cases: list[Case] = []
-    for path in paths:
-        try:
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--data {path}: cannot be read as UTF-8 text ({error}); give a JSONL file.") from error
-        cases += [
-            case_of(line, f"--data {path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()
-        ]
+    cases = [case_of(row) for path in paths for row in read_rows(path)]
     if not cases:
         raise ConfigError("--data holds no row: give JSONL files with prompt and tier, or weak_score and strong_score.")
     return cases
 
 
-def case_of(line: str, where: str) -> Case:
+def case_of(one: Row) -> Case:
     """Parse one row."""
-    try:
-        parsed: object = json.loads(line)
-    except ValueError as error:
-        raise ConfigError(f"{where} is not JSON ({error}).") from error
-    if not isinstance(parsed, dict):
-        raise ConfigError(f"{where} is not a JSON object.")
-    row = cast("dict[str, object]", parsed)
+    row, where = one.fields, one.where
     text, tier = row.get("prompt"), row.get("tier")
     if not isinstance(text, str):
         raise ConfigError(f"{where}: 'prompt' must be a text.")
     if tier not in (None, "simple", "complex"):
         raise ConfigError(f"{where}: 'tier' must be 'simple' or 'complex', not {tier!r}.")
-    numbers = {
-        key: float(value)
-        for key, value in row.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    }
+    numbers = {key: number for key, value in row.items() if (number := finite(value)) is not None}
     weak, strong = numbers.get("weak_score"), numbers.get("strong_score")
     if (weak is None) != (strong is None) or (tier is None and weak is None):
         raise ConfigError(f"{where}: give 'tier', or both 'weak_score' and 'strong_score' as numbers.")
+    for name in ("input_tokens", "output_tokens"):
+        if numbers.get(name, 0) < 0:
+            raise ConfigError(f"{where}: {name!r} must not be negative.")
     return Case(
         text,
         None if tier is None else tier == "complex",

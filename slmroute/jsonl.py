@@ -11,7 +11,7 @@ from typing import cast
 
 from slmroute.errors import ConfigError
 
-__all__ = ["Row", "read_rows"]
+__all__ = ["Row", "finite", "read_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,10 @@ class Row:
         value = self.fields.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        number = finite(value)
+        if number is None:
             raise self.wrong(name, "a number")
-        return float(value)
+        return number
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
         """Give a list of finite numbers, or None where it is left out or null.
@@ -65,10 +66,20 @@ class Row:
         if value is None:
             return None
         listed = cast("list[object]", value) if isinstance(value, list) else [None]
-        numbers = [one for one in listed if isinstance(one, int | float) and math.isfinite(one)]
+        numbers = [number for one in listed if (number := finite(one)) is not None]
         if len(numbers) != len(listed):
             raise self.wrong(name, "a list of numbers")
-        return tuple(float(one) for one in numbers)
+        return tuple(numbers)
+
+
+def finite(value: object) -> float | None:
+    """Give a number, or None where something is none: truth values, not-a-number, integers too large for a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def read_rows(path: Path) -> Iterator[Row]:

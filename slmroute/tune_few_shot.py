@@ -83,7 +83,7 @@ class FewShotTuning:
         return {**found, "examples": len(self.examples)}
 
     def to_toml(self, host: str | None = None) -> str:
-        """Write the table of ``slmroute.toml`` that makes this classifier; examples stand in it where they are ``own``."""
+        """Write the table of ``slmroute.toml`` that makes this classifier, with the examples where they are ``own``."""
         import json
 
         def quoted(text: str) -> str:
