@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from slmroute.cases import Case
 from slmroute.errors import ConfigError
+from slmroute.evaluate_costs import Costs, cost_of
 from slmroute.metrics import (
     Interval,
     QualityCurve,
@@ -21,7 +23,7 @@ from slmroute.metrics import (
     quality_curve,
     reliability,
 )
-from slmroute.request import RouteRequest, estimate_tokens
+from slmroute.request import RouteRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,23 +38,6 @@ SHORT_CHARACTERS = 250
 LONG_CHARACTERS = 1200
 RECALL = 0.95
 FEWEST_IN_CELL = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What the two models cost.
-
-    Attributes:
-        weak_input: Dollars for a million input tokens of the weak model.
-        weak_output: Dollars for a million output tokens of the weak model.
-        strong_input: The same of the strong model.
-        strong_output: The same of the strong model.
-    """
-
-    weak_input: Decimal
-    weak_output: Decimal
-    strong_input: Decimal
-    strong_output: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +167,12 @@ def evaluate(
         seed: What they are drawn with.
 
     Raises:
-        ConfigError: The scores are not one for each case.
+        ConfigError: The scores are not one for each case, or the threshold is no number.
     """
     import numpy as np
 
+    if not math.isfinite(threshold):
+        raise ConfigError(f"evaluate(threshold={threshold}) must be a number, for example 0.5.")
     median_us = None
     if callable(score):
         found, taken = timed(score, cases)
@@ -335,15 +322,3 @@ def band_of(
         drawn.append([curve.at(share) for share in shares])
     low, high = np.quantile(np.array(drawn), [0.025, 0.975], axis=0)
     return tuple(zip(low.tolist(), high.tolist(), strict=True))
-
-
-def cost_of(cases: Sequence[Case], up: Flags, costs: Costs) -> tuple[Decimal, Decimal]:
-    """Give the dollars for a thousand of these calls, routed and all strong."""
-    tokens = [(case.input_tokens or estimate_tokens(case.text), case.output_tokens) for case in cases]
-    routed = strong = Decimal(0)
-    for (read, written), goes_up in zip(tokens, up.tolist(), strict=True):
-        dear = read * costs.strong_input + written * costs.strong_output
-        strong += dear
-        routed += dear if goes_up else read * costs.weak_input + written * costs.weak_output
-    each = Decimal(1000) / len(cases) / 1_000_000
-    return routed * each, strong * each

@@ -17,7 +17,7 @@ from slmroute.report.palette import LIGHT
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["page", "png", "quality_figure", "reliability_figure", "save_figures"]
+__all__ = ["is_page", "page", "png", "quality_figure", "reliability_figure", "save_figures"]
 
 COLOURS = ("spent", "small", "classifier", "draft", "judge", "middle", "baseline")
 
@@ -89,6 +89,11 @@ def reliability_figure(found: Sequence[Evaluation], width: int = WIDE) -> Figure
     return figure
 
 
+def is_page(target: Path) -> bool:
+    """Tell whether pictures go into one page, and not into a folder."""
+    return target.suffix.lower() in (".html", ".htm")
+
+
 def save_figures(found: Sequence[Evaluation], target: Path, count: int) -> list[Path]:
     """Write the pictures.
 
@@ -109,7 +114,7 @@ def save_figures(found: Sequence[Evaluation], target: Path, count: int) -> list[
         for name, figure in (("quality", quality_figure(found)), ("reliability", reliability_figure(found)))
         if figure is not None
     }
-    if target.suffix.lower() in (".html", ".htm"):
+    if is_page(target):
         target.write_text(page(found, figures, count), encoding="utf-8")
         return [target]
     target.mkdir(parents=True, exist_ok=True)

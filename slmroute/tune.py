@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -165,8 +166,10 @@ def tiers_of(
     tiers = counts.pop() if counts else 2
     if tiers < 2:
         raise ConfigError("Thresholds part two tiers or more: give as many shares or prices as there are tiers.")
-    if shares is not None and (min(shares) < 0 or sum(shares) <= 0):
+    if shares is not None and not (all(0 <= share < math.inf for share in shares) and sum(shares) > 0):
         raise ConfigError("shares must be zero or more each, for example 50,30,20.")
+    if not all(one.is_finite() and one >= 0 for price in prices or () for one in price):
+        raise ConfigError("prices must be zero or more each: dollars for a million tokens, for example 0.05/0.08.")
     return tiers
 
 

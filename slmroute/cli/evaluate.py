@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mimetypes
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -70,6 +72,10 @@ def evaluate(
     from slmroute.cases import read_cases
     from slmroute.evaluate import BASELINES, evaluate
 
+    if threshold is not None and not math.isfinite(threshold):
+        raise ConfigError(f"--threshold {threshold} must be a number, for example 0.5.")
+    if plots is not None:
+        check_plots(plots)
     cases = read_cases(data)
     costs = costs_of(weak_price, strong_price)
     found: list[Evaluation] = []
@@ -132,8 +138,33 @@ def price_of(text: str, setting: str) -> tuple[Decimal, Decimal]:
     try:
         first, second = (Decimal(part) for part in text.split("/"))
     except (ValueError, InvalidOperation):
-        raise ConfigError(f"{setting} {text!r} must be two numbers, INPUT/OUTPUT, for example 0.05/0.08.") from None
+        first = second = Decimal("nan")
+    if not all(one.is_finite() and one >= 0 for one in (first, second)):
+        raise ConfigError(
+            f"{setting} {text!r} must be two numbers, INPUT/OUTPUT, zero or more each, for example 0.05/0.08."
+        )
     return first, second
+
+
+def check_plots(target: Path) -> None:
+    """Make sure, before the work, that pictures can be put where ``--plots`` says."""
+    from slmroute.cli.target import check_target
+    from slmroute.evaluate_charts import is_page
+
+    if is_page(target):
+        check_target(target, "--plots")
+        return
+    kind, _ = mimetypes.guess_type(target.name)
+    if target.is_file() or (kind is not None and not target.is_dir()):
+        raise ConfigError(
+            f"--plots {target} must be a page that ends in .html, with all pictures in it, or a folder for PNG files; "
+            f"for example --plots {target.with_suffix('.html')}."
+        )
+    # A folder is made once there are pictures to put in it; until then the nearest one above stands for it.
+    there = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise ConfigError(f"--plots {target} cannot be made a folder: {there} is a file. Name another folder.")
+    check_target(there / "quality.png", "--plots")
 
 
 def show(found: Sequence[Evaluation], cases: Sequence[Case], plots: Path | None, *, cells: bool, as_json: bool) -> None:

@@ -147,7 +147,10 @@ def _price(text: str) -> TierPrice:
     first, slash, second = text.partition("/")
     if not slash:
         raise ConfigError(f"--price {text!r} must be INPUT/OUTPUT, for example 0.05/0.08.")
-    return _number(first, "--price"), _number(second, "--price")
+    price = _number(first, "--price"), _number(second, "--price")
+    if min(price) < 0:
+        raise ConfigError(f"--price {text!r} must be zero or more, for example 0.05/0.08.")
+    return price
 
 
 def _given(value: float | None, where: str, name: str) -> float:

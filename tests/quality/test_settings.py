@@ -1,0 +1,95 @@
+"""Settings of ``evaluate`` and ``tune`` that make no sense, and pictures that cannot be written, are told first."""
+
+from __future__ import annotations
+
+import json
+import math
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slmroute.cases import Case
+from slmroute.cli import main
+from slmroute.errors import ConfigError
+from slmroute.evaluate import Costs, evaluate
+from slmroute.tune import thresholds_for
+
+CASES = [Case(f"prompt {place}", bool(place % 2), None, None) for place in range(30)]
+SCORES = [place / 30 for place in range(30)]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    rows = [{"prompt": case.text, "tier": "complex" if case.complex else "simple"} for case in CASES]
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    return path
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert ended.value.code == 2
+    shown = capsys.readouterr()
+    assert not shown.out
+    return " ".join(shown.err.split())
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf])
+def test_a_threshold_that_is_no_number_is_refused(
+    data: Path, capsys: pytest.CaptureFixture[str], threshold: float
+) -> None:
+    with pytest.raises(ConfigError, match="threshold"):
+        evaluate(CASES, "x", SCORES, threshold=threshold)
+    assert "--threshold" in refused(capsys, "evaluate", "--data", str(data), "--threshold", str(threshold))
+
+
+@pytest.mark.parametrize("price", ["-1", "NaN", "Infinity"])
+def test_what_is_no_price_is_refused(data: Path, capsys: pytest.CaptureFixture[str], price: str) -> None:
+    good, bad = Decimal(1), Decimal(price)
+    with pytest.raises(ConfigError, match="weak_output"):
+        Costs(good, bad, good, good)
+    with pytest.raises(ConfigError, match="prices must be zero or more"):
+        thresholds_for([case.text for case in CASES], SCORES, prices=[(good, good), (bad, good)], cost_per_thousand=1)
+    prices = (f"--weak-price={price}/1", "--strong-price=2/8")
+    assert f"--weak-price '{price}/1'" in refused(capsys, "evaluate", "--data", str(data), *prices)
+    assert "--price" in refused(capsys, "tune", "thresholds", str(data), "--cost", "1", f"--price={price}/1")
+
+
+@pytest.mark.parametrize("shares", [(math.nan, 1.0), (math.inf, 1.0)])
+def test_shares_that_are_no_numbers_are_refused(shares: Any) -> None:
+    with pytest.raises(ConfigError, match="zero or more each"):
+        thresholds_for([case.text for case in CASES], SCORES, shares=shares)
+
+
+@pytest.mark.parametrize(
+    ("plots", "said"),
+    [
+        ("nowhere/page.html", "make its folder first"),
+        ("page.svg", "a page that ends in .html"),
+        ("quality.png", "a page that ends in .html"),
+        ("taken", "a page that ends in .html"),
+        ("taken/pictures", "taken is a file"),
+    ],
+)
+def test_pictures_that_cannot_be_written_are_told_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], plots: str, said: str
+) -> None:
+    (tmp_path / "taken").write_text("mine")
+    # No prompts are there to work on: what is said of the pictures comes first.
+    told = refused(capsys, "evaluate", "--data", str(tmp_path / "none.jsonl"), "--plots", str(tmp_path / plots))
+    assert "--plots" in told
+    assert said in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["taken"]
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_a_folder_for_pictures_is_not_made_before_there_are_any(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = tmp_path / "of" / "may"
+    told = refused(capsys, "evaluate", "--data", str(tmp_path / "none.jsonl"), "--plots", str(pictures))
+    assert "none.jsonl cannot be read" in told
+    assert not list(tmp_path.iterdir())
