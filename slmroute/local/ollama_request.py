@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from slmroute.local.completion import Ask, Json, Refused
+from slmroute.local.json_grammar import grammar_of
 from slmroute.local.llama_wire import CHAT, COMPLETION, members
 from slmroute.local.model_file import ModelFile
 
@@ -143,10 +144,8 @@ def chat_ask(body: Json, file: ModelFile) -> Ask:
     if body.get("logprobs") is True:
         asked |= {"logprobs": True, "top_logprobs": max(wanted, 1)}
     schema = schema_of(body)
-    if schema == "json":
-        asked["response_format"] = {"type": "json_object"}
-    elif schema is not None:
-        asked["response_format"] = {"type": "json_schema", "json_schema": {"name": "schema", "schema": schema}}
+    if schema is not None:
+        asked |= structure(schema, free=not tools and not thinks(body, file))
     return Ask(CHAT, asked, wanted, body.get("truncate") is not False)
 
 
@@ -178,6 +177,25 @@ def generate_ask(body: Json, file: ModelFile) -> Ask:
     if schema is not None:
         asked["json_schema"] = {"type": "object"} if schema == "json" else schema
     return Ask(COMPLETION, asked, wanted, body.get("truncate") is not False)
+
+
+def structure(wanted: Json | str, *, free: bool) -> Json:
+    """Have the answer follow a schema.
+
+    Args:
+        wanted: The schema, or ``json`` for any object.
+        free: Whether the answer is all that the model writes: no thoughts before it, and no tool's call in its place.
+    """
+    schema = {"type": "object"} if isinstance(wanted, str) else wanted
+    grammar = grammar_of(schema) if free else None
+    if grammar is not None:
+        return {"grammar": grammar}
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "schema", "schema": schema}}}
+
+
+def thinks(body: Json, file: ModelFile) -> bool:
+    """Whether the model may think first."""
+    return "thinking" in file.capabilities and body.get("think") is not False
 
 
 def options(body: Json) -> dict[str, object]:

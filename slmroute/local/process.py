@@ -8,7 +8,7 @@ import os
 import secrets
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +146,7 @@ class RunnerProcess:
             async with self._client.stream("POST", ask.path, json={**ask.body, "stream": True}) as response:
                 if response.status_code != 200:
                     raise refusal(response.status_code, await response.aread())
-                async for piece in pieces(ask, response.aiter_lines()):
+                async for piece in pieces(ask, lines(response.aiter_bytes())):
                     yield piece
         except httpx.TransportError as error:
             raise Refused(500, STOPPED) from error
@@ -173,6 +173,17 @@ def client(url: str, key: str) -> httpx.AsyncClient:
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         trust_env=False,
     )
+
+
+async def lines(content: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """Read the lines of a stream of events; what Unicode beside calls the end of a line may stand in a model's text."""
+    rest = b""
+    async for part in content:
+        *whole, rest = (rest + part).split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "replace")
+    if rest:
+        yield rest.decode("utf-8", "replace")
 
 
 async def loaded(process: asyncio.subprocess.Process, settings: bytes) -> str:
