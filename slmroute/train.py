@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -14,8 +15,9 @@ from slmroute.classify.linear import Everyday, HiddenLayer, LinearWeights
 from slmroute.classify.platt import IDENTITY, Platt
 from slmroute.classify.training.left_out import Figures, Split, figures_of, left_out_scores, threshold_for
 from slmroute.classify.training.logistic import EverydayFit, Fit, fit_models, matrices_of
-from slmroute.classify.training.rows import LabelledPrompt, own_prompts, read_prompts
+from slmroute.classify.training.rows import LabelledPrompt, checked_row, filled, own_prompts
 from slmroute.errors import ConfigError
+from slmroute.jsonl import read_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,7 +149,7 @@ def train_embedded(
 
     if grade not in SHIPPED:
         raise ConfigError(f"train_embedded(grade={grade!r}) must be one of {', '.join(SHIPPED)}.")
-    prompts = [*read_prompts(data, seed=seed), *(own_prompts(seed) if own else [])]
+    prompts = [*prompts_of(data, seed), *(own_prompts(seed) if own else [])]
     labels = np.array([prompt.complex for prompt in prompts])
     if labels.all() or not labels.any():
         raise ConfigError("--data holds prompts of one tier only; give prompts of both, simple and complex.")
@@ -173,6 +175,27 @@ def train_embedded(
         figures=tuple(figures_of(split, labels, lengths, counted) for split in splits) if holdout else (),
         categories=right_by_category(prompts, splits, labels, counted, weights.threshold) if holdout else {},
     )
+
+
+def prompts_of(data: Sequence[Path], seed: int) -> list[LabelledPrompt]:
+    """Read files that a user wrote, templates filled; what is wrong is told by file and line."""
+    prompts: list[LabelledPrompt] = []
+    for row in (row for path in data for row in read_rows(path)):
+        where = f"--data {row.where}"
+        try:
+            line = json.dumps(row.fields, ensure_ascii=False)
+            line.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{where} holds half of a surrogate pair, which is no text: take it out.") from None
+        except RecursionError:
+            raise ConfigError(f"{where} is nested too deeply: leave out what training does not read.") from None
+        prompts += filled(checked_row(line, where), seed)
+    if not prompts:
+        raise ConfigError(
+            '--data holds no prompt: give JSONL files with rows {"prompt": ..., "tier": "simple" or "complex", '
+            '"source": ...}.'
+        )
+    return prompts
 
 
 def calibrated(

@@ -10,6 +10,7 @@ import pytest
 import slmroute.classify
 from slmroute import EmbeddedClassifier, RouteRequest
 from slmroute.classify.features import prompt_features
+from slmroute.train import prompts_of
 
 SIMPLE = ["Which language is this? {}", "Is this review positive or negative? {}", "Extract the date from: {}"]
 COMPLEX = ["Design a fault-tolerant scheduler for {} and prove it live.", "Write a villanelle about {}.", "Debug {}"]
@@ -72,6 +73,40 @@ def test_prompts_of_one_tier_only_are_refused(run, tmp_path: Path) -> None:
     shown = run("train", "embedded", "--data", str(path), "--out", str(tmp_path / "w.npz"))
     assert shown.code == 2
     assert "one tier only" in " ".join(shown.err.split())
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (f'{{"prompt": "a", "x": {"[" * 100_000}{"]" * 100_000}}}', "line 3 is not JSON"),
+        (
+            '{"prompt": "\\ud800", "tier": "simple", "source": "house/one:part"}',
+            "line 3 holds half of a surrogate pair",
+        ),
+        ('{"prompt": "a", "tier": "simple"}', "line 3: 'source' must be a text"),
+    ],
+)
+def test_rows_that_cannot_be_trained_on_are_told_by_line(run, tmp_path: Path, row: str, said: str) -> None:
+    path, good = tmp_path / "rows.jsonl", '{"prompt": "b", "tier": "simple", "source": "house/one:part"}'
+    path.write_text(f"{good}\n\n{row}\n")
+    shown = run("train", "embedded", "--data", str(path), "--out", str(tmp_path / "w.npz"))
+    assert shown.code == 2
+    assert said in " ".join(shown.err.split())
+
+
+def test_a_byte_order_mark_and_huge_numbers_do_no_harm(prompts: Path) -> None:
+    rows = [json.loads(line) for line in prompts.read_text().splitlines()]
+    plain = prompts_of([prompts], 0)
+    text = "\n".join(json.dumps({**row, "x": 10**400}) for row in rows)
+    prompts.write_text(text, encoding="utf-8-sig")
+    assert prompts_of([prompts], 0) == plain
+
+
+def test_a_file_without_a_prompt_is_refused(run, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("\n")
+    shown = run("train", "embedded", "--data", str(tmp_path / "empty.jsonl"), "--out", str(tmp_path / "w.npz"))
+    assert shown.code == 2
+    assert "holds no prompt" in " ".join(shown.err.split())
 
 
 def test_everyday_messages_are_fitted_on_apart(run, prompts: Path, tmp_path: Path) -> None:
