@@ -25,6 +25,8 @@ from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 from langchain_core.tracers.context import _configure_hooks
 
 from langchain_slmroute.messages import chunk_logprobs
+from langchain_slmroute.overhear import Overhear
+from slmroute.classify.protocol import Classification
 from slmroute.gate import Chunk, Gate
 
 __all__ = ["Relay", "aside", "hold_back", "is_streamed", "showing_runs"]
@@ -185,7 +187,11 @@ def hold_back(
 
 
 @contextmanager
-def aside(config: RunnableConfig, child: Callable[[], CallbackManager | AsyncCallbackManager]) -> Generator[None]:
+def aside(
+    config: RunnableConfig,
+    child: Callable[[], CallbackManager | AsyncCallbackManager],
+    tell: Callable[[Classification], None],
+) -> Generator[None]:
     """Have LangChain models that are called inside run as a router's children, and nobody see their tokens.
 
     What a classifier or a judge says is no answer. Tracers and usage handlers hear of it as of any run.
@@ -193,6 +199,7 @@ def aside(config: RunnableConfig, child: Callable[[], CallbackManager | AsyncCal
     Args:
         config: The config of the router's run.
         child: Makes the manager of a child run.
+        tell: Is told what each call of a model took.
     """
     manager = child()
     counted = _counted_by_context()
@@ -204,6 +211,7 @@ def aside(config: RunnableConfig, child: Callable[[], CallbackManager | AsyncCal
     if tokens:
         kind = _KINDS["none", isinstance(manager, AsyncCallbackManager)]
         manager.add_handler(cast("Relay", kind([], tokens, _never, None, _nothing)), inherit=True)
+    manager.add_handler(Overhear(tell), inherit=True)
     inner = cast("RunnableConfig", {k: v for k, v in config.items() if k not in ("run_name", "run_id")})
     inner["callbacks"] = manager
     token = var_child_runnable_config.set(inner)

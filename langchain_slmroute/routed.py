@@ -122,7 +122,7 @@ class _Routed(Generic[PerformerT]):
     def _ask_aside(self, config: RunnableConfig, child: Child) -> None:
         """Have models that the classifier or the judge calls run as the router's children."""
         if calls_models(self.run.engine):
-            self.run.aside = partial(aside, config, child)
+            self.run.aside = partial(aside, config, child, self.run.overheard.append)
 
     def _answer(self, message: AIMessage) -> AIMessage:
         if self._setting.blocks:
@@ -173,7 +173,7 @@ class RoutedCall(_Routed[PerformerT]):
                 None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
             )
             child = partial(_child_of, self._manager)
-            self._ask_aside(config, child)
+        self._ask_aside(config, child)
         self.performer = self._make(self.asked, config, child)
         return self
 
@@ -240,7 +240,7 @@ class AsyncRoutedCall(_Routed[PerformerT]):
                 None, {"messages": setting.messages}, name=config.get("run_name") or setting.name, run_id=run_id
             )
             child = partial(_child_of, self._manager)
-            self._ask_aside(config, child)
+        self._ask_aside(config, child)
         self.performer = self._make(self.asked, config, child)
         return self
 

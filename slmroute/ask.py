@@ -8,6 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextvars import copy_context
+from decimal import Decimal
 from numbers import Real
 from typing import Final, cast
 
@@ -15,11 +16,11 @@ from slmroute.attempt import Attempt
 from slmroute.classify.protocol import Classification, ClassifierLike
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissing
 from slmroute.policy import Judgement
-from slmroute.price import Priced, own_prices, token_price
+from slmroute.price import UNPRICED, Priced, own_prices, token_price
 from slmroute.request import RouteRequest
 from slmroute.run import Run
 from slmroute.shared_score import SharedScore
-from slmroute.steps import Classify, Judge, Scored, Verdict
+from slmroute.steps import Classify, Judge, Scored, Verdict, summed
 
 __all__ = ["ajudge", "ascore", "judge", "score"]
 
@@ -156,8 +157,8 @@ def _not_scored(run: Run, attempt: Attempt, error: Exception) -> Scored:
     # What goes wrong with one request says nothing of the next: only a classifier that is not there is left alone.
     gone = isinstance(error, (ClassifierUnavailable, ModelMissing, *run.engine.availability_errors))
     run.events.append("classifier_unavailable")
-    if isinstance(spent := getattr(error, "spent", None), Classification):
-        _note_spent(run, attempt, run.engine.classifier, spent)
+    spent = getattr(error, "spent", None)
+    _note_spent(run, attempt, run.engine.classifier, spent if isinstance(spent, Classification) else None)
     _end(run, attempt, error, alive=False if gone and not isinstance(error, ClassifierUnsure) else None)
     return Scored(None)
 
@@ -186,16 +187,25 @@ def _probability(value: object) -> float | None:
     return number if 0 <= number <= 1 else None
 
 
-def _note_spent(run: Run, attempt: Attempt, asked: object, given: Classification | Judgement) -> None:
-    """Note the tokens that a classifier or a judge took, where it called a model, and what they cost."""
-    if given.usage is None:
-        return
-    attempt.usage, attempt.model, attempt.provider = given.usage, given.model, given.provider
+def _note_spent(run: Run, attempt: Attempt, asked: object, given: Classification | Judgement | None) -> None:
+    """Note the tokens that a classifier or a judge took, where it called models, and what they cost.
+
+    It tells so itself, or else the adapter has overheard it.
+    """
+    calls = run.overheard if given is None or given.usage is None else [given]
     own = own_prices(asked, f"the {attempt.role}'s price")
-    if own is None:
-        attempt.priced = run.engine.prices.price_of(given.usage, given.provider or "", given.model or "")
-    else:
-        attempt.priced = Priced(token_price(given.usage, *own), attempt.role)
+    cost: Decimal | None = Decimal(0)
+    for call in calls:
+        if call.usage is None:
+            continue
+        if own is None:
+            priced = run.engine.prices.price_of(call.usage, call.provider or "", call.model or "")
+        else:
+            priced = Priced(token_price(call.usage, *own), attempt.role)
+        cost = None if cost is None or priced.cost is None else cost + priced.cost
+        attempt.usage, attempt.model, attempt.provider = summed(attempt.usage, call.usage), call.model, call.provider
+        attempt.priced = Priced(cost, UNPRICED.price_id if cost is None else priced.price_id)
+    run.overheard.clear()
 
 
 def judge(run: Run, step: Judge) -> Verdict:
@@ -255,10 +265,11 @@ def _confidence(run: Run, step: Judge) -> object:
 
 
 def _judged(run: Run, attempt: Attempt | None, step: Judge, value: object) -> Verdict:
-    if isinstance(value, Judgement):
-        if attempt is not None:
-            _note_spent(run, attempt, run.policy.judge, value)
-        value = value.confidence
+    judged = value if isinstance(value, Judgement) else None
+    if attempt is not None:
+        _note_spent(run, attempt, run.policy.judge, judged)
+    if judged is not None:
+        value = judged.confidence
     confidence = None if value is None else _probability(value)
     if value is not None and confidence is None:
         return _not_judged(run, attempt, ValueError())
@@ -269,6 +280,8 @@ def _judged(run: Run, attempt: Attempt | None, step: Judge, value: object) -> Ve
 
 def _not_judged(run: Run, attempt: Attempt | None, error: Exception) -> Verdict:
     run.events.append("judge_unavailable")
+    if attempt is not None:
+        _note_spent(run, attempt, run.policy.judge, None)
     _end(run, attempt, error)
     return Verdict(None, broken=True)
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from slmroute.attempt import Attempt
 from slmroute.availability import retry_after_s, waited_in_vain
@@ -23,6 +23,9 @@ from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.steps import Answer, Call, Decision, Failure, Reject, Reply, Step, Usage
 from slmroute.tier import Tier
+
+if TYPE_CHECKING:
+    from slmroute.classify.protocol import Classification
 
 __all__ = ["Run"]
 
@@ -40,6 +43,7 @@ class Run(AbstractContextManager["Run"]):
 
     Attributes:
         aside: Opens what the classifier and the judge are asked in; the adapter may set it.
+        overheard: What the framework's models have taken that were called there, as far as the adapter hears of it.
     """
 
     def __init__(self, engine: Engine, request: RouteRequest, tiers: Sequence[Tier] | None = None) -> None:
@@ -48,6 +52,7 @@ class Run(AbstractContextManager["Run"]):
         self.request = request
         self.context = current_context()
         self.aside: Callable[[], AbstractContextManager[object]] = nullcontext
+        self.overheard: list[Classification] = []
         self._collectors = current_collectors()
         self.attempts: list[Attempt] = []
         self.events: list[str] = []

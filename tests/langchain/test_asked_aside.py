@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from langchain_core.tracers.base import BaseTracer
 from langchain_ollama import ChatOllama
 from langgraph.graph import START, MessagesState, StateGraph
 
-from langchain_slmroute import RoutingChatModel
+from langchain_slmroute import RoutingChatModel, route_costs
 from slmroute import Confidence, RouteRequest
 from slmroute.steps import Answer
 from slmroute.testing import Reply
@@ -164,3 +165,28 @@ async def test_what_is_done_between_the_chunks_of_a_stream_is_not_aside(router: 
         assert var_child_runnable_config.get() is before
     async for _ in router.astream("Blue?", {"callbacks": [Heard()]}):
         assert var_child_runnable_config.get() is before
+
+
+EVERY = [ways.invoke, ways.ainvoke, ways.stream, ways.astream, ways.generate, ways.stream_events]
+
+
+@pytest.mark.parametrize("ask", EVERY, ids=ways.name_of)
+async def test_what_the_model_took_is_in_the_record_and_the_bill(
+    stage: Stage, router: RoutingChatModel, ask: ways.Ask
+) -> None:
+    with route_costs() as costs:
+        await ask(router, "What is blue?")
+    (asked,) = [tier for name, tier in costs.tiers.items() if name not in ("small", "big")]
+    assert (asked.input_tokens, asked.output_tokens) == (7, 3)
+    # Nobody has said what a call of this model costs: that is not the same as nothing.
+    assert (asked.unpriced, costs.unpriced) == (1, 1)
+
+
+async def test_it_is_priced_by_the_users_prices(stage: Stage) -> None:
+    asking = Asking(stage, asynchronous=False)
+    prices = {f"ollama:{ASKED}": ("1", "10")}
+    model = stage.cascade(escalation=Confidence(0.85, judge=asking.judge), prices=prices)
+    record = record_of(await model.ainvoke("What is blue?"))
+    judged = next(attempt for attempt in record["attempts"] if attempt["role"] == "judge")
+    assert (judged["provider"], judged["model"], judged["cost"]) == ("ollama", ASKED, "0.000037")
+    assert Decimal(record["cost"]) == sum(Decimal(attempt["cost"]) for attempt in record["attempts"])
