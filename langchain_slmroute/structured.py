@@ -18,9 +18,10 @@ from langchain_slmroute.perform import Asked, ChatPerformer, Child
 from langchain_slmroute.relay import is_streamed
 from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
 from langchain_slmroute.schemas import json_schema_of
+from langchain_slmroute.tier_calls import chunk_of
 from langchain_slmroute.validated import Catcher, End, is_pydantic, not_parsed, validated
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
-from slmroute.gate import Chunk
+from slmroute.gate import Chunk, Growth
 from slmroute.json_schema import fits
 from slmroute.steps import Answer, Call, Decision
 
@@ -168,10 +169,10 @@ class StructuredPerformer(ChatPerformer):
             yield from self._parts(self._call(call))
             return
         chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
-        config, catcher = self._watched(call, watch=False)
+        (config, catcher), written = self._watched(call, watch=False), Growth()
         try:
             for part in chain.stream(self.history(call), config):
-                yield _part(part)
+                yield _part(part, written)
         except (ValueError, *not_parsed()) as error:
             yield Chunk(catcher.end(error))
         else:
@@ -183,12 +184,12 @@ class StructuredPerformer(ChatPerformer):
                 yield part
             return
         chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
-        config, catcher = self._watched(call, watch=False)
+        (config, catcher), written = self._watched(call, watch=False), Growth()
         try:
             parts = cast("AsyncGenerator[Any]", chain.astream(self.history(call), config))
             async with aclosing(parts) as stream:
                 async for part in stream:
-                    yield _part(part)
+                    yield _part(part, written)
         except (ValueError, *not_parsed()) as error:
             yield Chunk(catcher.end(error))
         else:
@@ -202,9 +203,9 @@ class StructuredPerformer(ChatPerformer):
     def _parts(self, answer: Answer) -> Generator[Chunk]:
         found = cast("Parsed", answer.native)
         if self.outline.include_raw:
-            yield _part(AddableDict(raw=found.raw, parsed=found.parsed, parsing_error=found.error))
+            yield _part(AddableDict(raw=found.raw, parsed=found.parsed, parsing_error=found.error), Growth())
         elif found.error is None and found.parsed is not None:
-            yield _part(found.parsed)
+            yield _part(found.parsed, Growth())
         yield Chunk(End(found.raw, found.error))
 
     def collect(self, call: Call, natives: Sequence[object]) -> Answer:
@@ -272,9 +273,13 @@ def _with_kwargs(chain: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnab
     return RunnableSequence(first, *rest)
 
 
-def _part(part: Any) -> Chunk:
-    raw = cast("Mapping[str, Any]", part).get("raw") if isinstance(part, AddableDict) else None
-    return Chunk(part, raw.text if isinstance(raw, AIMessageChunk) else "", tool_call=True)
+def _part(part: Any, written: Growth) -> Chunk:
+    """Hand on a part; ``written`` is how far the object had come, where it comes without the chunks it is read from."""
+    if not isinstance(part, AddableDict):
+        return Chunk(part, tool_call=True, unseen=written.of(str(part)))
+    raw = cast("Mapping[str, Any]", part).get("raw")
+    text, unseen = (raw.text, chunk_of(raw).unseen) if isinstance(raw, AIMessageChunk) else ("", "")
+    return Chunk(part, text, tool_call=True, unseen=unseen)
 
 
 class _Structured:

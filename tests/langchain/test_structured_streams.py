@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 
 from langchain_slmroute import RouteCostCallback
+from slmroute import route_costs
 from slmroute.testing import Fault, Reply
 from tests.langchain.stage import BIG, SMALL, Stage, record_of
 from tests.langchain.test_structured import METHODS, SCHEMAS, VALUES, Weather, WeatherDict, bad, expected, name_of
 
 # What ChatOpenAI itself warns of when it streams a Pydantic object.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+
+
+class Essay(TypedDict):
+    """An essay."""
+
+    text: str
+
 
 CHUNKS = ['{"degrees"', ": 21,", ' "sunny"', ": true}"]
 
@@ -182,3 +191,22 @@ async def test_event_streams_show_the_answers_tokens_and_none_of_the_drafts(stag
     events = [event async for event in structured.astream_events("How is it?", version="v2")]
     chunks = [event["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"]
     assert "".join(chunk.text for chunk in chunks) == "".join(CHUNKS)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_stream_that_is_left_is_charged_for_what_was_written(stage: Stage, method: str) -> None:
+    never, essay = threading.Event(), {"text": "word " * 400}
+    written = json.dumps(essay)
+    pieces = [written[at : at + 10] for at in range(0, len(written), 10)]
+    calls = method == "function_calling"
+    whole = Reply(tool_calls=[("Essay", essay)], hold_after=(1, never))
+    stage.server.script(BIG, whole if calls else Reply(chunks=pieces, hold_after=(150, never)))
+    structured: Any = stage.router("big").with_structured_output(Essay, method=method)
+    with route_costs() as costs:
+        stream, text = structured.astream("Write an essay in JSON."), ""
+        while len(text) < 1000:
+            text = (await anext(stream)).get("text", "")
+        await stream.aclose()
+    never.set()
+    assert costs.failures == 1
+    assert 0.8 < costs.output_tokens / (len(text) / 4) < 1.25
