@@ -13,6 +13,7 @@ from langchain_core.runnables.base import RunnableBinding
 from langchain_core.runnables.config import merge_configs
 
 from langchain_slmroute.schemas import neutral_format, response_schema
+from slmroute.ollama import LACKING
 from slmroute.tier import ABILITIES
 
 __all__ = [
@@ -78,15 +79,17 @@ _OPENAI: Final = Dialect(
     {"logprobs": True},
     {"stream_usage": True},
     _OPENAI_BINDING,
-    ABILITIES,
+    ABILITIES - {"video"},
     refused=_OLLAMA_ONLY | {"cache_control", "thinking", "top_k"},
 )
 _DIALECTS: Final[Mapping[str, Dialect]] = {
     # Ollama drops a forced tool choice silently, and what a model can see only the server knows.
-    "chat-ollama": Dialect("ollama", {"logprobs": True}, abilities=ABILITIES - {"tool_choice"}),
+    "chat-ollama": Dialect("ollama", {"logprobs": True}, abilities=ABILITIES - LACKING),
     "openai-chat": _OPENAI,
     "azure-openai-chat": dataclasses.replace(_OPENAI, provider="azure"),
-    "anthropic-chat": Dialect("anthropic", binding=_BINDING, abilities=ABILITIES, refused=_OLLAMA_ONLY),
+    "anthropic-chat": Dialect(
+        "anthropic", binding=_BINDING, abilities=ABILITIES - {"audio", "video"}, refused=_OLLAMA_ONLY
+    ),
     "chat-google-generative-ai": Dialect(
         "google_genai", abilities=ABILITIES, renamed={"max_tokens": "max_output_tokens"}, refused=_OLLAMA_ONLY
     ),

@@ -323,8 +323,8 @@ def _abilities(
     if known is None and type(model).bind_tools is BaseChatModel.bind_tools:
         # LangChain's own way to structured answers binds a tool, too.
         answers = type(model).with_structured_output is not BaseChatModel.with_structured_output
-        known = frozenset({"images", "schema"} if answers else {"images"})
+        known = ABILITIES - {"tools", "tool_choice", *(() if answers else ("schema",))}
     if known is None and not profile:
         return None
     known = ABILITIES if known is None else known
-    return frozenset(a for a in known if profile.get(_PROFILE_ABILITIES[a]) is not False)
+    return frozenset(a for a in known if profile.get(_PROFILE_ABILITIES.get(a, "")) is not False)

@@ -14,6 +14,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from llama_index_slmroute.dry_run import DryRunLLM
 from slmroute.errors import ConfigError, MissingExtra
+from slmroute.ollama import LACKING
 from slmroute.tier import ABILITIES, Tier
 
 __all__ = ["DEFAULT_NUM_CTX", "Dialect", "build", "dialect_of"]
@@ -51,17 +52,17 @@ _OPENAI: Final = Dialect(
     {"logprobs": True},
     {"stream_options": {"include_usage": True}},
     completes=True,
-    abilities=ABILITIES,
+    abilities=ABILITIES - {"video"},
 )
 _DIALECTS: Final[Mapping[str, Dialect]] = {
     # Ollama drops a forced tool choice silently; its class has no argument for log-probabilities, but its client has.
-    "Ollama": Dialect("ollama", tool_ids=False, abilities=ABILITIES - {"tool_choice"}, is_ollama=True),
+    "Ollama": Dialect("ollama", tool_ids=False, abilities=ABILITIES - LACKING, is_ollama=True),
     "AzureOpenAI": replace(_OPENAI, provider="azure"),
     # Servers that speak OpenAI's protocol: who they are, and what they refuse, is not known.
     "OpenAILike": Dialect(completes=True),
-    "OpenAIResponses": Dialect("openai", abilities=ABILITIES),
+    "OpenAIResponses": Dialect("openai", abilities=ABILITIES - {"video"}),
     "OpenAI": _OPENAI,
-    "Anthropic": Dialect("anthropic", abilities=ABILITIES),
+    "Anthropic": Dialect("anthropic", abilities=ABILITIES - {"audio", "video"}),
     "GoogleGenAI": Dialect("google_genai", abilities=ABILITIES),
     "DryRunLLM": Dialect(completes=True, abilities=ABILITIES),
 }

@@ -13,6 +13,8 @@ CHARACTERS_PER_TOKEN = 4
 SHORT_FOLLOW_UP = 80
 EARLIER_CHARACTERS = 1000
 
+_ABILITY_OF = {"audio": "audio", "file": "files", "image": "images", "video": "video"}
+
 WIDE_FROM = 0x2E80
 """From the CJK radicals on, one character is about one token."""
 
@@ -59,7 +61,7 @@ class RouteRequest:
         tools: The tools the answer may call.
         forced_tool: Whether the answer must call a tool; the name of the one it must call, where it is named.
         schema: The JSON schema the answer must follow, or None.
-        modalities: What the messages hold beside text, for example ``{"image"}``.
+        modalities: What the messages hold beside text, of ``image``, ``audio``, ``video`` and ``file``.
         tokens: An estimate of the prompt's length in tokens, all messages and tool definitions counted.
         tier: The tier that the caller asked for by name, or None.
         pin: The tier that asked for the tool whose result is now the last message, or None.
@@ -105,9 +107,7 @@ class RouteRequest:
             needs.add("tool_choice")
         if self.schema is not None:
             needs.add("schema")
-        if "image" in self.modalities:
-            needs.add("images")
-        return frozenset(needs)
+        return frozenset(needs | {_ABILITY_OF[each] for each in self.modalities if each in _ABILITY_OF})
 
 
 def judged_text(turns: Sequence[str]) -> str:

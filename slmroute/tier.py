@@ -17,7 +17,7 @@ Money = str | int | float | Decimal
 
 FOREIGN = re.compile(r"\s*(?P<amount>\S+)\s+[A-Z]{3}\s*@\s*(?P<rate>\S+)\s*")
 
-ABILITIES = frozenset({"images", "schema", "tool_choice", "tools"})
+ABILITIES = frozenset({"audio", "files", "images", "schema", "tool_choice", "tools", "video"})
 """What a call can need of a tier beside plain text."""
 
 DRY_RUN = "dry-run:"
@@ -71,8 +71,8 @@ class Tier:
         output_price: Dollars for a million output tokens.
         hour_price: Dollars for an hour of the machine that serves a local tier.
         window: The context window in tokens, where the model does not say itself.
-        abilities: What the model can do beside text: ``tools``, ``tool_choice``, ``schema``, ``images``.
-            None has the adapter find out.
+        abilities: What the model can do beside text: ``tools``, ``tool_choice``, ``schema``, and what it takes
+            of ``images``, ``audio``, ``video`` and ``files`` (documents such as PDFs). None has the adapter find out.
 
     Raises:
         ConfigError: A name, price, window or ability is not usable; the message names it.

@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[RouterConfig | None, str]:
         (TIERS + 'input_price = "cheap"\noutput_price = "1"\n', 7, "must be an amount of dollars"),
         (TIERS + "input_price = true\noutput_price = 1\n", 7, "must be an amount of dollars"),
         (TIERS + "input_price = 1\n", 7, "give both input_price= and output_price="),
-        (TIERS + 'abilities = ["fly"]\n', 7, "there are images, schema, tool_choice, tools"),
+        (TIERS + 'abilities = ["fly"]\n', 7, "there are audio, files, images, schema, tool_choice, tools, video"),
         (TIERS.replace("openai:gpt-4.1", "gpt-4.1"), 6, "'openai:gpt-4.1'"),
         (TIERS.replace('name = "big"\n', ""), 4, "tiers[1].name is missing"),
         ("tiers = { small = 1 }\n", 1, "begin each with [[tiers]]"),

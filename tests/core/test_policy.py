@@ -174,7 +174,7 @@ def test_the_judge_is_the_escalations() -> None:
         ({"window": 0}, "window=0 must be a positive"),
         ({"window": "8k"}, "window='8k' must be a positive number of tokens, for example 8192"),
         ({"window": True}, "window=True must be a positive"),
-        ({"abilities": ["vision"]}, r"abilities=\['vision'\] unknown; there are images, schema"),
+        ({"abilities": ["vision"]}, r"abilities=\['vision'\] unknown; there are audio, files, images, schema"),
     ],
 )
 def test_a_tier_that_is_wrong_names_the_setting(settings: dict[str, Any], message: str) -> None:

@@ -43,7 +43,8 @@ def test_what_a_call_needs() -> None:
     full = RouteRequest(
         text="x", tools=(ToolSpec("f"),), forced_tool=True, schema={}, modalities=frozenset({"image", "audio"})
     )
-    assert full.needs == {"tools", "tool_choice", "schema", "images"}
+    assert full.needs == {"tools", "tool_choice", "schema", "images", "audio"}
+    assert RouteRequest(text="x", modalities=frozenset({"file", "video"})).needs == {"files", "video"}
 
 
 def test_the_text_is_in_no_repr() -> None:

@@ -50,6 +50,20 @@ async def test_a_tier_that_sees_nothing_is_passed_over(stage: Stage) -> None:
         await model.ainvoke(messages)
 
 
+MEDIA = {
+    "audio": {"type": "audio", "base64": "UklGRg==", "mime_type": "audio/wav"},
+    "files": {"type": "file", "base64": "JVBERi0xLjQ=", "mime_type": "application/pdf", "filename": "x.pdf"},
+}
+
+
+@pytest.mark.parametrize("media", MEDIA)
+async def test_what_ollama_takes_of_no_model_goes_to_another_tier(stage: Stage, media: str) -> None:
+    messages = [HumanMessage([{"type": "text", "text": "What is this?"}, MEDIA[media]])]
+    assert record_of(await stage.router("small").ainvoke(messages))["tier"] == "big"
+    with pytest.raises(NoEligibleTier, match=f"small: no {media}"):
+        await stage.router("small").ainvoke(messages, local_only=True)
+
+
 async def test_a_draft_goes_along_beside_an_image(stage: Stage) -> None:
     messages = [HumanMessage([{"type": "text", "text": "What is this?"}, image_of("standard")])]
     await stage.escalating().ainvoke(messages)
