@@ -14,7 +14,7 @@ from llama_index_slmroute.asked import asked_in
 from llama_index_slmroute.callbacks import query_being_read
 from llama_index_slmroute.messages import CallOptions, asking, is_plain, question_in, request_of
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
-from llama_index_slmroute.questions import question_of
+from llama_index_slmroute.questions import is_computed, question_of
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
 from llama_index_slmroute.scopes import Place
@@ -91,7 +91,7 @@ class CallingRouter(Router):
         """Begin a call that is answered with an object."""
         formatted = prompt.format_messages(llm=self, **arguments)
         messages = self._extend_messages(formatted)
-        plain = all(is_plain(message) for message in formatted)
+        plain = all(is_plain(message) for message in formatted) and not is_computed(prompt, self)
         outline = Outline(output_cls, prompt, arguments, as_given=plain and messages is formatted)
         return self._routed(
             messages,

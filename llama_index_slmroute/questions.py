@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from llama_index.core.prompts import BasePromptTemplate
+from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
 from llama_index.core.prompts.default_prompts import HYDE_TMPL
 
 from llama_index_slmroute.loops import users_turns
 from slmroute.request import judged_text
 
-__all__ = ["QUESTIONS", "TaskText", "question_of"]
+__all__ = ["QUESTIONS", "TaskText", "is_computed", "question_of"]
 
 QUESTIONS: Final = ("query_str", "question", "query", "user_query", "user_question")
 """What prompts call the question, beside the chunks retrieved for it, or the history it belongs to."""
@@ -58,7 +58,7 @@ def question_of(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str
         return str(given["context_str"]) if given.get("context_str") else None
     if len(material) == len(given) and sum(len(str(value)) for value in given.values()) <= SHORT_MATERIAL:
         return None
-    text = _without(within, {**arguments, **dict.fromkeys(material, "")}, material)
+    text = _without(within, {**arguments, **dict.fromkeys(material, "")})
     return TaskText(text) if text.strip() else None
 
 
@@ -67,10 +67,19 @@ def _is_material(name: str, prompt: BasePromptTemplate) -> bool:
     return any(_MATERIAL.search(each.lower()) for each in (name, str(mapped)))
 
 
-def _without(prompt: BasePromptTemplate, arguments: Mapping[str, Any], material: set[str]) -> str:
-    """Write a prompt out without its material, and without what an output parser would add to it."""
-    mappings = cast("Mapping[str, object]", prompt.function_mappings or {})  # pyright: ignore[reportUnknownMemberType]
-    functions = {name: make for name, make in mappings.items() if name not in material}
-    bare = prompt.model_copy(update={"output_parser": None, "function_mappings": functions})
-    messages = bare.format_messages(**arguments)
+def is_computed(prompt: BasePromptTemplate, llm: Any) -> bool:
+    """Whether functions of the user's write a part of a prompt: they may be slow, or give another text each time."""
+    chosen = prompt.select(llm) if isinstance(prompt, SelectorPromptTemplate) else prompt
+    return bool(_functions(chosen))
+
+
+def _functions(prompt: BasePromptTemplate) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", prompt.function_mappings or {})  # pyright: ignore[reportUnknownMemberType]
+
+
+def _without(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str:
+    """Write a prompt out without its material, what functions compute, and what an output parser would add to it."""
+    bare = prompt.model_copy(update={"output_parser": None, "function_mappings": {}})
+    given: dict[str, Any] = {**dict.fromkeys(_functions(prompt), ""), **arguments}
+    messages = bare.format_messages(**given)
     return judged_text([messages[position].content or "" for position in users_turns(messages)])

@@ -12,7 +12,7 @@ from llama_index.core.callbacks import CBEventType
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
 from llama_index.core.llms import ChatMessage
 from llama_index.core.output_parsers import PydanticOutputParser
-from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate, RichPromptTemplate
+from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate, RichPromptTemplate, SelectorPromptTemplate
 from llama_index.core.query_engine import TransformQueryEngine
 from llama_index.core.schema import TextNode
 from pydantic import BaseModel
@@ -140,3 +140,27 @@ def test_what_is_asked_of_each_chunk_is_decided_each_time(llm: Any, judge: Judge
 def test_a_template_of_material_alone_is_judged_whole(llm: Any, judge: Judge) -> None:
     llm.predict(PromptTemplate("{context_str}"), context_str=CHUNK)
     assert judge.seen == [CHUNK]
+
+
+@pytest.mark.parametrize("chooses", [False, True], ids=["template", "selector"])
+def test_what_computes_a_part_of_a_prompt_is_called_once(
+    llm: Any, judge: Judge, server: FakeServer, chooses: bool
+) -> None:
+    made: list[str] = []
+
+    def examples(**given: Any) -> str:
+        made.append("made")
+        return f"{{an}} example, number {len(made)}"
+
+    text = "Context: {docs}\nTask: {task}\nExamples: {examples}"
+    template = PromptTemplate(text, function_mappings={"examples": examples})
+    prompt: Any = SelectorPromptTemplate(template) if chooses else template
+    for ask in (llm.predict, lambda *given, **rest: llm.structured_predict(Floors, *given, **rest)):
+        made.clear()
+        ask(prompt, docs=CHUNK, task=HARD)
+        assert made == ["made"]
+        assert "{an} example, number 1" in str(server.calls()[-1].body)
+    made.clear()
+    list(llm.stream_structured_predict(Floors, prompt, docs=CHUNK, task=HARD))
+    assert made == ["made"]
+    assert {seen.partition("Examples")[0] for seen in judge.seen} == {f"Context: \nTask: {HARD}\n"}
