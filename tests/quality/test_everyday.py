@@ -137,6 +137,94 @@ HARD_ELSEWHERE = [
     "제1차 세계 대전은 왜 일어났나요?",
 ]
 
+EASY_WIDER = [
+    "Hey, how has your morning been so far?",
+    "hello, hope you are having a good day",
+    "hi, how are you feeling?",
+    "I'm great, thanks. And yourself?",
+    "did you have a good holiday?",
+    "thank you, you have been very kind",
+    "alright then, speak to you next week",
+    "it is raining again",
+    "how many centimetres is 3 inches",
+    "What is 40 degrees Fahrenheit in Celsius?",
+    "12 stone in kg",
+    "How many pints are in a gallon?",
+    "convert 90 minutes to hours",
+    "What's 30% of 90?",
+    "what is 14 divided by 7",
+    "Square root of 64?",
+    "What does DIY stand for?",
+    "meaning of IMO",
+    "another word for tired",
+    "What is the antonym of 'generous'?",
+    "What is the plural of 'tooth'?",
+    "How is 'rhythm' spelt?",
+    "past tense of 'teach'",
+    "what does 'frugal' mean?",
+    "Do you have a joke for me?",
+    "tell us a funny one-liner",
+    "Make me smile.",
+    "Put this more kindly: your work is bad",
+    "Rephrase this: I can't come on Tuesday.",
+    "Make this sound professional: send the stuff asap",
+    "Fix this sentence: me and him goes to the gym",
+    "How do you say 'where is the toilet' in Portuguese?",
+    "translate to Dutch: happy birthday",
+    "Make this a question: They live in Rome.",
+    "Which month is before October?",
+    "how many days does June have",
+    "If today is Thursday, what day is tomorrow?",
+    "What time is it when it's noon in New York in Los Angeles?",
+    "What is the capital of Kenya?",
+    "Who wrote Don Quixote?",
+    "How many wings does a bee have?",
+    "Is Iceland an island?",
+    "what's the closest star to us",
+    "Turn the bathroom light off.",
+    "wake me up in twenty minutes",
+    "play something relaxing",
+    "ring my sister",
+    "put bananas on the grocery list",
+    "Is this sentence about food? 'The pasta was overcooked.'",
+    "'Bus 9 leaves at noon.' Does the bus leave in the morning?",
+    "Sam is older than Kim. Who is younger?",
+    "my mouse stopped working",
+    "How do I change the toner?",
+    "where do I hand in my holiday request",
+    "who do I ask about my salary slip?",
+    "Is there a fee for returns?",
+    "can I change the colour of my order?",
+    "Do you repair phones?",
+    "I need to move my appointment to Monday",
+    "do you have a branch in Leeds?",
+]
+"""Small talk, units, words, jokes on request, one line to rewrite, dates, facts, devices, help desks."""
+
+HARD_BESIDE = [
+    "Convert this Flask app to FastAPI.",
+    "What does Hegel mean by recognition?",
+    "Tell me the story of a comedian who lost his voice.",
+    "How many marbles fit in a bathtub?",
+    "hello, how do I deal with a dishonest business partner?",
+    "Rewrite the ending so that the butler is innocent.",
+    "Translate this sonnet into German and keep the metre.",
+    "How does a jet engine produce thrust?",
+    "Is morality objective?",
+    "If 5 cats catch 5 mice in 5 minutes, how many catch 100 in 100?",
+    "After two discounts of 10% a coat costs 81 euros. What was its price?",
+    "why is my Postgres query slow after the upgrade",
+    "thanks! explain the proof of the last step",
+    "write a funny speech for my grandfather's 80th birthday",
+    "Draft a sick leave policy for a company of 30.",
+    "What makes a joke funny?",
+    "Define consciousness and defend your definition.",
+    "how do I set up a mesh network for a village",
+    "Who was more important for physics, Faraday or Maxwell?",
+    "hi! design an onboarding plan for new nurses",
+]
+"""As short as those, and alike."""
+
 NAMED = [
     "hi",
     "thanks!",
@@ -151,7 +239,10 @@ NAMED = [
 """What a newcomer tries first."""
 
 SHARE_RIGHT = 0.88
-"""Measured: 92 to 94% of the easy ones stay down, and all of the hard ones go up."""
+"""Measured: 92 to 97% of the easy ones stay down, and all of the hard ones but one go up."""
+
+SHARE_WIDER = 0.4
+"""Measured: 42% (light) and 47% (best) of these stay down, all of the hard ones beside them go up."""
 
 
 @pytest.fixture(scope="module", params=["light", "best"])
@@ -175,6 +266,11 @@ def test_hard_requests_of_one_line_go_up(classifier: EmbeddedClassifier, texts: 
     assert shares_up(classifier, texts) >= SHARE_RIGHT
 
 
+def test_of_a_wider_choice_of_everyday_messages_some_stay_down(classifier: EmbeddedClassifier) -> None:
+    assert 1 - shares_up(classifier, EASY_WIDER) >= SHARE_WIDER
+    assert shares_up(classifier, HARD_BESIDE) >= SHARE_RIGHT
+
+
 def test_what_a_newcomer_tries_first_stays_down(classifier: EmbeddedClassifier) -> None:
     up = [text for text in NAMED if classifier.score(RouteRequest.from_text(text)) > classifier.threshold]
     # The best grade is 0.02 above its threshold for the password.
@@ -191,5 +287,5 @@ def test_none_of_these_prompts_was_fitted_on() -> None:
         return " ".join(text.split()).casefold().rstrip(".!?؟？ ")
 
     fitted = {plain(prompt.text) for prompt in own_prompts()}
-    tried = [*EASY_ENGLISH, *EASY_ELSEWHERE, *HARD_ENGLISH, *HARD_ELSEWHERE, *NAMED]
+    tried = [*EASY_ENGLISH, *EASY_ELSEWHERE, *HARD_ENGLISH, *HARD_ELSEWHERE, *EASY_WIDER, *HARD_BESIDE, *NAMED]
     assert [text for text in tried if plain(text) in fitted] == []
