@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from slmroute import EmbeddedClassifier, RouteRequest
 from slmroute.cli.commands import COMMANDS
+from slmroute.demo.requests import load_requests
 from slmroute.local import LocalServer
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +26,8 @@ PRINTED = {
     if printed
 }
 """What the README shows that its blocks print, by their numbers."""
+BY_HAND = {"simple": "small", "complex": "frontier"}
+"""The tier that a person would choose for each kind of the demo's requests."""
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
@@ -66,3 +70,17 @@ def test_every_row_of_what_it_works_with_names_a_test() -> None:
         words, path = found.groups()
         names = f"(def test_{words.replace(' ', '_')}|class {words})"
         assert re.search(rf"^(async )?{names}\b", (ROOT / path).read_text(), re.MULTILINE), (words, path)
+
+
+def test_the_demos_output_routes_as_the_classifier_that_ships() -> None:
+    shown = README.partition("$ make demo\n")[2].partition("\n```")[0]
+    requests, classifier = load_requests(), EmbeddedClassifier()
+    scores = [classifier.score(RouteRequest.from_text(request.prompt)) for request in requests]
+    tiers = ["frontier" if score > classifier.threshold else "small" for score in scores]
+    right = [request for request, tier in zip(requests, tiers, strict=True) if BY_HAND[request.tier] == tier]
+    for tier in ("small", "frontier"):
+        sent = tiers.count(tier)
+        agrees = sum(BY_HAND[request.tier] == tier for request in right)
+        assert re.search(rf"^{tier} +{sent} ", shown, re.MULTILINE), (tier, sent)
+        assert f"{agrees} of the {sent} sent to {tier}" in " ".join(shown.split())
+    assert f"A person would have sent {len(right) / len(requests):.1%} of them" in shown
