@@ -24,8 +24,8 @@ from slmroute.steps import Classify, Judge, Scored, Verdict, summed
 
 __all__ = ["ajudge", "ascore", "judge", "score"]
 
-
 JUDGE_AT_LEAST_S: Final = 1.0
+"""What a judge has even where the deadline has come, in seconds: an answer is in hand, and it is known to be late."""
 
 
 def score(run: Run, step: Classify) -> Scored:
@@ -193,6 +193,8 @@ def _note_spent(run: Run, attempt: Attempt, asked: object, given: Classification
     It tells so itself, or else the adapter has overheard it.
     """
     calls = run.overheard if given is None or given.usage is None else [given]
+    if not calls:
+        return
     own = own_prices(asked, f"the {attempt.role}'s price")
     cost: Decimal | None = Decimal(0)
     for call in calls:

@@ -20,7 +20,15 @@ from slmroute.ollama_address import server_url
 from slmroute.steps import Failure, FailureKind
 from slmroute.tier import Tier
 
-__all__ = ["availability_errors", "failure_of", "is_too_long", "retry_after_s", "waited_in_vain"]
+__all__ = [
+    "availability_errors",
+    "failure_of",
+    "is_too_long",
+    "lacked_ability",
+    "refuses_logprobs",
+    "retry_after_s",
+    "waited_in_vain",
+]
 
 _CLIENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "aiohttp": ("ClientError",),

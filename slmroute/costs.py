@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol, Self
+from typing import Protocol
 
 from slmroute.record import AttemptRecord, Role, RouteRecord
 
@@ -187,28 +187,18 @@ class RouteCosts:
 class Within:
     """Adds up what is routed within the call of a tier: a router may be a tier of another, whose call is the one.
 
-    Entering it has the calls made inside count here and nowhere else.
-
     Attributes:
         calls: How many calls there were.
         cost: Dollars for all of them, as far as they are priced.
         unpriced: How many of them have a cost that is not known.
     """
 
-    __slots__ = ("_tokens", "calls", "cost", "unpriced")
+    __slots__ = ("calls", "cost", "unpriced")
 
     def __init__(self) -> None:
         self.calls = 0
         self.cost = Decimal(0)
         self.unpriced = 0
-        self._tokens: list[Token[tuple[Collector, ...]]] = []
-
-    def __enter__(self) -> Self:
-        self._tokens.append(_collectors.set((self,)))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        _collectors.reset(self._tokens.pop())
 
     def add(self, record: RouteRecord, /) -> None:
         """Add one call."""

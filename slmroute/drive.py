@@ -14,6 +14,7 @@ from typing import Protocol, assert_never
 
 from slmroute.ask import ajudge, ascore, judge, score
 from slmroute.attempt import Attempt
+from slmroute.costs import counted_in
 from slmroute.gate import Chunk, Gate
 from slmroute.run import Run
 from slmroute.steps import ABORTED, Answer, Call, Classify, Decision, Failure, Judge, Reject, Reply, Step
@@ -144,7 +145,7 @@ def _call(run: Run, performer: Performer, call: Call) -> Reply:
     if isinstance(attempt, Failure):
         return attempt
     try:
-        with attempt.within:
+        with counted_in((attempt.within,)):
             answer = performer.call(call)
     except run.engine.availability_errors as error:
         return run.failed(attempt, error)
@@ -158,7 +159,7 @@ async def _acall(run: Run, performer: Performer, call: Call) -> Reply:
     limit = asyncio.timeout(run.remaining_s)
     try:
         async with limit:
-            with attempt.within:
+            with counted_in((attempt.within,)):
                 answer = await performer.acall(call)
     except run.engine.availability_errors as error:
         return run.cut(attempt) if limit.expired() else run.failed(attempt, error)
@@ -174,7 +175,9 @@ def _stream(run: Run, performer: Performer, call: Call) -> Generator[object, Non
     try:
         with closing(performer.stream(call)) as chunks:
             while True:
-                with attempt.within:  # which must not span a yield: it would then hold for what the caller does
+                with counted_in(
+                    (attempt.within,)
+                ):  # which must not span a yield: it would then hold for what the caller does
                     chunk = next(chunks, None)
                 if chunk is None:
                     break
@@ -199,7 +202,7 @@ async def _astream(
                 # The limit must not span a yield: it would then cut whatever the caller does meanwhile.
                 limit = asyncio.timeout(run.remaining_s)
                 async with limit:
-                    with attempt.within:
+                    with counted_in((attempt.within,)):
                         chunk = await anext(chunks, None)
                 if chunk is None:
                     break
