@@ -13,7 +13,7 @@ from numbers import Real
 from typing import Final, cast
 
 from slmroute.attempt import Attempt
-from slmroute.classify.protocol import Classification, ClassifierLike
+from slmroute.classify.protocol import Classification, ClassifierLike, aasked, asked
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissing
 from slmroute.policy import Judgement
 from slmroute.price import UNPRICED, Priced, own_prices, token_price
@@ -83,10 +83,10 @@ def _score(run: Run, step: Classify) -> Scored:
 
 def _asked_in_time(run: Run, request: RouteRequest) -> object:
     """Ask the classifier, and go on without it when it has taken half of the time there is."""
-    classifier, share_s = run.engine.classifier, _share_s(run)
+    share_s = _share_s(run)
 
     def ask() -> object:
-        return _classify(classifier, request)
+        return asked(_classifier(run), request)
 
     found = ask() if share_s is None else _in_thread(ask, share_s)
     if isinstance(found, float) or not inspect.isawaitable(found):
@@ -100,9 +100,7 @@ async def _ascore(run: Run, step: Classify) -> Scored:
         return Scored(None)
     try:
         async with asyncio.timeout(_share_s(run)):
-            found = await _aclassify(run.engine.classifier, step.request)
-            if inspect.isawaitable(found):
-                found = await found
+            found = await aasked(_classifier(run), step.request)
     except Exception as error:  # noqa: BLE001  as in ``_score``
         return _not_scored(run, attempt, error)
     except BaseException as error:
@@ -111,21 +109,9 @@ async def _ascore(run: Run, step: Classify) -> Scored:
     return _scored(run, attempt, found)
 
 
-def _classify(classifier: ClassifierLike | None, request: RouteRequest) -> object:
-    for name in ("classify", "score"):
-        method = getattr(classifier, name, None)
-        if method is not None:
-            return method(request)
-    assert callable(classifier)  # noqa: S101  checked when the router was made
-    return classifier(request)
-
-
-async def _aclassify(classifier: ClassifierLike | None, request: RouteRequest) -> object:
-    for name in ("aclassify", "ascore"):
-        method = getattr(classifier, name, None)
-        if method is not None:
-            return await method(request)
-    return await asyncio.to_thread(_classify, classifier, request)
+def _classifier(run: Run) -> ClassifierLike:
+    assert run.engine.classifier is not None  # noqa: S101  the flow asks for it only where there is one
+    return run.engine.classifier
 
 
 def _share_s(run: Run) -> float | None:

@@ -175,9 +175,8 @@ def _stream(run: Run, performer: Performer, call: Call) -> Generator[object, Non
     try:
         with closing(performer.stream(call)) as chunks:
             while True:
-                with counted_in(
-                    (attempt.within,)
-                ):  # which must not span a yield: it would then hold for what the caller does
+                # It must not span a yield: it would then hold for what the caller does meanwhile.
+                with counted_in((attempt.within,)):
                     chunk = next(chunks, None)
                 if chunk is None:
                     break

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import math
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from numbers import Real
 from typing import cast
 
-from slmroute.classify.protocol import Classification, ClassifierLike
+from slmroute.classify.protocol import Classification, ClassifierLike, aasked, asked
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ConfigError, ModelMissing
 from slmroute.health import Breaker, Permit
 from slmroute.policy import probability
@@ -170,25 +167,6 @@ def give_up(permit: Permit, error: Exception) -> None:
     """Note that the second is not there; what it cannot judge says nothing of whether it is."""
     if not isinstance(error, ClassifierUnsure):
         permit.failure(time.monotonic())
-
-
-def asked(classifier: ClassifierLike, request: RouteRequest) -> object:
-    """Ask a classifier in the fullest way it has."""
-    for name in ("classify", "score"):
-        method = getattr(classifier, name, None)
-        if method is not None:
-            return method(request)
-    return cast("Callable[[RouteRequest], object]", classifier)(request)
-
-
-async def aasked(classifier: ClassifierLike, request: RouteRequest) -> object:
-    """Do what ``asked`` does without holding up the event loop."""
-    for name in ("aclassify", "ascore"):
-        method = getattr(classifier, name, None)
-        if method is not None:
-            return await method(request)
-    found = await asyncio.to_thread(asked, classifier, request)
-    return await cast("Awaitable[object]", found) if inspect.isawaitable(found) else found
 
 
 def checked(found: object, which: str) -> Classification:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from slmroute.request import RouteRequest
 from slmroute.steps import Usage
 
-__all__ = ["Classification", "Classifier", "ClassifierLike"]
+__all__ = ["Classification", "Classifier", "ClassifierLike", "aasked", "asked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +53,22 @@ class Classifier(Protocol):
 
 ClassifierLike = Classifier | Callable[[RouteRequest], float]
 """A classifier, or a plain callable from a request to its score."""
+
+
+def asked(classifier: ClassifierLike, request: RouteRequest) -> object:
+    """Ask a classifier in the fullest way it has."""
+    for name in ("classify", "score"):
+        method = getattr(classifier, name, None)
+        if method is not None:
+            return method(request)
+    return cast("Callable[[RouteRequest], object]", classifier)(request)
+
+
+async def aasked(classifier: ClassifierLike, request: RouteRequest) -> object:
+    """Do what ``asked`` does without holding up the event loop."""
+    for name in ("aclassify", "ascore"):
+        method = getattr(classifier, name, None)
+        if method is not None:
+            return await method(request)
+    found = await asyncio.to_thread(asked, classifier, request)
+    return await cast("Awaitable[object]", found) if inspect.isawaitable(found) else found
