@@ -6,13 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import Any, Final, cast
 
 from langchain_core.language_models.chat_models import BaseChatModel
 
 from slmroute.ollama import ModelFacts, facts_of
 from slmroute.per_loop import PerLoop
+from slmroute.threads import in_thread
 
 __all__ = ["ShownFacts"]
 
@@ -67,18 +67,9 @@ class ShownFacts:
 
     def _ask(self, tier: str, model: BaseChatModel) -> None:
         client, name = cast("Any", model)._client, cast("Any", model).model  # noqa: SLF001
-        found = Future[ModelFacts]()
-
-        def show() -> None:
-            try:
-                found.set_result(facts_of(name, client.show(name)))
-            except BaseException as error:  # noqa: BLE001  handed to the thread that waits
-                found.set_exception(error)
-
-        # The model's own client may wait for ever, as it must for answers.
-        threading.Thread(target=show, name="slmroute-show", daemon=True).start()
         try:
-            self._learn(tier, found.result(PATIENCE_S))
+            # The model's own client may wait for ever, as it must for answers.
+            self._learn(tier, in_thread(lambda: facts_of(name, client.show(name)), PATIENCE_S))
         except _failures():
             self._failed_at[tier] = time.monotonic()
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from contextvars import copy_context
+from collections.abc import Awaitable
 from decimal import Decimal
 from numbers import Real
 from typing import Final, cast
@@ -21,6 +18,7 @@ from slmroute.request import RouteRequest
 from slmroute.run import Run
 from slmroute.shared_score import SharedScore
 from slmroute.steps import Classify, Judge, Scored, Verdict, summed
+from slmroute.threads import in_thread
 
 __all__ = ["ajudge", "ascore", "judge", "score"]
 
@@ -88,7 +86,7 @@ def _asked_in_time(run: Run, request: RouteRequest) -> object:
     def ask() -> object:
         return asked(_classifier(run), request)
 
-    found = ask() if share_s is None else _in_thread(ask, share_s)
+    found = ask() if share_s is None else in_thread(ask, share_s)
     if isinstance(found, float) or not inspect.isawaitable(found):
         return found
     return _wait_for(found, _share_s(run))
@@ -281,22 +279,4 @@ def _wait_for(value: Awaitable[object], timeout_s: float | None) -> object:
         async with asyncio.timeout(timeout_s):
             return await value
 
-    return _in_thread(lambda: asyncio.run(wait()))
-
-
-def _in_thread(work: Callable[[], object], timeout_s: float | None = None) -> object:
-    """Do work in a thread of its own and wait for it; what comes after ``timeout_s`` is ignored.
-
-    Raises:
-        TimeoutError: It took longer.
-    """
-    outcome = Future[object]()
-
-    def act() -> None:
-        try:
-            outcome.set_result(work())
-        except BaseException as error:  # noqa: BLE001  handed to the thread that waits
-            outcome.set_exception(error)
-
-    threading.Thread(target=copy_context().run, args=(act,), name="slmroute-ask", daemon=True).start()
-    return outcome.result(timeout_s)
+    return in_thread(lambda: asyncio.run(wait()))
