@@ -16,6 +16,7 @@ from langchain_slmroute.schemas import response_schema
 from langchain_slmroute.tools import forced_tool, tool_spec
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
+from slmroute.gate import Chunk
 from slmroute.request import RouteRequest, estimate_tokens, judged_text
 from slmroute.steps import CONTENT_FILTER, Answer, ToolCall, Usage
 
@@ -283,6 +284,23 @@ def _usage(reported: UsageMetadata | None, *, estimated: bool) -> Usage | None:
         reasoning_tokens=outputs.get("reasoning") or 0,
         source="cached" if cached else "estimated" if estimated else "reported",
     )
+
+
+def chunk_of(message: AIMessage) -> Chunk:
+    """Tell the gate of a chunk."""
+    calls = bool(message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks))
+    return Chunk(message, message.text, chunk_logprobs(message), tool_call=calls, unseen=_unseen(message))
+
+
+def _unseen(message: AIMessage) -> str:
+    """Give what a chunk holds beside its text: a tool call's arguments, and thoughts."""
+    calls = message.tool_call_chunks if isinstance(message, AIMessageChunk) else ()
+    parts = [part for call in calls for part in (call["name"], call["args"])]
+    parts.append(message.additional_kwargs.get("reasoning_content"))
+    for block in message.content if isinstance(message.content, list) else ():
+        if isinstance(block, dict):
+            parts += [block.get("thinking"), block.get("reasoning")]
+    return "".join(part for part in parts if isinstance(part, str))
 
 
 def chunk_logprobs(message: AIMessage) -> tuple[float, ...]:

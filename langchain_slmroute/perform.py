@@ -12,9 +12,9 @@ from langchain_core.prompt_values import ChatPromptValue
 from langchain_core.runnables import RunnableConfig
 
 from langchain_slmroute.dialects import bound_config
-from langchain_slmroute.messages import answer_of
+from langchain_slmroute.messages import answer_of, chunk_of
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
-from langchain_slmroute.tier_calls import Asked, TierCalls, chunk_of, merged
+from langchain_slmroute.tier_calls import Asked, TierCalls, merged
 from slmroute.gate import Chunk, Gate
 from slmroute.steps import Answer, Call, Decision
 

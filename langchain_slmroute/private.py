@@ -12,8 +12,8 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from langchain_slmroute.messages import answer_of, last_chunk, with_record
-from langchain_slmroute.tier_calls import TierCalls, chunk_of
+from langchain_slmroute.messages import answer_of, chunk_of, last_chunk, with_record
+from langchain_slmroute.tier_calls import TierCalls
 from slmroute.gate import Chunk
 from slmroute.steps import Answer, Call, Decision
 

@@ -24,7 +24,7 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2Stre
 from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 from langchain_core.tracers.context import _configure_hooks
 
-from langchain_slmroute.messages import chunk_logprobs
+from langchain_slmroute.messages import chunk_of
 from langchain_slmroute.overhear import Overhear
 from slmroute.classify.protocol import Classification
 from slmroute.gate import Chunk, Gate
@@ -171,11 +171,7 @@ def hold_back(
     Returns:
         The relay, where one was needed.
     """
-    counted = _counted_by_context()
-    whole = [handler for handler in manager.handlers if _shows_runs(handler)]
-    tokens = [
-        each for each in manager.handlers if not _shows_runs(each) and _reads_tokens(each) and each not in counted
-    ]
+    whole, tokens = _watching(manager)
     if not whole and not tokens:
         return None
     kind = _KINDS[_mark(whole, logprobs=logprobs), isinstance(manager, AsyncCallbackManager)]
@@ -202,11 +198,8 @@ def aside(
         tell: Is told what each call of a model took.
     """
     manager = child()
-    counted = _counted_by_context()
-    tokens = [
-        each for each in manager.handlers if not _shows_runs(each) and _reads_tokens(each) and each not in counted
-    ]
-    for handler in [each for each in manager.handlers if _shows_runs(each) or each in tokens]:
+    whole, tokens = _watching(manager)
+    for handler in (*whole, *tokens):
         manager.remove_handler(handler)
     if tokens:
         kind = _KINDS["none", isinstance(manager, AsyncCallbackManager)]
@@ -219,6 +212,14 @@ def aside(
         yield
     finally:
         var_child_runnable_config.reset(token)
+
+
+def _watching(manager: _Handled) -> tuple[list[BaseCallbackHandler], list[BaseCallbackHandler]]:
+    """Give the handlers that show whole runs, and the others that read tokens."""
+    whole = [handler for handler in manager.handlers if _shows_runs(handler)]
+    counted = _counted_by_context()
+    others = [handler for handler in manager.handlers if not _shows_runs(handler)]
+    return whole, [handler for handler in others if _reads_tokens(handler) and handler not in counted]
 
 
 def _never() -> bool:
@@ -281,7 +282,5 @@ def _chunk_of(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Chunk
         return Chunk(None, text=str(delta.get("text") or ""), tool_call="tool" in str(block.get("type", "")))
     message = getattr(kwargs.get("chunk"), "message", None)
     if isinstance(message, AIMessageChunk):
-        return Chunk(
-            None, message.text, chunk_logprobs(message), tool_call=bool(message.tool_call_chunks or message.tool_calls)
-        )
+        return chunk_of(message)
     return Chunk(None, text=str(args[0]) if args and isinstance(args[0], str) else "")

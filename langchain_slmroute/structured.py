@@ -12,13 +12,12 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableParallel, RunnableSequence
 from langchain_core.runnables.utils import AddableDict
 
-from langchain_slmroute.messages import answer_of, last_chunk, with_record
+from langchain_slmroute.messages import answer_of, chunk_of, last_chunk, with_record
 from langchain_slmroute.outline import Outline
 from langchain_slmroute.perform import Asked, ChatPerformer, Child
 from langchain_slmroute.relay import is_streamed
 from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
 from langchain_slmroute.schemas import json_schema_of
-from langchain_slmroute.tier_calls import chunk_of
 from langchain_slmroute.validated import Catcher, End, is_pydantic, not_parsed, validated
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
 from slmroute.gate import Chunk, Growth

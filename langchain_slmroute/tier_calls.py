@@ -15,7 +15,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_slmroute.cache import CacheSetting, cache_setting
 from langchain_slmroute.dialects import Dialect, bound_kwargs, call_kwargs, chat_model, logprob_kwargs
 from langchain_slmroute.limiter import OncePerCall
-from langchain_slmroute.messages import answer_of, chunk_logprobs, for_tier, without_logprobs
+from langchain_slmroute.messages import answer_of, for_tier, without_logprobs
 from langchain_slmroute.models import Ready, TierModels
 from langchain_slmroute.schemas import is_schema
 from langchain_slmroute.tools import choice_for, sources
@@ -24,7 +24,7 @@ from slmroute.gate import Chunk
 from slmroute.run import Run
 from slmroute.steps import Answer, Call
 
-__all__ = ["Asked", "TierCalls", "chunk_of", "merged"]
+__all__ = ["Asked", "TierCalls", "merged"]
 
 _BOUND: Final = frozenset({"parallel_tool_calls", "strict", "tool_choice", "tools"})
 """The arguments of a call that belong to the binding of its tools."""
@@ -228,23 +228,6 @@ class TierCalls(ABC):
         if self.asked.limiter is not None:
             settings["rate_limiter"] = self.asked.limiter.before(inner.rate_limiter)
         return settings
-
-
-def chunk_of(message: AIMessage) -> Chunk:
-    """Tell the gate of a chunk."""
-    calls = bool(message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks))
-    return Chunk(message, message.text, chunk_logprobs(message), tool_call=calls, unseen=_unseen(message))
-
-
-def _unseen(message: AIMessage) -> str:
-    """Give what a chunk holds beside its text: a tool call's arguments, and thoughts."""
-    calls = message.tool_call_chunks if isinstance(message, AIMessageChunk) else ()
-    parts = [part for call in calls for part in (call["name"], call["args"])]
-    parts.append(message.additional_kwargs.get("reasoning_content"))
-    for block in message.content if isinstance(message.content, list) else ():
-        if isinstance(block, dict):
-            parts += [block.get("thinking"), block.get("reasoning")]
-    return "".join(part for part in parts if isinstance(part, str))
 
 
 def merged(messages: Sequence[AIMessage]) -> AIMessage:
