@@ -38,7 +38,7 @@ from slmroute.plain import read_tiers
 from slmroute.policy import Confidence, Rule
 from slmroute.record import Hook
 from slmroute.request import estimate_tokens
-from slmroute.router import RouterBasics, check_names, engine_of
+from slmroute.router import LASTING, RouterBasics, cannot_change, check_names, engine_of
 from slmroute.tier import Money, Tier
 
 __all__ = ["Router"]
@@ -59,10 +59,6 @@ else:
     # The policy and the engine check them: their errors say more than Pydantic's, which would copy them, too.
     Tiers = Rules = Checks = Hooks = Prices = Errors = OptionalConfidence = OptionalClassifier = OptionalLedger = Any
     Threshold = Thresholds = Any
-
-
-_LASTING: Final = ("availability_errors", "budget", "hooks", "ledger", "prices")
-"""The settings that a router shares with its copies, and so keeps: what they have seen so far would be lost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +128,13 @@ class Router(RouterBasics, BaseChatModel):
         """Make the engine and the tiers' models, or take over those of the router that this is a copy of."""
         before = self.shared if isinstance(self.shared, Shared) else None
         if before is None:
-            clients, lasting = Clients(), {name: getattr(self, name) for name in _LASTING}
+            clients, lasting = Clients(), {name: getattr(self, name) for name in LASTING}
         else:
             clients, lasting = before.clients, before.lasting
             for name, kept in lasting.items():
-                _check_kept(name, getattr(self, name), kept)
+                value = getattr(self, name)
+                if value is not kept and value != kept:
+                    raise cannot_change("RoutingChatModel", name)
         models = clients.of(self.tiers, self._standard_arguments())
         engine = engine_of(self, models.identities(), before and before.engine)
         if "profile" in self.model_fields_set:
@@ -316,11 +314,3 @@ def _checked(kind: type[Router], name: str, value: Any) -> Any:
         # What Pydantic was given may be a key: only what it found is told.
         found = error.errors(include_input=False, include_url=False)[0]["msg"]
         raise ConfigError(f"{name}= is wrong: {found}.") from None
-
-
-def _check_kept(name: str, value: object, kept: object) -> None:
-    if value is not kept and value != kept:
-        raise ConfigError(
-            f"{name}= cannot be changed once a router is made, because it shares {name} with its copies. Make a new "
-            f"RoutingChatModel(..., {name}=...)."
-        )

@@ -20,11 +20,10 @@ from llama_index_slmroute.scopes import QueryScopes
 from slmroute.classify import EmbeddedClassifier
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.engine import Engine, LedgerLike
-from slmroute.errors import ConfigError
 from slmroute.plain import read_tiers
 from slmroute.policy import Confidence, Rule
 from slmroute.record import Hook
-from slmroute.router import RouterBasics, check_names, engine_of
+from slmroute.router import LASTING, RouterBasics, cannot_change, check_names, engine_of
 from slmroute.tier import Money, Tier
 
 __all__ = ["Router"]
@@ -46,10 +45,6 @@ else:
     # The policy and the engine check them: their errors say more than Pydantic's, which would copy them, too.
     Tiers = Rules = Checks = Hooks = Prices = Errors = OptionalConfidence = OptionalClassifier = OptionalLedger = Any
     Window = Threshold = Thresholds = Any
-
-
-_LASTING: Final = frozenset({"availability_errors", "budget", "hooks", "ledger", "prices"})
-"""The settings that a router shares with its copies, and so keeps: what they have seen so far would be lost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,11 +179,8 @@ class Router(RouterBasics, FunctionCallingLLM):
 
     def _checked(self, name: str, value: Any) -> Any:
         """Check the new value of a setting, as at construction."""
-        if name in _LASTING and value is not getattr(self, name):
-            raise ConfigError(
-                f"{name}= cannot be changed once a router is made, because it shares {name} with its copies. Make a "
-                f"new RoutingLLM(..., {name}=...)."
-            )
+        if name in LASTING and value is not getattr(self, name):
+            raise cannot_change("RoutingLLM", name)
         if name == "tiers":
             return read_tiers(value)
         kind = cast("Any", type(self).model_fields[name].annotation)

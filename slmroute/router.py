@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Final, Protocol, Self, cast
 
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.engine import Engine, LedgerLike
@@ -17,7 +17,10 @@ from slmroute.price import Prices
 from slmroute.record import Hook
 from slmroute.tier import Tier
 
-__all__ = ["RouterBasics", "Settings", "check_names", "engine_of"]
+__all__ = ["LASTING", "RouterBasics", "Settings", "cannot_change", "check_names", "engine_of"]
+
+LASTING: Final = ("availability_errors", "budget", "hooks", "ledger", "prices")
+"""The settings that a router shares with its copies, and so keeps: what they have seen so far would be lost."""
 
 
 class Settings(Protocol):
@@ -119,6 +122,14 @@ def check_names(router: str, given: AbstractSet[str], aliases: Mapping[str, str 
         raise ConfigError(f"{router} has no setting {name}=.{hint}")
     if "tiers" not in given:
         raise ConfigError(f"{router} needs tiers=: two or more Tier objects, cheapest first.")
+
+
+def cannot_change(router: str, name: str) -> ConfigError:
+    """Make the error for a change of one of the ``LASTING`` settings; ``router`` is the router's class."""
+    return ConfigError(
+        f"{name}= cannot be changed once a router is made, because it shares {name} with its copies. Make a new "
+        f"{router}(..., {name}=...)."
+    )
 
 
 def engine_of(settings: Settings, named: Mapping[str, str], before: Engine | None) -> Engine:
