@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.tracers.base import BaseTracer
+from langchain_core.tracers.schemas import Run
 from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 
@@ -84,3 +86,14 @@ def joined(chunks: list[AIMessageChunk]) -> AIMessageChunk:
     for chunk in chunks[1:]:
         total += chunk
     return total
+
+
+class Tracer(BaseTracer):
+    """Keeps the trees of runs that have ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.roots: list[Run] = []
+
+    def _persist_run(self, run: Run) -> None:
+        self.roots.append(run)

@@ -10,7 +10,6 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler, get_usage_metadata_callback
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tracers.base import BaseTracer
 from langchain_ollama import ChatOllama
 from langgraph.graph import START, MessagesState, StateGraph
 
@@ -19,7 +18,7 @@ from slmroute import Confidence, RouteRequest
 from slmroute.steps import Answer
 from slmroute.testing import Reply
 from tests.langchain import ways
-from tests.langchain.stage import BIG, Stage, record_of
+from tests.langchain.stage import BIG, Stage, Tracer, record_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
@@ -135,22 +134,11 @@ async def test_handlers_hear_of_what_is_asked_aside_but_no_token(
     assert context.usage_metadata[ASKED]["total_tokens"] == 10
 
 
-class Trees(BaseTracer):
-    """Keeps the runs as they nest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trees: list[Any] = []
-
-    def _persist_run(self, run: Any) -> None:
-        self.trees.append(run)
-
-
 @pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_what_is_asked_aside_is_a_child_of_the_routers_run(router: RoutingChatModel, ask: ways.Ask) -> None:
-    tracer = Trees()
+    tracer = Tracer()
     await ask(router, "Blue?", {"callbacks": [tracer]})
-    (root,) = tracer.trees
+    (root,) = tracer.roots
     names = [(run.run_type, run.extra["metadata"]["ls_model_name"]) for run in root.child_runs]
     assert root.name == "RoutingChatModel"
     assert sorted(names).count(("llm", ASKED)) == 1

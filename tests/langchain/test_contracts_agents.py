@@ -8,11 +8,10 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, model_fallback
 from langchain_core.tools import tool
-from langchain_core.tracers.base import BaseTracer
 from langgraph.prebuilt import create_react_agent
 
 from slmroute.testing import Fault, Reply
-from tests.langchain.stage import BIG, SMALL, Stage, record_of
+from tests.langchain.stage import BIG, SMALL, Stage, Tracer, record_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:create_react_agent has been moved")
 
@@ -21,17 +20,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:create_react_agent has been move
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
-
-
-class Trees(BaseTracer):
-    """Keeps the runs as they nest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trees: list[Any] = []
-
-    def _persist_run(self, run: Any) -> None:
-        self.trees.append(run)
 
 
 def path_to(run: Any, kind: str) -> list[list[str]]:
@@ -46,11 +34,11 @@ def path_to(run: Any, kind: str) -> list[list[str]]:
 async def test_an_agents_tree_is_graph_node_router_tier(stage: Stage, to: str, asynchronous: bool) -> None:
     tier = {"small": (SMALL, "ollama", "ChatOllama"), "big": (BIG, "openai", "ChatOpenAI")}[to]
     stage.server.script(tier[0], Reply(tool_calls=[("add", {"a": 1, "b": 2})]), Reply("Three."))
-    tracer = Trees()
+    tracer = Tracer()
     agent: Any = create_agent(stage.router(to), [add])
     given, config = {"messages": [("human", "1+2?")]}, {"callbacks": [tracer]}
     result = await agent.ainvoke(given, config) if asynchronous else agent.invoke(given, config)
-    (root,) = tracer.trees
+    (root,) = tracer.roots
     way = ["chain:LangGraph", "chain:model", "chain:RoutingChatModel", f"llm:{tier[2]}"]
     assert path_to(root, "llm") == [way, way]
     tool_ways = path_to(root, "tool")
@@ -64,10 +52,10 @@ async def test_an_agents_tree_is_graph_node_router_tier(stage: Stage, to: str, a
 
 
 def test_the_tree_of_a_bound_router_in_a_prebuilt_agent_is_the_same(stage: Stage) -> None:
-    tracer = Trees()
+    tracer = Tracer()
     agent: Any = create_react_agent(stage.router("big").bind_tools([add]), [add])
     agent.invoke({"messages": [("human", "Blue?")]}, {"callbacks": [tracer]})
-    (way,) = path_to(tracer.trees[0], "llm")
+    (way,) = path_to(tracer.roots[0], "llm")
     assert [each for each in way if "Sequence" not in each and "call_model" not in each] == [
         "chain:LangGraph",
         "chain:agent",

@@ -13,31 +13,19 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.context import register_configure_hook
 from langchain_core.tracers.schemas import Run
 
 from slmroute import Tier
 from slmroute.testing import Fault, Reply
 from tests.langchain import ways
-from tests.langchain.stage import BIG, SMALL, Stage
+from tests.langchain.stage import BIG, SMALL, Stage, Tracer
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
 
-class Tracer(BaseTracer):
-    """Keeps the trees of runs that have ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.roots: list[Run] = []
-
-    def _persist_run(self, run: Run) -> None:
-        self.roots.append(run)
-
-    @property
-    def tree(self) -> list[Any]:
-        return [branch(run) for run in self.roots]
+def trees_of(tracer: Tracer) -> list[Any]:
+    return [branch(run) for run in tracer.roots]
 
 
 def branch(run: Run) -> Any:
@@ -54,7 +42,7 @@ async def test_each_http_call_is_one_run_beneath_the_routers(stage: Stage, ask: 
     tracer = Tracer()
     await ask(stage.router("big"), "What is blue?", {"callbacks": [tracer]})
     await ask(stage.escalating(), "What is blue?", {"callbacks": [tracer]})
-    assert tracer.tree == [ROUTED, ESCALATED]
+    assert trees_of(tracer) == [ROUTED, ESCALATED]
     assert all(run.end_time and not run.error for root in tracer.roots for run in (root, *root.child_runs))
 
 
@@ -87,7 +75,7 @@ def test_in_a_chain_the_router_stands_beneath_it(stage: Stage) -> None:
     tracer = Tracer()
     chain = RunnableLambda(str.upper) | stage.router("big")
     chain.invoke("what is blue?", {"callbacks": [tracer]})
-    assert tracer.tree == [("chain:RunnableSequence", ["chain:upper", ROUTED])]
+    assert trees_of(tracer) == [("chain:RunnableSequence", ["chain:upper", ROUTED])]
     assert "WHAT IS BLUE?" in str(stage.server.calls()[-1].body)
 
 
