@@ -132,10 +132,7 @@ def tune_few_shot(
         ClassifierUnavailable: The model could not be asked.
         ModelMissing: The server does not have the model.
     """
-    if examples not in (6, 8, 10):
-        raise ConfigError(f"tune_few_shot(examples={examples}) must be 6, 8 or 10: half of them are of either kind.")
-    if sets < 1:
-        raise ConfigError(f"tune_few_shot(sets={sets}) must be 1 or more.")
+    check_settings(examples, sets)
     pool, choosing, reporting = split(cases, limit, seed)
     candidates = [EXAMPLES, *drawn_sets(pool, examples, sets, seed)]
     total = len(candidates) * len(choosing) + 2 * len(reporting)
@@ -159,10 +156,7 @@ def tune_few_shot(
 
     chosen = [scores(shown, choosing, IDENTITY) for shown in candidates]
     tried = [one.auc or 0.0 for one in chosen]
-    best = max(range(len(candidates)), key=lambda place: (tried[place], -place))
-    # What few prompts cannot tell from chance is no reason to change anything.
-    if tried[best] < min(tried[0] + standard_error(tried[0], chosen[0].labels), 1.0):
-        best = 0
+    best = taken(tried, chosen[0].labels)
     shipped = FewShotClassifier(model, host=host).calibrator
     plain = scores(EXAMPLES, reporting, IDENTITY)
     default_fit, best_fit = chosen[0].fitted(), chosen[best].fitted()
@@ -179,6 +173,21 @@ def tune_few_shot(
         reported_on=len(reporting),
         tried=tuple(tried),
     )
+
+
+def check_settings(examples: int, sets: int) -> None:
+    """Make sure that examples can be drawn, and are."""
+    if examples not in (6, 8, 10):
+        raise ConfigError(f"tune_few_shot(examples={examples}) must be 6, 8 or 10: half of them are of either kind.")
+    if sets < 1:
+        raise ConfigError(f"tune_few_shot(sets={sets}) must be 1 or more.")
+
+
+def taken(tried: Sequence[float], labels: Sequence[bool]) -> int:
+    """Give the place of the set to take, by each one's AUC; the first is what comes with the classifier."""
+    best = max(range(len(tried)), key=lambda place: (tried[place], -place))
+    # What few prompts cannot tell from chance is no reason to change anything.
+    return 0 if tried[best] < min(tried[0] + standard_error(tried[0], labels), 1.0) else best
 
 
 @dataclass(frozen=True)
