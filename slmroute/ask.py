@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable
-from decimal import Decimal
 from numbers import Real
 from typing import Final, cast
 
@@ -13,7 +12,7 @@ from slmroute.attempt import Attempt
 from slmroute.classify.protocol import Classification, ClassifierLike, aasked, asked
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissing
 from slmroute.policy import Judgement
-from slmroute.price import UNPRICED, Priced, own_prices, token_price
+from slmroute.price import UNPRICED, Priced, own_prices, token_price, total_of
 from slmroute.request import RouteRequest
 from slmroute.run import Run
 from slmroute.shared_score import SharedScore
@@ -180,17 +179,17 @@ def _note_spent(run: Run, attempt: Attempt, asked: object, given: Classification
     if not calls:
         return
     own = own_prices(asked, f"the {attempt.role}'s price")
-    cost: Decimal | None = Decimal(0)
+    prices: list[Priced] = []
     for call in calls:
-        if call.usage is None:
-            continue
-        if own is None:
-            priced = run.engine.prices.price_of(call.usage, call.provider or "", call.model or "")
-        else:
-            priced = Priced(token_price(call.usage, *own), attempt.role)
-        cost = None if cost is None or priced.cost is None else cost + priced.cost
+        assert call.usage is not None  # noqa: S101  looked at above, and what is overheard always has it
         attempt.usage, attempt.model, attempt.provider = summed(attempt.usage, call.usage), call.model, call.provider
-        attempt.priced = Priced(cost, UNPRICED.price_id if cost is None else priced.price_id)
+        prices.append(
+            run.engine.prices.price_of(call.usage, call.provider or "", call.model or "")
+            if own is None
+            else Priced(token_price(call.usage, *own), attempt.role)
+        )
+    cost = total_of(priced.cost for priced in prices)
+    attempt.priced = UNPRICED if cost is None else Priced(cost, prices[-1].price_id)
     run.overheard.clear()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -11,7 +10,7 @@ from slmroute.price import UNPRICED, PriceBook, Priced
 from slmroute.steps import Usage
 from slmroute.tier import Tier
 
-__all__ = ["baseline_of", "cost_of", "price_of"]
+__all__ = ["baseline_of", "price_of"]
 
 
 def price_of(attempt: Attempt, tier: Tier, prices: PriceBook) -> Priced:
@@ -21,16 +20,6 @@ def price_of(attempt: Attempt, tier: Tier, prices: PriceBook) -> Priced:
     return prices.price(
         tier, attempt.usage, provider=attempt.provider, model=attempt.model, seconds=attempt.busy_s or 0.0
     )
-
-
-def cost_of(attempts: Iterable[Attempt]) -> Decimal | None:
-    """Add up what attempts cost, in dollars; None where the price of one is not known."""
-    total = Decimal(0)
-    for attempt in attempts:
-        if attempt.priced.cost is None:
-            return None
-        total += attempt.priced.cost
-    return total
 
 
 def baseline_of(final: Attempt, last_tier: Tier, prices: PriceBook) -> Decimal | None:

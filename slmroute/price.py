@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -18,7 +18,7 @@ from slmroute.tier import Money, Tier, money
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
 
-__all__ = ["FREE", "UNPRICED", "PriceBook", "Priced", "Prices", "own_prices", "token_price"]
+__all__ = ["FREE", "UNPRICED", "PriceBook", "Priced", "Prices", "own_prices", "token_price", "total_of"]
 
 Prices = Mapping[str, tuple[Money, ...]]
 """A user's prices by ``"provider:model"`` or tier name: two to four amounts, see ``PriceBook``."""
@@ -85,6 +85,16 @@ def token_price(usage: Usage, input_price: Decimal, output_price: Decimal) -> De
         Dollars, exact.
     """
     return (usage.input_tokens * input_price + usage.output_tokens * output_price) / MILLION
+
+
+def total_of(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """Add amounts up; None where one of them is not known."""
+    total = Decimal(0)
+    for amount in amounts:
+        if amount is None:
+            return None
+        total += amount
+    return total
 
 
 class PriceBook:

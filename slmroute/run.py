@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final, Self
 
 from slmroute.attempt import Attempt
 from slmroute.availability import retry_after_s, waited_in_vain
-from slmroute.bill import baseline_of, cost_of, price_of
+from slmroute.bill import baseline_of, price_of
 from slmroute.context import current_context
 from slmroute.costs import current_collectors
 from slmroute.draft import with_draft
 from slmroute.engine import Engine
 from slmroute.flow import route
 from slmroute.gate import Chunk
+from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.steps import Answer, Call, Decision, Failure, Reject, Reply, Step, Usage
@@ -277,7 +278,7 @@ class Run(AbstractContextManager["Run"]):
         if self._guard is not None:
             self.events += self._guard.events
         last_tier = self.policy.tiers[-1]
-        cost = cost_of(self.attempts)
+        cost = total_of(attempt.priced.cost for attempt in self.attempts)
         baseline = Decimal(0) if final is None else baseline_of(final, last_tier, self.engine.prices)
         gain = None if cost is None or baseline is None else baseline - cost
         projected = last_tier.dry_run or any(a.tier is not None and a.tier.dry_run and a.usage for a in self.attempts)

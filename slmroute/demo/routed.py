@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from slmroute.demo.run import Outcome
 from slmroute.estimate import Bill
+from slmroute.price import total_of
 
-__all__ = ["CALLS_A_MONTH", "AsRouted", "as_routed", "measured_month", "total_of"]
+__all__ = ["CALLS_A_MONTH", "AsRouted", "as_routed", "measured_month"]
 
 CALLS_A_MONTH: Final = 100_000
 
@@ -105,13 +106,3 @@ def measured_month(outcomes: Sequence[Outcome]) -> tuple[Bill, Decimal] | None:
                 tiers[attempt.tier] = tiers.get(attempt.tier, Decimal(0)) + cost
     bill = Bill(calls=CALLS_A_MONTH, classifier=classifier, tiers=tiers, escalations=Decimal(0), baseline=baseline)
     return bill, local_baseline / baseline if baseline else Decimal(0)
-
-
-def total_of(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    """Add amounts up; None where one of them is not known."""
-    total = Decimal(0)
-    for amount in amounts:
-        if amount is None:
-            return None
-        total += amount
-    return total

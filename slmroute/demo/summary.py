@@ -9,10 +9,11 @@ from decimal import Decimal
 from statistics import median
 from typing import Final
 
-from slmroute.demo.routed import CALLS_A_MONTH, AsRouted, as_routed, measured_month, total_of
+from slmroute.demo.routed import CALLS_A_MONTH, AsRouted, as_routed, measured_month
 from slmroute.demo.run import IN_FLIGHT, SMALL_PRICES, Outcome
 from slmroute.demo.small import SmallModel
 from slmroute.estimate import Bill, Estimate, estimate
+from slmroute.price import total_of
 from slmroute.tier import Tier
 
 __all__ = ["CALLS_A_MONTH", "DemoSummary", "KindLine", "SweepLine", "TierLine", "auc", "summarise", "sweep"]
