@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, cast
 
 from llama_index.core.bridge.pydantic import BaseModel, ValidationError
@@ -15,7 +16,7 @@ from llama_index_slmroute.answers import Response, answer_of
 from llama_index_slmroute.callbacks import WatchedCallbacks
 from llama_index_slmroute.perform import Asked, ChatPerformer, aclosed_after, closed_after
 from slmroute.gate import Chunk, Growth
-from slmroute.steps import Answer, Call, Usage
+from slmroute.steps import Answer, Call, Usage, summed
 
 __all__ = ["Outline", "Parsed", "StructuredPerformer"]
 
@@ -241,9 +242,5 @@ def _json(value: Any) -> str:
 
 
 def _added(usages: Sequence[Usage | None]) -> Usage | None:
-    """Add up what several calls of a tier took to come to one object."""
-    found = [usage for usage in usages if usage is not None]
-    if len(found) < len(usages) or not found:
-        return None
-    names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
-    return Usage(**{name: sum(getattr(usage, name) for usage in found) for name in names}, source=found[0].source)
+    """Add up what several calls of a tier took to come to one object; None where one of them does not say."""
+    return None if None in usages else reduce(summed, usages, None)

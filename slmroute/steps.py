@@ -84,9 +84,11 @@ class Usage:
 
 
 def summed(first: Usage | None, second: Usage | None) -> Usage | None:
-    """Add the tokens of two model calls up, where both took some."""
-    if first is None or second is None:
-        return second or first
+    """Add the tokens of two model calls up, where both took some: what came from a cache took none."""
+    if first is None or (second is not None and first.source == "cached"):
+        return second
+    if second is None or second.source == "cached":
+        return first
     counts = (first.input_tokens + second.input_tokens, first.output_tokens + second.output_tokens)
     cached = (first.cached_tokens + second.cached_tokens, first.cache_write_tokens + second.cache_write_tokens)
     source = "reported" if first.source == second.source == "reported" else "estimated"

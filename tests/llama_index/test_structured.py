@@ -140,3 +140,24 @@ async def test_a_structured_llms_stream_counts_where_it_was_begun(bench: Any, se
     assert list(stream)
     assert [chunk async for chunk in astream]
     assert costs.calls == 2
+
+
+class Twice(Plain):
+    """Comes to its object in two calls, of which the second only estimates its tokens."""
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        tokens = {"prompt_tokens": 100, "completion_tokens": 10}
+        source = "estimated" if prompt == "again" else "reported"
+        return CompletionResponse(text=self.text, raw={"usage": tokens, "usage_source": source})
+
+    def structured_predict(self, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any) -> Any:
+        self.complete("first")
+        return output_cls.model_validate_json(self.complete("again").text)
+
+
+def test_tokens_of_which_some_are_estimated_are_not_said_to_be_reported(bench: Any, server: FakeServer) -> None:
+    tiers = [Tier("small", Twice(text='{"count": 7}'), local=True), bench().llm.tiers[1]]
+    made = bench(tiers=tiers, classifier=None)
+    assert made.llm.structured_predict(Floors, PROMPT, what="it").count == 7
+    usage = made.records[0].attempts[0].usage
+    assert (usage.input_tokens, usage.output_tokens, usage.source) == (200, 20, "estimated")
