@@ -10,6 +10,7 @@ from slmroute.errors import MissingExtra
 try:
     from langchain_slmroute.callbacks import RouteCostCallback
     from langchain_slmroute.chat_model import RoutingChatModel
+    from langchain_slmroute.serialise import list_for_loading
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "langchain_core":
         raise
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from langchain_slmroute.middleware import RoutingMiddleware
 
 __all__ = ["RouteCostCallback", "RouteCosts", "RoutingChatModel", "RoutingMiddleware", "route_costs"]
+
+list_for_loading(*RoutingChatModel.lc_id())
 
 
 def __getattr__(name: str) -> object:

@@ -222,8 +222,8 @@ class Router(RouterBasics, BaseChatModel):
     def is_lc_serializable(cls) -> bool:
         """Routers whose tiers are given as strings can be written with ``dumps`` and read back with ``loads``.
 
-        LangChain reads classes that are not its own when it is told to: ``loads(written,
-        allowed_objects=[RoutingChatModel], valid_namespaces=["langchain_slmroute"])``.
+        LangChain reads classes that are not its own when it is told to: ``loads(written, allowed_objects="all",
+        valid_namespaces=["langchain_slmroute"])``, or with ``allowed_objects=[RoutingChatModel]`` nothing else.
         """
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import SecretStr
@@ -16,7 +17,7 @@ from slmroute.tier import Tier
 if TYPE_CHECKING:
     from langchain_slmroute.router import Router
 
-__all__ = ["dumped", "dumped_tier", "identity", "read_settings", "router_to_json"]
+__all__ = ["dumped", "dumped_tier", "identity", "list_for_loading", "read_settings", "router_to_json"]
 
 _PLAIN: Final = (
     "threshold",
@@ -35,6 +36,20 @@ _PLAIN: Final = (
     "tags",
 )
 """The settings that are plain data already."""
+
+
+def list_for_loading(*path: str) -> None:
+    """Add a class to those that ``loads(..., allowed_objects="all")`` may read back, as LangChain's partners' are.
+
+    Its namespace must be named with ``valid_namespaces`` all the same, so nothing is read back that was not asked for.
+
+    Args:
+        *path: The class's namespace and name, as in what was written.
+    """
+    reading = import_module("langchain_core.load.load")  # the package has a function of the module's name
+    # Both are LangChain's own affair: without them the class is read back where it is named itself, as it always is.
+    getattr(reading, "ALL_SERIALIZABLE_MAPPINGS", {}).setdefault(path, path)
+    getattr(reading, "_default_class_paths_cache", {}).pop("all", None)  # what the list comes to is worked out once
 
 
 def read_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

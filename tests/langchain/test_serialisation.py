@@ -6,6 +6,8 @@ import copy
 import dataclasses
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,33 @@ def test_a_router_within_a_chain_is_read_back(stage: Stage, router: RoutingChatM
     objects: Any = [*allowed(), RoutingChatModel]
     again = loads(dumps(chain), allowed_objects=objects, valid_namespaces=["langchain_slmroute"])
     assert record_of(again.invoke({"colour": "blue"}))["tier"] == "small"
+
+
+def test_a_router_is_among_all_that_langchain_reads_back_where_its_namespace_is_named(router: RoutingChatModel) -> None:
+    written = dumps(ChatPromptTemplate.from_template("What is {colour}?") | router)
+    again = loads(written, allowed_objects="all", valid_namespaces=["langchain_slmroute"])
+    assert policy_of(again.last) == policy_of(router)
+
+
+@pytest.mark.parametrize("objects", ["all", "core", "messages", [ChatPromptTemplate]], ids=str)
+def test_a_router_is_not_read_back_unasked(router: RoutingChatModel, objects: Any) -> None:
+    with pytest.raises(ValueError, match=r"not allowed|Invalid namespace"):
+        loads(dumps(router), allowed_objects=objects)
+
+
+def test_a_router_is_listed_though_langchain_read_before(router: RoutingChatModel) -> None:
+    """LangChain works out once what it may read: by then the router's package need not have been imported."""
+    script = """
+from langchain_core.load import loads
+from langchain_core.messages import HumanMessage
+from langchain_core.load import dumps
+loads(dumps(HumanMessage("Hi")), allowed_objects="all")
+import sys, langchain_slmroute
+router = loads(sys.argv[1], allowed_objects="all", valid_namespaces=["langchain_slmroute"])
+print(type(router).__name__)
+"""
+    ran = subprocess.run([sys.executable, "-c", script, dumps(router)], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "RoutingChatModel"
 
 
 def allowed() -> list[type]:
