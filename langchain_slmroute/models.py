@@ -16,10 +16,10 @@ from pydantic import SecretStr
 
 from langchain_slmroute.build import build
 from langchain_slmroute.dialects import Dialect, bound_kwargs, chat_model, dialect_of, provider_of, served_by
-from langchain_slmroute.shown import ShownFacts
 from langchain_slmroute.tools import builtin_providers
 from slmroute.errors import ConfigError
 from slmroute.ollama import ModelFacts
+from slmroute.ollama_shown import Served, ShownFacts
 from slmroute.per_loop import PerLoop
 from slmroute.request import RouteRequest
 from slmroute.tier import ABILITIES, Tier
@@ -190,10 +190,10 @@ class TierModels:
         """Whether a tier's server is known to refuse requests for log-probabilities."""
         return name in self._no_logprobs
 
-    def _to_show(self, request: RouteRequest) -> dict[str, BaseChatModel]:
+    def _to_show(self, request: RouteRequest) -> dict[str, Served]:
         """Give the models of Ollama that a call needs to know more of, by their tiers."""
         told_by_server, long = request.needs & _TOLD_BY_SERVER, request.tokens > LONG_PROMPT_TOKENS
-        found: dict[str, BaseChatModel] = {}
+        found: dict[str, Served] = {}
         for name, tier in self._tiers.items():
             if tier.dry_run or not self._shown.is_to_ask(name) or self.provider(tier) != "ollama":
                 continue
@@ -201,7 +201,7 @@ class TierModels:
             unknown = told_by_server and tier.abilities is None
             unbounded = long and tier.window is None and getattr(model, "num_ctx", None) is None
             if (unknown or unbounded) and hasattr(model, "_async_client"):
-                found[name] = model
+                found[name] = _served(model)
         return found
 
     def _forget(self, name: str) -> None:
@@ -231,6 +231,10 @@ class TierModels:
             known = dataclasses.replace(tier, abilities=abilities, window=window or _shown_window(shown))
             self._facts[tier.name] = known
         return known
+
+
+def _served(model: Any) -> Served:
+    return Served(model.model, lambda: model._client, lambda: model._async_client)  # noqa: SLF001
 
 
 def profile_of(tiers: Sequence[Tier]) -> ModelProfile | None:

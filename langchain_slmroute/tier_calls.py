@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
@@ -20,7 +18,7 @@ from langchain_slmroute.models import Ready, TierModels
 from langchain_slmroute.schemas import is_schema
 from langchain_slmroute.tools import choice_for, sources
 from slmroute.availability import lacked_ability, refuses_logprobs
-from slmroute.gate import Chunk
+from slmroute.once_more import OnceMore
 from slmroute.run import Run
 from slmroute.steps import Answer, Call
 
@@ -55,7 +53,7 @@ class Asked:
     limiter: OncePerCall | None = None
 
 
-class TierCalls(ABC):
+class TierCalls(OnceMore):
     """Calls tiers in each tier's own terms, and once more where one refuses what only we asked for.
 
     Args:
@@ -63,78 +61,17 @@ class TierCalls(ABC):
     """
 
     def __init__(self, asked: Asked) -> None:
+        super().__init__(asked.run)
         self.asked = asked
-        self.run = asked.run
         self.models = asked.models
         self._ready: dict[str, Ready] = {}
         self._unasked: set[str] = set()
-
-    @abstractmethod
-    def _call(self, call: Call) -> Answer:
-        """Have a tier answer."""
-
-    @abstractmethod
-    async def _acall(self, call: Call) -> Answer:
-        """Have a tier answer, asynchronously."""
-
-    @abstractmethod
-    def _stream(self, call: Call) -> Generator[Chunk]:
-        """Have a tier answer in chunks."""
-
-    @abstractmethod
-    def _astream(self, call: Call) -> AsyncGenerator[Chunk]:
-        """Have a tier answer in chunks, asynchronously."""
-
-    def call(self, call: Call) -> Answer:
-        """See ``drive.Performer``."""
-        try:
-            return self._call(call)
-        except self.run.engine.availability_errors as error:
-            if not self._to_ask_again(call, error):
-                raise
-        return self._call(call)
-
-    async def acall(self, call: Call) -> Answer:
-        """See ``drive.Performer``."""
-        try:
-            return await self._acall(call)
-        except self.run.engine.availability_errors as error:
-            if not self._to_ask_again(call, error):
-                raise
-        return await self._acall(call)
-
-    def stream(self, call: Call) -> Generator[Chunk]:
-        """See ``drive.Performer``."""
-        try:
-            yield from self._stream(call)
-        except self.run.engine.availability_errors as error:
-            if not self._to_ask_again(call, error):
-                raise
-        else:
-            return
-        yield from self._stream(call)
-
-    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
-        """See ``drive.Performer``."""
-        again = False
-        while True:
-            try:
-                # One that is only dropped would end its run and its request some time later.
-                async with aclosing(self._astream(call)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
-            except self.run.engine.availability_errors as error:
-                if again or not self._to_ask_again(call, error):
-                    raise
-                again = True
-            else:
-                return
 
     def collect(self, call: Call, natives: Sequence[object]) -> Answer:
         """See ``drive.Performer``."""
         return answer_of(merged(cast("Sequence[AIMessage]", natives)), self.provider(call))
 
-    def _to_ask_again(self, call: Call, error: Exception) -> bool:
+    def learn(self, call: Call, error: Exception) -> bool:
         """Note what an error says that a tier cannot do; gives whether to ask it once more, without log-probabilities.
 
         What is refused so is refused before anything is generated.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from slmroute.request import ToolSpec
 
-__all__ = ["ToolSpecs", "for_ollama", "for_others", "is_forced", "schema_of"]
+__all__ = ["ToolSpecs", "for_ollama", "for_others", "forced_tool", "schema_of"]
 
 _OPTIONS: Final = {
     "max_tokens": "num_predict",
@@ -91,6 +91,21 @@ class ToolSpecs:
         return ToolSpec(str(tool.metadata.get_name()), parameters)
 
 
-def is_forced(kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether a call's arguments ask for a tool call whatever the model thinks of it."""
-    return bool(kwargs.get("tool_required")) or kwargs.get("tool_choice") not in (None, False, "auto", "none")
+def forced_tool(kwargs: Mapping[str, Any], tools: Sequence[ToolSpec]) -> bool | str:
+    """Say whether a call's arguments ask for a tool call whatever the model thinks of it.
+
+    Args:
+        kwargs: The arguments: ``tool_required``, or ``tool_choice`` in any provider's way.
+        tools: The tools at hand.
+
+    Returns:
+        The tool's name where it is one of these, else True or False.
+    """
+    choice = kwargs.get("tool_choice")
+    if isinstance(choice, Mapping):
+        described = cast("Mapping[str, Any]", choice)
+        function = cast("Mapping[str, Any]", described.get("function") or described)
+        choice = function.get("name") or described.get("type")
+    if not tools or choice in (None, False, "auto", "none"):
+        return bool(tools) and bool(kwargs.get("tool_required"))
+    return choice if any(tool.name == choice for tool in tools) else True

@@ -9,7 +9,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.bridge.pydantic import BaseModel
 from llama_index.core.prompts import BasePromptTemplate
 
-from llama_index_slmroute.arguments import is_forced, schema_of
+from llama_index_slmroute.arguments import forced_tool, schema_of
 from llama_index_slmroute.asked import asked_in
 from llama_index_slmroute.callbacks import query_being_read
 from llama_index_slmroute.messages import CallOptions, asking, is_plain, question_in, request_of
@@ -45,11 +45,12 @@ class CallingRouter(Router):
         tier = rest.pop("tier", None)
         local_only = bool(rest.pop("local_only", self.local_only))
         at_hand: Sequence[Any] = (rest.get("tools") if tools is None else tools) or ()
+        specs = tuple(self.models.tool_specs.of(tool) for tool in at_hand)
         options = CallOptions(
             tier=tier,
             local_only=local_only,
-            tools=tuple(self.models.tool_specs.of(tool) for tool in at_hand),
-            forced_tool=bool(at_hand) and is_forced(rest),
+            tools=specs,
+            forced_tool=forced_tool(rest, specs),
             schema=schema_of(rest) if schema is None else schema,
             question=question,
             loop_tier=self.loops.tier(messages),

@@ -64,7 +64,7 @@ class CallOptions:
         tier: The tier to answer, or None.
         local_only: Whether the call must not leave the local tiers.
         tools: The tools the answer may call.
-        forced_tool: Whether it must call one.
+        forced_tool: Whether it must call one; its name, where it is named.
         schema: The JSON schema it must follow, or None.
         question: The question that the messages were made to answer, where the caller's prompt tells it apart.
         loop_tier: The tier that gave the last step of a loop which the messages go on with, or None.
@@ -73,7 +73,7 @@ class CallOptions:
     tier: str | None = None
     local_only: bool = False
     tools: tuple[ToolSpec, ...] = ()
-    forced_tool: bool = False
+    forced_tool: bool | str = False
     schema: Mapping[str, object] | None = field(default=None, repr=False)
     question: str | None = field(default=None, repr=False)
     loop_tier: str | None = None

@@ -27,16 +27,13 @@ WindowPolicy = Literal["smallest", "largest"] | int
 goes into one prompt as before, and long ones go to the tiers that can take them; or a number of tokens."""
 
 
-def metadata_of(
-    tiers: Sequence[Tier], models: TierModels, policy: WindowPolicy, down: tuple[type[Exception], ...]
-) -> tuple[LLMMetadata, bool]:
+def metadata_of(tiers: Sequence[Tier], models: TierModels, policy: WindowPolicy) -> tuple[LLMMetadata, bool]:
     """Describe a router.
 
     Args:
         tiers: Those of its tiers that may answer.
         models: Their LLMs.
         policy: Which window to state.
-        down: The errors of a tier that is not available.
 
     Returns:
         The metadata, and whether every tier could be asked for its own; a server that was down may be up later.
@@ -47,11 +44,8 @@ def metadata_of(
     stated, in_loop = isinstance(policy, int), _in_loop()
     asks, takes_tools, complete = not stated and not in_loop, False, stated or not in_loop
     for tier in tiers:
-        try:
-            if asks:
-                models.prepare(tier)
-        except down:
-            complete = False
+        if asks:
+            complete &= models.prepare(tier)
         described = models.described(tier)
         outputs.append(_num_output(models.model(tier), is_ollama=models.dialect(tier).is_ollama))
         takes_tools |= not described.lacks(frozenset({"tools"}))

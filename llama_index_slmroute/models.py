@@ -14,12 +14,14 @@ from llama_index.core.llms import LLM
 from llama_index_slmroute.arguments import ToolSpecs
 from llama_index_slmroute.build import Dialect, build, dialect_of
 from llama_index_slmroute.ollama_client import Asked, AskingAsyncClient, AskingClient
-from llama_index_slmroute.openai_client import Streams, WatchedAsyncClient, WatchedClient
+from llama_index_slmroute.openai_client import Watch, WatchedAsyncClient, WatchedClient
+from slmroute.attempt import Attempt
 from slmroute.errors import ConfigError
-from slmroute.ollama import ModelFacts, facts_of
+from slmroute.ollama import ModelFacts
+from slmroute.ollama_shown import Served, ShownFacts
 from slmroute.per_loop import PerLoop
 from slmroute.request import RouteRequest
-from slmroute.tier import Tier
+from slmroute.tier import ABILITIES, Tier
 
 __all__ = ["TierModels"]
 
@@ -34,6 +36,10 @@ class TierModels:
         tiers: The router's tiers.
         standard: Standard arguments given to the router, for LLMs built from strings.
 
+    Attributes:
+        tool_specs: Describes tools to the core.
+        no_logprobs: The names of tiers whose servers are known to refuse requests for log-probabilities.
+
     Raises:
         ConfigError: A tier's model is no LLM of LlamaIndex.
     """
@@ -44,9 +50,11 @@ class TierModels:
         self._built: dict[str, LLM] = {}
         self._dialects: dict[str, Dialect] = {}
         self._described: dict[str, Tier] = {}
-        self._facts: dict[str, ModelFacts] = {}
+        self._shown = ShownFacts(self._learnt)
+        self._lacking: dict[str, frozenset[str]] = {}
         self._carriers = PerLoop(self._make_carrier)
         self.tool_specs = ToolSpecs()
+        self.no_logprobs: set[str] = set()
         self._lock = threading.RLock()
         for tier in tiers:
             if not isinstance(tier.model, str):
@@ -94,6 +102,7 @@ class TierModels:
         *,
         logprobs: bool = False,
         options: Mapping[str, Any] | None = None,
+        attempt: Attempt | None = None,
     ) -> LLM:
         """Give a copy of a tier's LLM for one call. The clients are shared by all copies.
 
@@ -102,9 +111,13 @@ class TierModels:
             callbacks: The callback manager to call it with; None for its own.
             logprobs: Whether an Ollama tier is to be asked for log-probabilities.
             options: An Ollama tier's options for this call.
+            attempt: Where an OpenAI tier's client notes what it waited for in vain, or None.
         """
         carrier = self._carriers[tier.name]
-        copy = carrier.model_copy(update={} if callbacks is None else {"callback_manager": callbacks})
+        changes: dict[str, Any] = {} if callbacks is None else {"callback_manager": callbacks}
+        if self._is_unasked(tier):  # its server did not say: the class would ask again, and wait for ever
+            changes["context_window"] = DEFAULT_CONTEXT_WINDOW
+        copy = carrier.model_copy(update=changes)
         private = carrier.__pydantic_private__
         if self.dialect(tier).is_ollama:
             llm, asked = cast("Any", carrier), Asked(logprobs, options or {}, self._sends_num_ctx(tier))
@@ -114,27 +127,36 @@ class TierModels:
             )
             private = {**(private or {}), "_client": client, "_async_client": async_client}
         elif hasattr(carrier, "_get_aclient") and getattr(carrier, "reuse_client", False):
-            llm, streams = cast("Any", carrier), Streams()
+            llm, watch = cast("Any", carrier), Watch(attempt)
             client, async_client = (
-                WatchedClient(llm._get_client, streams),  # noqa: SLF001
-                WatchedAsyncClient(llm._get_aclient, streams),  # noqa: SLF001
+                WatchedClient(llm._get_client, watch),  # noqa: SLF001
+                WatchedAsyncClient(llm._get_aclient, watch),  # noqa: SLF001
             )
             private = {**(private or {}), "_client": client, "_aclient": async_client}
         # The clients that LLMs make when first called are kept in here, and so must be common to the copies.
         object.__setattr__(copy, "__pydantic_private__", private)
         return copy
 
-    def prepare(self, tier: Tier) -> None:
-        """Ask an Ollama server for the window of a tier's model, where LlamaIndex's class would ask at every call."""
-        if self._asks_for_window(tier):
-            llm = cast("Any", self._carriers[tier.name])
-            self._learn(tier, facts_of(llm.model, llm.client.show(llm.model)))
+    def prepare(self, tier: Tier) -> bool:
+        """Ask an Ollama server for the window of a tier's model, where LlamaIndex's class would ask at every call.
+
+        Returns:
+            Whether it is known now, or nobody needs to ask.
+        """
+        if self._is_unasked(tier):
+            self._shown.ask(self._served(tier))
+        return not self._is_unasked(tier)
 
     async def aprepare(self, tier: Tier) -> None:
         """Do what ``prepare`` does without holding up the event loop, as the class itself would."""
-        if self._asks_for_window(tier):
-            llm = cast("Any", self._carriers[tier.name])
-            self._learn(tier, facts_of(llm.model, await llm.async_client.show(llm.model)))
+        if self._is_unasked(tier):
+            await self._shown.aask(self._served(tier))
+
+    def note_lacking(self, name: str, ability: str) -> None:
+        """Note that a tier's server has said that its model lacks an ability."""
+        with self._lock:
+            self._lacking[name] = self._lacking.get(name, frozenset()) | {ability}
+            self._described.pop(name, None)
 
     def known(self, request: RouteRequest) -> tuple[Tier, ...]:
         """Give the tiers with what is known of their abilities and windows.
@@ -156,12 +178,12 @@ class TierModels:
         """Give a tier with its abilities and its window, as far as they are known without asking a server."""
         known = self._described.get(tier.name)
         if known is None:
-            llm, dialect, facts = self.model(tier), self.dialect(tier), self._facts.get(tier.name)
-            known = dataclasses.replace(
-                tier,
-                abilities=_abilities(llm, dialect, facts) if tier.abilities is None else tier.abilities,
-                window=tier.window or _window(llm, dialect, facts),
-            )
+            llm, dialect, facts = self.model(tier), self.dialect(tier), self._shown.get(tier.name)
+            abilities = _abilities(llm, dialect, facts) if tier.abilities is None else tier.abilities
+            if lacking := self._lacking.get(tier.name):
+                abilities = frozenset(ABILITIES if abilities is None else abilities) - lacking
+            window = tier.window or _window(llm, dialect, facts)
+            known = dataclasses.replace(tier, abilities=abilities, window=window)
             self._described[tier.name] = known
         return known
 
@@ -173,25 +195,31 @@ class TierModels:
         return self.model(tier).model_copy(update=changes)
 
     def _ollama_window(self, tier: Tier) -> int | None:
-        facts = self._facts.get(tier.name)
+        facts = self._shown.get(tier.name)
         return tier.window or (None if facts is None else facts.window or DEFAULT_CONTEXT_WINDOW)
 
     def _sends_num_ctx(self, tier: Tier) -> bool:
-        """Whether the user has chosen the context's length; a tier built from a string leaves it to the server."""
+        """Whether the context's length is known or chosen; a tier built from a string leaves it to the server."""
         chosen = {"num_ctx", "context_window"} & {*(tier.model_args or ())}
+        if self._is_unasked(tier):
+            return False
         return not isinstance(tier.model, str) or tier.window is not None or bool(chosen)
 
-    def _asks_for_window(self, tier: Tier) -> bool:
-        if tier.window is not None or tier.name in self._facts or not self.dialect(tier).is_ollama:
+    def _is_unasked(self, tier: Tier) -> bool:
+        """Whether a tier's class would ask its server for the window, and nobody has been told yet."""
+        if tier.window is not None or not self.dialect(tier).is_ollama or self._shown.get(tier.name) is not None:
             return False
         return cast("Any", self.model(tier)).context_window == -1
 
-    def _learn(self, tier: Tier, facts: ModelFacts) -> None:
+    def _served(self, tier: Tier) -> dict[str, Served]:
+        llm = cast("Any", self._carriers[tier.name])
+        return {tier.name: Served(llm.model, lambda: llm.client, lambda: llm.async_client)}
+
+    def _learnt(self, name: str) -> None:
         with self._lock:
-            self._facts[tier.name] = facts
-            self._described.pop(tier.name, None)
-        for carrier in self._carriers.everywhere(tier.name):
-            cast("Any", carrier).context_window = self._ollama_window(tier)
+            self._described.pop(name, None)
+        for carrier in self._carriers.everywhere(name):
+            cast("Any", carrier).context_window = self._ollama_window(self._tiers[name])
 
 
 def _abilities(llm: LLM, dialect: Dialect, facts: ModelFacts | None) -> frozenset[str] | None:

@@ -1,58 +1,92 @@
-"""OpenAI clients whose streams can be ended: LlamaIndex's OpenAI class drops one that is not read to its end.
+"""OpenAI clients whose streams can be ended, and whose requests are counted that were waited for in vain.
 
-Such a stream holds on to itself, so that its request goes on, and is paid for, until Python collects its garbage.
+LlamaIndex's OpenAI class drops a stream that is not read to its end: it holds on to itself, so that its request goes
+on, and is paid for, until Python collects its garbage. And the class asks again by itself what its client has asked
+for again and again already; of all that only the last error is heard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from llama_index.core.llms import LLM
 
-__all__ = ["Streams", "WatchedAsyncClient", "WatchedClient", "aclose_streams", "close_streams"]
+from slmroute.attempt import Attempt
+from slmroute.availability import availability_errors, waited_in_vain
+
+__all__ = ["Watch", "WatchedAsyncClient", "WatchedClient", "aclose_streams", "close_streams"]
 
 _WAYS: Final = frozenset({"chat", "completions"})
 """The parts of a client that lead to the methods that open streams."""
 
-Streams = list[Any]
+
+@dataclass(slots=True)
+class Watch:
+    """What becomes of the requests of one call.
+
+    Attributes:
+        attempt: Where it is noted what earlier rounds waited for in vain, or None.
+        streams: The streams that were opened.
+        late: How many requests the latest round waited for in vain.
+    """
+
+    attempt: Attempt | None = None
+    streams: list[Any] = field(default_factory=list[Any])
+    late: int = 0
+
+    @contextmanager
+    def round(self) -> Generator[None]:
+        """Watch one round of asking."""
+        if self.attempt is not None:
+            self.attempt.waited += self.late
+        self.late = 0
+        try:
+            yield
+        except availability_errors() as error:
+            self.late = waited_in_vain(error)
+            raise
 
 
 class WatchedClient:
-    """Stands for an OpenAI client, or a part of one, and notes the streams that it opens.
+    """Stands for an OpenAI client, or a part of one, and notes what becomes of its requests.
 
     Args:
         client: Gives the client, which may be made when first needed.
-        streams: Where they are noted.
+        watch: Where it is noted.
     """
 
-    def __init__(self, client: Callable[[], Any], streams: Streams) -> None:
+    def __init__(self, client: Callable[[], Any], watch: Watch) -> None:
         self._slmroute_client = client
-        self._slmroute_streams = streams
+        self._slmroute_watch = watch
 
     def create(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the client's own method does."""
-        return self._noted(self._slmroute_client().create(*args, **kwargs))
+        with self._slmroute_watch.round():
+            return self._noted(self._slmroute_client().create(*args, **kwargs))
 
     def _noted(self, answer: Any) -> Any:
         if hasattr(answer, "close"):
-            self._slmroute_streams.append(answer)
+            self._slmroute_watch.streams.append(answer)
         return answer
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_slmroute"):  # not there while a copy is being made
             raise AttributeError(name)
         if name in _WAYS:
-            return type(self)(lambda: getattr(self._slmroute_client(), name), self._slmroute_streams)
+            return type(self)(lambda: getattr(self._slmroute_client(), name), self._slmroute_watch)
         return getattr(self._slmroute_client(), name)
 
 
 class WatchedAsyncClient(WatchedClient):
-    """Stands for an asynchronous OpenAI client, and notes the streams that it opens."""
+    """Stands for an asynchronous OpenAI client, and notes what becomes of its requests."""
 
     async def create(self, *args: Any, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Do what the client's own method does."""
-        return self._noted(await self._slmroute_client().create(*args, **kwargs))
+        with self._slmroute_watch.round():
+            return self._noted(await self._slmroute_client().create(*args, **kwargs))
 
 
 def close_streams(llm: LLM) -> None:
@@ -67,7 +101,7 @@ async def aclose_streams(llm: LLM) -> None:
         await stream.close()
 
 
-def _streams(llm: LLM, name: str) -> Streams:
+def _streams(llm: LLM, name: str) -> list[Any]:
     private: dict[str, Any] = llm.__pydantic_private__ or {}
     client = cast("object", private.get(name))
-    return client._slmroute_streams if isinstance(client, WatchedClient) else []  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return client._slmroute_watch.streams if isinstance(client, WatchedClient) else []  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -24,8 +24,10 @@ from llama_index_slmroute.messages import extras, for_tier
 from llama_index_slmroute.models import TierModels
 from llama_index_slmroute.openai_client import aclose_streams, close_streams
 from llama_index_slmroute.scopes import Place
+from slmroute.availability import lacked_ability, refuses_logprobs
 from slmroute.draft import with_draft
 from slmroute.gate import Chunk, Growth
+from slmroute.once_more import OnceMore
 from slmroute.run import Run
 from slmroute.steps import Answer, Call
 
@@ -61,31 +63,44 @@ class Asked:
     callbacks: CallbackManager | None = None
 
 
-class ChatPerformer:
-    """Has tiers answer by their ``chat`` methods.
+class ChatPerformer(OnceMore):
+    """Has tiers answer by their ``chat`` methods, once more where one refuses what only we asked for.
 
     Args:
         asked: The call.
     """
 
     def __init__(self, asked: Asked) -> None:
+        super().__init__(asked.run)
         self.asked = asked
         self.models = asked.models
+        self._unasked: set[str] = set()
 
-    def call(self, call: Call) -> Answer:
-        """See ``drive.Performer``."""
+    def learn(self, call: Call, error: Exception) -> bool:
+        """Note what an error says that a tier cannot do; gives whether to ask it again, without log-probabilities.
+
+        What is refused so is refused before anything is generated.
+        """
+        name = call.tier.name
+        if (ability := lacked_ability(error)) is not None:
+            self.models.note_lacking(name, ability)
+        if name not in self._unasked or not refuses_logprobs(error):
+            return False
+        self.models.no_logprobs.add(name)
+        self._unasked.discard(name)
+        return True
+
+    def _call(self, call: Call) -> Answer:
         self.models.prepare(call.tier)
         llm, kwargs = self.prepared(call)
         return self.answer(call, [self.ask(llm, call, kwargs)])
 
-    async def acall(self, call: Call) -> Answer:
-        """See ``drive.Performer``."""
+    async def _acall(self, call: Call) -> Answer:
         await self.models.aprepare(call.tier)
         llm, kwargs = self.prepared(call)
         return self.answer(call, [await self.aask(llm, call, kwargs)])
 
-    def stream(self, call: Call) -> Generator[Chunk]:
-        """See ``drive.Performer``."""
+    def _stream(self, call: Call) -> Generator[Chunk]:
         self.models.prepare(call.tier)
         llm, kwargs, asks_usage = self.prepared_stream(call)
         with self.asked.place.again():
@@ -95,8 +110,7 @@ class ChatPerformer:
             for response in responses:
                 yield chunk_of(_marked(response, call, asks_usage=asks_usage), written)
 
-    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
-        """See ``drive.Performer``."""
+    async def _astream(self, call: Call) -> AsyncGenerator[Chunk]:
         await self.models.aprepare(call.tier)
         llm, kwargs, asks_usage = self.prepared_stream(call)
         with self.asked.place.again():
@@ -133,14 +147,17 @@ class ChatPerformer:
 
     def prepared(self, call: Call) -> tuple[Any, dict[str, Any]]:
         """Give the tier's LLM, and the arguments of its call."""
-        dialect, run = self.models.dialect(call.tier), self.asked.run
+        dialect, name = self.models.dialect(call.tier), call.tier.name
         # Log-probabilities are asked for only where something is to be judged by them.
-        logprobs = call.hold and run.policy.judge is None
+        logprobs = call.hold and self.run.policy.judge is None and name not in self.models.no_logprobs
+        if logprobs and "logprobs" not in self.asked.kwargs:
+            self._unasked.add(name)
         if dialect.is_ollama:
             kwargs, options = for_ollama(self.asked.kwargs)
             return self.models.copy(call.tier, self.callbacks(call), logprobs=logprobs, options=options), kwargs
         kwargs = for_others(self.asked.kwargs)
-        return self.models.copy(call.tier, self.callbacks(call)), {**(dialect.logprobs if logprobs else {}), **kwargs}
+        llm = self.models.copy(call.tier, self.callbacks(call), attempt=self.run.open)
+        return llm, {**(dialect.logprobs if logprobs else {}), **kwargs}
 
     def prepared_stream(self, call: Call) -> tuple[Any, dict[str, Any], bool]:
         """Do the same for a stream; gives also whether its usage is asked for by us and not by the user."""

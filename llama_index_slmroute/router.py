@@ -219,9 +219,7 @@ class Router(RouterBasics, FunctionCallingLLM):
         if self._metadata is not None:
             return self._metadata
         tiers = [tier for tier in self.tiers if tier.local or not self.local_only]
-        metadata, complete = metadata_of(
-            tiers or self.tiers, self.models, self.context_window, self.engine.availability_errors
-        )
+        metadata, complete = metadata_of(tiers or self.tiers, self.models, self.context_window)
         if complete:
             self._metadata = metadata
         return metadata

@@ -85,8 +85,7 @@ class StructuredPerformer(ChatPerformer):
             _overhear(llm, self._seen)
         return llm, kwargs
 
-    def call(self, call: Call) -> Answer:
-        """See ``drive.Performer``."""
+    def _call(self, call: Call) -> Answer:
         self.models.prepare(call.tier)
         llm, kwargs = self.prepared(call)
         prompt, arguments = self._prompt(call)
@@ -96,8 +95,7 @@ class StructuredPerformer(ChatPerformer):
             return self._failed(call, error)
         return self._answer(call, Parsed(value))
 
-    async def acall(self, call: Call) -> Answer:
-        """See ``drive.Performer``."""
+    async def _acall(self, call: Call) -> Answer:
         await self.models.aprepare(call.tier)
         llm, kwargs = self.prepared(call)
         prompt, arguments = self._prompt(call)
@@ -107,10 +105,9 @@ class StructuredPerformer(ChatPerformer):
             return self._failed(call, error)
         return self._answer(call, Parsed(value))
 
-    def stream(self, call: Call) -> Generator[Chunk]:
-        """See ``drive.Performer``. An answer that is judged by its log-probabilities is held, and so may come whole."""
-        if call.hold:
-            yield _whole(self.call(call))
+    def _stream(self, call: Call) -> Generator[Chunk]:
+        if call.hold:  # an answer that is judged by its log-probabilities is held, and so may come whole
+            yield _whole(self._call(call))
             return
         self.models.prepare(call.tier)
         llm, kwargs, _ = self.prepared_stream(call)
@@ -127,10 +124,9 @@ class StructuredPerformer(ChatPerformer):
                 raise
             yield _chunk(Parsed(None, error), written)
 
-    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
-        """See ``drive.Performer``; and ``stream``."""
+    async def _astream(self, call: Call) -> AsyncGenerator[Chunk]:
         if call.hold:
-            yield _whole(await self.acall(call))
+            yield _whole(await self._acall(call))
             return
         await self.models.aprepare(call.tier)
         llm, kwargs, _ = self.prepared_stream(call)

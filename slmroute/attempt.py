@@ -16,7 +16,11 @@ __all__ = ["Attempt"]
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt while it lasts, and its measures afterwards."""
+    """One attempt while it lasts, and its measures afterwards.
+
+    Attributes:
+        waited: How many requests were waited for in vain before the last, where the adapter hears of it.
+    """
 
     name: str
     started: float
@@ -40,6 +44,7 @@ class Attempt:
     text: list[str] = field(default_factory=list[str], repr=False)
     held: list[object] = field(default_factory=list[object], repr=False)
     draft_tokens: int = 0
+    waited: int = 0
     within: Within = field(default_factory=Within, repr=False)
 
     def record(self, began: float) -> AttemptRecord:

@@ -283,7 +283,8 @@ def waited_in_vain(error: BaseException | None) -> int:
     """Tell how many requests were sent whose answer did not come in time, so that the provider may count them yet.
 
     OpenAI's and Anthropic's clients send a request again of their own accord, and note in it how often they have done
-    so. Others note it nowhere: their requests count once, and so do rounds of retries that a framework adds.
+    so. Others note it nowhere: their requests count once. Rounds that a framework adds raise an error each, of which
+    this is the last.
 
     Returns:
         The number of requests; 0 when the error is another.

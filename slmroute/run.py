@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from slmroute.attempt import Attempt
 from slmroute.availability import retry_after_s, waited_in_vain
@@ -19,14 +19,12 @@ from slmroute.draft import with_draft
 from slmroute.engine import Engine
 from slmroute.flow import route
 from slmroute.gate import Chunk
+from slmroute.overheard import Heard, listening
 from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.steps import Answer, Call, Decision, Failure, Reject, Reply, Step, Usage
 from slmroute.tier import Tier
-
-if TYPE_CHECKING:
-    from slmroute.classify.protocol import Classification
 
 __all__ = ["Run"]
 
@@ -44,7 +42,7 @@ class Run(AbstractContextManager["Run"]):
 
     Attributes:
         aside: Opens what the classifier and the judge are asked in; the adapter may set it.
-        overheard: What the framework's models have taken that were called there, as far as the adapter hears of it.
+        overheard: The calls of models that were made there, as far as they are heard of.
     """
 
     def __init__(self, engine: Engine, request: RouteRequest, tiers: Sequence[Tier] | None = None) -> None:
@@ -53,7 +51,7 @@ class Run(AbstractContextManager["Run"]):
         self.request = request
         self.context = current_context()
         self.aside: Callable[[], AbstractContextManager[object]] = nullcontext
-        self.overheard: list[Classification] = []
+        self.overheard: Heard = []
         self._collectors = current_collectors()
         self.attempts: list[Attempt] = []
         self.events: list[str] = []
@@ -114,6 +112,13 @@ class Run(AbstractContextManager["Run"]):
         """Whether the deadline has passed."""
         remaining = self.remaining_s
         return remaining is not None and remaining <= 0
+
+    @contextmanager
+    def asking(self) -> Generator[None]:
+        """Open what the classifier or the judge is asked in: the models that they call are overheard."""
+        self.overheard = []
+        with listening(self.overheard), self.aside():
+            yield
 
     def begin(self, call: Call) -> Attempt | Failure:
         """Open an attempt at a tier, or say why it is not to be called now."""
@@ -237,6 +242,7 @@ class Run(AbstractContextManager["Run"]):
         if attempt.permit is not None:
             attempt.permit.release()
         attempt.error = error
+        sent += attempt.waited
         if sent or attempt.first_token is not None:  # what came before it broke off is paid for
             usage = self._estimate(attempt, "".join(attempt.text))
             attempt.usage = replace(usage, input_tokens=usage.input_tokens * max(sent, 1))

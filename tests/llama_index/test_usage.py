@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import threading
 from typing import Any
@@ -13,11 +14,13 @@ from google.genai import types
 from langchain_google_genai.chat_models import _response_to_result
 from llama_index.core.llms import ChatMessage, ChatResponse
 from llama_index.llms.openai import OpenAI, OpenAIResponses
+from tenacity import wait_none
 
 from langchain_slmroute.messages import answer_of
 from llama_index_slmroute import RoutingLLM
 from llama_index_slmroute.answers import usage_of
 from slmroute import RouteRecord, Tier, Usage
+from slmroute.request import estimate_tokens
 from slmroute.testing import FakeServer, Reply
 
 HELLO = [ChatMessage(content="Hello?")]
@@ -126,18 +129,26 @@ def test_what_gemini_thinks_and_its_tools_read_is_counted_as_in_langchain(counts
     assert (found.output_tokens, found.reasoning_tokens) == (counts.get("candidates_token_count", 0) + thought, thought)
 
 
-def test_what_openais_client_asked_for_again_in_vain_is_estimated_each_time(
-    server: FakeServer, bench: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ask", ["chat", "achat"])
+async def test_what_was_asked_for_again_in_vain_is_estimated_each_time(
+    server: FakeServer, bench: Any, monkeypatch: pytest.MonkeyPatch, ask: str
 ) -> None:
     monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.setattr("llama_index.llms.openai.utils.wait_random_exponential", lambda **_: wait_none())
     server.script("llama3.1:8b", Reply("Well, hello there."))
     server.script("gpt-4.1", Reply("Too late.", hold=threading.Event()))
-    tokens: list[int] = []
-    for retries in (0, 1):
-        late = OpenAI(model="gpt-4.1", api_base=server.openai_url, api_key="k", timeout=0.1, max_retries=retries)
+    # OpenAI's client asks again, and so does LlamaIndex's class: each round is a request and its repeats.
+    for retries, requests in ((0, 1), (1, 2), (2, 2 * 3)):
+        late = OpenAI(model="gpt-4.1", api_base=server.openai_url, api_key="k", timeout=0.04, max_retries=retries)
         made = bench(tiers=[bench().llm.tiers[0], Tier("frontier", late)], classifier=lambda _: 0.9)
-        made.llm.chat(HELLO)
+        before = len(server.calls("gpt-4.1"))
+        answer = getattr(made.llm, ask)(HELLO)
+        if inspect.isawaitable(answer):
+            await answer
         (failed,) = [attempt for attempt in made.records[-1].attempts if attempt.role == "failed"]
-        tokens.append(failed.usage.input_tokens)
-    assert len(server.calls("gpt-4.1")) == 1 + 2
-    assert tokens[1] == 2 * tokens[0] > 0
+        assert len(server.calls("gpt-4.1")) - before == requests
+        assert failed.usage.input_tokens == requests * estimated(HELLO)
+
+
+def estimated(messages: list[ChatMessage]) -> int:
+    return sum(4 + estimate_tokens(message.content or "") for message in messages)

@@ -6,20 +6,34 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
-
-from langchain_core.language_models.chat_models import BaseChatModel
+from dataclasses import dataclass
+from typing import Any, Final
 
 from slmroute.ollama import ModelFacts, facts_of
 from slmroute.per_loop import PerLoop
 from slmroute.threads import in_thread
 
-__all__ = ["ShownFacts"]
+__all__ = ["Served", "ShownFacts"]
 
 PATIENCE_S: Final = 2.0
 """How long an answer may take: what is not known is no reason to hold up a call."""
 ASK_AGAIN_S: Final = 60.0
 """How long a server that did not say is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model of Ollama, and how to reach the server that has it.
+
+    Attributes:
+        name: The model's name.
+        client: Gives the ``ollama.Client`` to ask with.
+        async_client: Gives the ``ollama.AsyncClient`` to ask with.
+    """
+
+    name: str
+    client: Callable[[], Any]
+    async_client: Callable[[], Any]
 
 
 class ShownFacts:
@@ -48,11 +62,11 @@ class ShownFacts:
         failed_at = self._failed_at.get(tier)
         return failed_at is None or time.monotonic() - failed_at > ASK_AGAIN_S
 
-    def ask(self, models: Mapping[str, BaseChatModel]) -> None:
+    def ask(self, models: Mapping[str, Served]) -> None:
         """Ask the servers of tiers.
 
         Args:
-            models: The tiers' models by the tiers' names, each a ``ChatOllama``.
+            models: The tiers' models by the tiers' names.
         """
         for tier, model in models.items():
             with self._lock:
@@ -61,27 +75,25 @@ class ShownFacts:
                 if self.is_to_ask(tier):
                     self._ask(tier, model)
 
-    async def aask(self, models: Mapping[str, BaseChatModel]) -> None:
+    async def aask(self, models: Mapping[str, Served]) -> None:
         """Ask the servers of tiers, all at once, without holding up the event loop."""
         await asyncio.gather(*(self._aask(tier, model) for tier, model in models.items()))
 
-    def _ask(self, tier: str, model: BaseChatModel) -> None:
-        client, name = cast("Any", model)._client, cast("Any", model).model  # noqa: SLF001
+    def _ask(self, tier: str, model: Served) -> None:
         try:
             # The model's own client may wait for ever, as it must for answers.
-            self._learn(tier, in_thread(lambda: facts_of(name, client.show(name)), PATIENCE_S))
+            self._learn(tier, in_thread(lambda: facts_of(model.name, model.client().show(model.name)), PATIENCE_S))
         except _failures():
             self._failed_at[tier] = time.monotonic()
 
-    async def _aask(self, tier: str, model: BaseChatModel) -> None:
-        client, name = cast("Any", model)._async_client, cast("Any", model).model  # noqa: SLF001
+    async def _aask(self, tier: str, model: Served) -> None:
         async with self._loop_locks[tier]:
             if not self.is_to_ask(tier):
                 return
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    shown = await client.show(name)
-                self._learn(tier, facts_of(name, shown))
+                    shown = await model.async_client().show(model.name)
+                self._learn(tier, facts_of(model.name, shown))
             except _failures():
                 self._failed_at[tier] = time.monotonic()
 
