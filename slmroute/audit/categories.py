@@ -6,9 +6,9 @@ import re
 from typing import Final
 
 from slmroute.classify.lexicon import words_of
-from slmroute.classify.task_text import split_task
+from slmroute.classify.task_text import TaskText, split_task
 
-__all__ = ["CATEGORIES", "category_of"]
+__all__ = ["CATEGORIES", "category_of", "category_of_task"]
 
 CATEGORIES: Final[tuple[tuple[str, frozenset[str]], ...]] = (
     ("language detection", frozenset({"language_id"})),
@@ -47,7 +47,15 @@ def category_of(text: str) -> str:
     Args:
         text: The prompt.
     """
-    task = split_task(text)
+    return category_of_task(split_task(text))
+
+
+def category_of_task(task: TaskText) -> str:
+    """Tell what kind of task a prompt is that is already split.
+
+    Args:
+        task: Its instruction and its payload.
+    """
     concepts = words_of(task.instruction[:OPENING]).concepts
     for name, telling in CATEGORIES:
         if concepts & telling:

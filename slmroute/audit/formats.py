@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from slmroute.audit.prompts import Prompt, prompt_of
 from slmroute.errors import ConfigError
 
-__all__ = ["FORMATS", "Format", "at", "check_things", "field_names", "find_format", "mapped"]
+__all__ = ["FORMATS", "Format", "at", "check_things", "every_record", "field_names", "find_format", "mapped"]
 
 Doc = Mapping[str, Any]
 
@@ -20,6 +20,11 @@ ENOUGH: Final = 0.5
 
 NAMED: Final = 12
 NOT_MAPPED: Final = ("name", "keep", "serves", "without_prompts", "is_one")
+
+
+def every_record(_: Doc) -> bool:
+    """Take any record."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Format:
     keep: tuple[str, str] | None = None
     serves: str | None = None
     without_prompts: str = ""
-    is_one: Callable[[Doc], bool] = field(default=lambda _: True, repr=False)
+    is_one: Callable[[Doc], bool] = field(default=every_record, repr=False)
 
 
 def _has(doc: Doc, *places: str) -> bool:

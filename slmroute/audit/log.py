@@ -20,7 +20,7 @@ MEMORY: Final = "500MB"
 LARGEST_RECORD: Final = 16 << 20
 FIRST: Final = 200
 NAMED: Final = 10
-PAGE: Final = 2_000
+PAGE: Final = 500
 
 Doc = Mapping[str, Any]
 
@@ -117,7 +117,7 @@ class Log:
             costs={str(row[0] or "USD").upper(): (int(row[4]), float(row[5])) for row in rows if row[4]},
         )
 
-    def sample(self, given: Format, size: int, seed: int) -> list[tuple[int, Doc]]:
+    def sample(self, given: Format, size: int, seed: int) -> list[tuple[int, str]]:
         """Draw model calls at random without replacement, the same ones every time.
 
         Args:
@@ -126,21 +126,21 @@ class Log:
             seed: Another one draws others.
 
         Returns:
-            Each record with its number in the file, counted from 1.
+            Each record as JSON, with its number in the file, counted from 1.
         """
         rows = self._rows(
             f"SELECT place, doc FROM ({self._numbered}) WHERE doc IS NOT NULL AND {_keep(given)} "
             f"ORDER BY hash(place, {int(seed)}) LIMIT {int(size)}"
         )
-        return [(int(place), doc) for place, text in rows if (doc := object_of(text)) is not None]
+        return [(int(place), text) for place, text in rows]
 
-    def all(self, given: Format) -> Iterator[list[tuple[int, Doc]]]:
-        """Give all model calls, some thousands at a time."""
+    def all(self, given: Format) -> Iterator[list[tuple[int, str]]]:
+        """Give all model calls as JSON, each with its number, some hundreds at a time."""
         query = f"SELECT place, doc FROM ({self._numbered}) WHERE doc IS NOT NULL AND {_keep(given)}"
         cursor = self._connection.cursor()
         self._execute(query, cursor)
         while rows := cast("list[tuple[int, str]]", cursor.fetchmany(PAGE)):
-            yield [(int(place), doc) for place, text in rows if (doc := object_of(text)) is not None]
+            yield rows
 
     @property
     def _wanted(self) -> str:

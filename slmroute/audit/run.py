@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from slmroute.audit.calls import Assumptions, LoggedCall, call_of
+from slmroute.audit.calls import Assumptions
 from slmroute.audit.formats import Format, check_things, find_format, mapped
-from slmroute.audit.log import Doc, Log, Totals, connect
+from slmroute.audit.log import PAGE, Log, Totals, connect
 from slmroute.audit.projection import CLASSIFIER_MS, FIRST_TOKEN_MS, TOKEN_MS, patterns
 from slmroute.audit.result import AuditResult, FileLine
-from slmroute.audit.scoring import Scored, classifier, scorer
+from slmroute.audit.scoring import Page, Reading, scorer
 from slmroute.audit.sums import Sums, assumptions_in_words
+from slmroute.classify.embedded import EmbeddedClassifier
 from slmroute.errors import ConfigError
 from slmroute.failures import wilson
 
@@ -28,7 +29,6 @@ SAMPLE: Final = 10_000
 """Draws so many calls: a share is then within one point, 95 times of 100."""
 
 SEED: Final = 42
-PAGE: Final = 1_000
 
 Progress = Callable[[int, int], object]
 
@@ -90,15 +90,15 @@ def audit(
         if population == 0:
             raise ConfigError(f"{', '.join(map(str, files))} hold no model calls that can be read.")
         wanted = population if everything else min(sample, population)
-        judge = classifier(weights)
+        judge = EmbeddedClassifier(weights)
         sums = Sums(patterns(judge.threshold), judge.threshold, price_in / 1_000_000, show)
         without_prompt = 0
         with scorer(wanted, processes, weights) as score:
             for source in sources:
                 pages = _pages(source, None if everything else _part(source, population, wanted))
-                for calls, missing, scored in _judged(source, pages, assumed, score):
-                    without_prompt += missing
-                    sums.add(str(source.log.path), calls, scored)
+                for judged in score(pages, Reading(source.form, assumed, keeps_text=show > 0)):
+                    without_prompt += judged.missing
+                    sums.add(str(source.log.path), judged.calls, judged.scored)
                     progress(sums.calls + without_prompt, wanted)
     if sums.calls == 0:
         raise ConfigError(
@@ -131,34 +131,13 @@ def _part(source: Source, population: int, wanted: int) -> int:
     return max(1, round(wanted * source.totals.records / population)) if source.totals.records else 0
 
 
-def _pages(source: Source, size: int | None) -> Iterator[list[tuple[int, Doc]]]:
+def _pages(source: Source, size: int | None) -> Iterator[Page]:
     if size is None:
         yield from source.log.all(source.form)
         return
     drawn = source.log.sample(source.form, size, SEED)
     for start in range(0, len(drawn), PAGE):
         yield drawn[start : start + PAGE]
-
-
-def _judged(
-    source: Source,
-    pages: Iterator[list[tuple[int, Doc]]],
-    assumed: Assumptions,
-    score: Callable[[Iterator[Sequence[str]]], Iterator[list[Scored]]],
-) -> Iterator[tuple[list[LoggedCall], int, list[Scored]]]:
-    """Read calls page by page and score them; pages wait until their scores are there."""
-    waiting: list[tuple[list[LoggedCall], int]] = []
-
-    def texts() -> Iterator[Sequence[str]]:
-        for page in pages:
-            read = [call_of(place, doc, source.form, assumed) for place, doc in page]
-            calls = [call for call in read if call is not None]
-            waiting.append((calls, len(read) - len(calls)))
-            yield [call.text for call in calls]
-
-    for scored in score(texts()):
-        calls, missing = waiting.pop(0)
-        yield calls, missing, scored
 
 
 def _result(

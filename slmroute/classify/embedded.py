@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from slmroute.classify.endpoint import Embed
     from slmroute.classify.linear import LinearWeights
+    from slmroute.classify.task_text import TaskText
 
 __all__ = ["EmbeddedClassifier"]
 
@@ -216,11 +217,27 @@ class EmbeddedClassifier:
         made._weights, made._in_memory = weights, True
         return made
 
-    def _score(self, text: str) -> float:
-        from slmroute.classify.features import prompt_features
+    def score_task(self, task: TaskText) -> float:
+        """Judge a prompt that is already split into its instruction and its payload.
 
-        logit = self._loaded().log_odds(prompt_features(text))
+        Args:
+            task: See ``split_task``.
+
+        Returns:
+            P(the task is complex) in [0, 1].
+
+        Raises:
+            ConfigError: The weights file does not fit this version.
+        """
+        from slmroute.classify.features import task_features
+
+        logit = self._loaded().log_odds(task_features(task))
         return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
+
+    def _score(self, text: str) -> float:
+        from slmroute.classify.task_text import split_task
+
+        return self.score_task(split_task(text))
 
     def _loaded(self) -> LinearWeights:
         weights = self._weights

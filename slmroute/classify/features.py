@@ -27,6 +27,7 @@ __all__ = [
     "feature_names",
     "ngram_buckets",
     "prompt_features",
+    "task_features",
 ]
 
 HASH_BITS = 16
@@ -110,9 +111,20 @@ def prompt_features(text: str) -> Features:
     Returns:
         Its dense features and its n-grams.
     """
+    return task_features(split_task(text))
+
+
+def task_features(task: TaskText) -> Features:
+    """Read a prompt that is already split.
+
+    Args:
+        task: Its instruction and its payload.
+
+    Returns:
+        Its dense features and its n-grams.
+    """
     import numpy as np
 
-    task = split_task(text)
     parts = (task.instruction, task.seen[:EDGE_CHARACTERS], task.seen[-EDGE_CHARACTERS:])
     counted = {part: ngram_buckets(part) for part in parts}
     found = [counted[part] for part in parts]

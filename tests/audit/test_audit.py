@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -12,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from slmroute.audit import Assumptions, AuditResult, audit
+from slmroute.audit import Assumptions, AuditResult, audit, scoring
+from slmroute.audit.scoring import ONE_THREAD, keep_to_one_thread
+from slmroute.classify.embedded import EmbeddedClassifier
 from slmroute.demo.requests import load_requests
 from slmroute.errors import ConfigError, MissingExtra
 
@@ -318,3 +322,33 @@ def test_a_thing_that_cannot_be_mapped_is_told_before_the_log_is_read(write: Wri
 def test_what_the_interval_is_of_is_said(write: Write, rows: Rows) -> None:
     said = " ".join(audit([write("log.jsonl", rows("plain prompts"))]).assumed)
     assert "unsure of goes up and if every one stays" in said
+
+
+def test_processes_of_many_keep_numpy_to_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import sys, slmroute.audit.scoring; sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)  # what sets it must come before numpy
+    for name in ONE_THREAD:
+        monkeypatch.delenv(name, raising=False)
+    keep_to_one_thread()
+    assert {os.environ[name] for name in ONE_THREAD} == {"1"}
+    for name in ONE_THREAD:
+        monkeypatch.delenv(name)
+
+
+def test_a_prompt_is_judged_once_however_often_it_stands_in_a_log(
+    write: Write, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[str] = []
+    split = scoring.split_task
+    monkeypatch.setattr(scoring, "split_task", lambda text: judged.append(text) or split(text))
+    found = audit([write("log.jsonl", rows("plain prompts", 1500))], everything=True)
+    assert found.looked_at == 1500
+    assert len(judged) == len(set(judged)) <= 68
+
+
+def test_no_more_scores_are_remembered_than_memory_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "REMEMBERED", 2)
+    scores, classifier = scoring.Scores(None), EmbeddedClassifier()
+    texts = ["Prove it.", "Is this positive? I loved it.", "Hello", "Prove it."]
+    assert [scores.of(text)[0] for text in texts] == classifier.score_many(texts).tolist()
+    assert len(scores._known) == 2  # pyright: ignore[reportPrivateUsage]
