@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 from zlib import crc32
 
 from langchain_core.language_models import ModelProfile
@@ -21,8 +21,6 @@ from pydantic import (
     Field,
     FieldSerializationInfo,
     SecretStr,
-    TypeAdapter,
-    ValidationError,
     field_serializer,
 )
 
@@ -33,8 +31,6 @@ from langchain_slmroute.tools import ToolLike, neutral_tools
 from slmroute.classify import EmbeddedClassifier
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.engine import Engine, LedgerLike
-from slmroute.errors import ConfigError
-from slmroute.plain import read_tiers
 from slmroute.policy import Confidence, Rule
 from slmroute.record import Hook
 from slmroute.request import estimate_tokens
@@ -115,8 +111,7 @@ class Router(RouterBasics, BaseChatModel):
     if not TYPE_CHECKING:
 
         def __init__(self, **settings: Any) -> None:
-            aliases = {name: field.alias for name, field in type(self).model_fields.items()}
-            check_names("RoutingChatModel", settings.keys(), aliases)
+            check_names(type(self).__name__, settings.keys(), self._aliases())
             super().__init__(**serialise.read_settings(settings))
             before = self.shared
             found = before.profile if isinstance(before, Shared) else None
@@ -126,6 +121,7 @@ class Router(RouterBasics, BaseChatModel):
 
     def _prepare(self) -> None:
         """Make the engine and the tiers' models, or take over those of the router that this is a copy of."""
+        cast("dict[str, Any]", self.__dict__).pop("_serialized", None)  # what LangChain keeps of the router before
         before = self.shared if isinstance(self.shared, Shared) else None
         if before is None:
             clients, lasting = Clients(), {name: getattr(self, name) for name in LASTING}
@@ -134,7 +130,7 @@ class Router(RouterBasics, BaseChatModel):
             for name, kept in lasting.items():
                 value = getattr(self, name)
                 if value is not kept and value != kept:
-                    raise cannot_change("RoutingChatModel", name)
+                    raise cannot_change(type(self).__name__, name)
         models = clients.of(self.tiers, self._standard_arguments())
         engine = engine_of(self, models.identities(), before and before.engine)
         if "profile" in self.model_fields_set:
@@ -163,24 +159,10 @@ class Router(RouterBasics, BaseChatModel):
         shared: Shared = self.shared
         return shared.models
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set a setting; the router decides by it from the next call on.
-
-        Raises:
-            ConfigError: The setting is one that routers keep, or its new value is wrong; the router stays as it was.
-        """
-        name = "checks" if name == "validate" else name  # its other name
-        if name not in _settings(type(self)) or not isinstance(self.__dict__.get("shared"), Shared):
-            super().__setattr__(name, value)
-            return
-        before = getattr(self, name)
-        super().__setattr__(name, _checked(type(self), name, value))
-        try:
-            self._prepare()
-        except Exception:
-            super().__setattr__(name, before)
-            raise
-        self._forget_written()
+    @classmethod
+    def _own_settings(cls) -> AbstractSet[str]:
+        # LangChain's own among them are made into the tiers' models, too.
+        return (cls.model_fields.keys() - BaseChatModel.model_fields.keys() - {"shared"}) | {"output_version"}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed.
@@ -188,21 +170,10 @@ class Router(RouterBasics, BaseChatModel):
         Raises:
             ConfigError: What is changed is shared, unknown or wrong.
         """
-        kind = type(self)
-        aliases = {name: field.alias for name, field in kind.model_fields.items()}
-        names = {alias: name for name, alias in aliases.items() if alias}
-        update = {names.get(name, name): value for name, value in (update or {}).items()}
-        check_names("RoutingChatModel", {"tiers", *update}, aliases)
-        ours = _settings(kind)
-        update = {name: _checked(kind, name, value) if name in ours else value for name, value in update.items()}
-        copied = super().model_copy(update=update, deep=deep)
+        copied = super().model_copy(update=self._changes(update), deep=deep)
         if update:
-            copied._forget_written()  # noqa: SLF001  a copy of this very class
-            copied._prepare()  # noqa: SLF001  the same
+            copied._prepare()  # noqa: SLF001  a copy of this very class
         return copied
-
-    def _forget_written(self) -> None:
-        cast("dict[str, Any]", self.__dict__).pop("_serialized", None)  # what LangChain keeps of the router before
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # Models hold connections and locks, which cannot be copied, and a copy shares them anyway.
@@ -291,26 +262,3 @@ class Router(RouterBasics, BaseChatModel):
             return count_tokens_approximately(messages, tools=cast("Any", described))
         counted = super().get_num_tokens_from_messages(messages)
         return counted + (self.get_num_tokens(json.dumps(described)) if described else 0)
-
-
-_CHECKS: Final = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
-
-
-def _settings(kind: type[Router]) -> AbstractSet[str]:
-    """The names of a router's own settings, and of LangChain's that its tiers are made with."""
-    return (kind.model_fields.keys() - BaseChatModel.model_fields.keys() - {"shared"}) | {"output_version"}
-
-
-def _checked(kind: type[Router], name: str, value: Any) -> Any:
-    """Check the new value of a setting, as at construction."""
-    if name == "tiers":
-        return read_tiers(value)
-    annotation = cast("Any", kind.model_fields[name].annotation)
-    if annotation is Any:
-        return value
-    try:
-        return TypeAdapter(annotation, config=_CHECKS).validate_python(value)
-    except ValidationError as error:
-        # What Pydantic was given may be a key: only what it found is told.
-        found = error.errors(include_input=False, include_url=False)[0]["msg"]
-        raise ConfigError(f"{name}= is wrong: {found}.") from None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from pydantic import SerializationInfo, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
+from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 from llama_index_slmroute import serialise
 from llama_index_slmroute.loops import WrittenLoops
@@ -23,7 +23,7 @@ from slmroute.engine import Engine, LedgerLike
 from slmroute.plain import read_tiers
 from slmroute.policy import Confidence, Rule
 from slmroute.record import Hook
-from slmroute.router import LASTING, RouterBasics, cannot_change, check_names, engine_of
+from slmroute.router import RouterBasics, check_names, engine_of
 from slmroute.tier import Money, Tier
 
 __all__ = ["Router"]
@@ -107,8 +107,7 @@ class Router(RouterBasics, FunctionCallingLLM):
 
         def __init__(self, **settings: Any) -> None:
             settings.pop("class_name", None)  # what a written router says of itself
-            aliases = {name: field.alias for name, field in type(self).model_fields.items()}
-            check_names("RoutingLLM", settings.keys(), aliases)
+            check_names(type(self).__name__, settings.keys(), self._aliases())
             settings = {**serialise.read_settings(settings), "tiers": read_tiers(settings["tiers"])}
             super().__init__(**settings)
             self._prepare()
@@ -160,41 +159,17 @@ class Router(RouterBasics, FunctionCallingLLM):
         """Who gave the last steps of the agents' loops going on."""
         return cast("Shared", self.shared).loops
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set a setting; the router decides by it from the next call on.
-
-        Raises:
-            ConfigError: The setting is one that routers keep, or its new value is wrong; the router stays as it was.
-        """
-        if name not in _settings(type(self)) or not isinstance(self.__dict__.get("shared"), Shared):
-            super().__setattr__(name, value)
-            return
-        before = getattr(self, name)
-        super().__setattr__(name, self._checked(name, value))
-        try:
-            self._prepare()
-        except Exception:
-            super().__setattr__(name, before)
-            raise
-
-    def _checked(self, name: str, value: Any) -> Any:
-        """Check the new value of a setting, as at construction."""
-        if name in LASTING and value is not getattr(self, name):
-            raise cannot_change("RoutingLLM", name)
-        if name == "tiers":
-            return read_tiers(value)
-        kind = cast("Any", type(self).model_fields[name].annotation)
-        return value if kind is Any else TypeAdapter(kind, config=_CHECKS).validate_python(value)
+    @classmethod
+    def _own_settings(cls) -> AbstractSet[str]:
+        return cls.model_fields.keys() - FunctionCallingLLM.model_fields.keys() - {"shared"}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the router; the copy shares health, ledger, hooks and clients, and decides by what was changed.
 
         Raises:
-            ConfigError: What is changed is shared, or wrong.
+            ConfigError: What is changed is shared, unknown or wrong.
         """
-        ours = _settings(type(self))
-        update = {name: self._checked(name, new) if name in ours else new for name, new in (update or {}).items()}
-        copied = super().model_copy(update=update, deep=deep)
+        copied = super().model_copy(update=self._changes(update), deep=deep)
         if update:
             copied._prepare()  # noqa: SLF001
         return copied
@@ -223,11 +198,3 @@ class Router(RouterBasics, FunctionCallingLLM):
         if complete:
             self._metadata = metadata
         return metadata
-
-
-_CHECKS: Final = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
-
-
-def _settings(kind: type[Router]) -> AbstractSet[str]:
-    """The names of a router's own settings."""
-    return kind.model_fields.keys() - FunctionCallingLLM.model_fields.keys() - {"shared"}

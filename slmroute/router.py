@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, Self, cast
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.engine import Engine, LedgerLike
 from slmroute.errors import ConfigError
+from slmroute.plain import read_tiers
 from slmroute.policy import Confidence, Policy, Rule
 from slmroute.price import Prices
 from slmroute.record import Hook
@@ -44,12 +45,85 @@ class Settings(Protocol):
 
 
 class RouterBasics:
-    """The ways of making a router that are the same in every framework, and taking feedback."""
+    """The ways of making and changing a router that are the same in every framework, and taking feedback.
+
+    It stands before the framework's own class, a Pydantic model, among a router's bases.
+    """
 
     @property
     @abstractmethod
     def engine(self) -> Engine:
         """What lives across the calls of this router and its copies."""
+
+    @classmethod
+    @abstractmethod
+    def _own_settings(cls) -> AbstractSet[str]:
+        """The names of the settings that a change of takes effect on the engine or the tiers' models."""
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Make the engine and the tiers' models, or take over those of the router that this is a copy of."""
+
+    @classmethod
+    def _aliases(cls) -> dict[str, str | None]:
+        """The names of all settings, each with the other name it goes by."""
+        return {name: field.alias for name, field in cast("Any", cls).model_fields.items()}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a setting; the router decides by it from the next call on.
+
+        Raises:
+            ConfigError: The setting is one that routers keep, or its new value is wrong; the router stays as it was.
+        """
+        name = "checks" if name == "validate" else name  # its other name
+        if name not in self._own_settings() or self.__dict__.get("shared") is None:
+            super().__setattr__(name, value)
+            return
+        before = getattr(self, name)
+        super().__setattr__(name, self._checked(name, value))
+        try:
+            self._prepare()
+        except Exception:
+            super().__setattr__(name, before)
+            raise
+
+    def _changes(self, update: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Check what is to be changed in a copy.
+
+        Args:
+            update: The new values, by the settings' names or other names.
+
+        Returns:
+            The values by the settings' names.
+
+        Raises:
+            ConfigError: What is changed is shared, unknown or wrong.
+        """
+        aliases, ours = self._aliases(), self._own_settings()
+        names = {alias: name for name, alias in aliases.items() if alias}
+        changes = {names.get(name, name): value for name, value in (update or {}).items()}
+        check_names(type(self).__name__, {"tiers", *changes}, aliases)
+        return {name: self._checked(name, value) if name in ours else value for name, value in changes.items()}
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """Check the new value of a setting, as at construction."""
+        from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+        kept = getattr(self, name)
+        if name in LASTING and value is not kept and value != kept:
+            raise cannot_change(type(self).__name__, name)
+        if name == "tiers":
+            return read_tiers(value)
+        annotation = cast("Any", type(self)).model_fields[name].annotation
+        if annotation is Any:
+            return value
+        config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
+        try:
+            return TypeAdapter(annotation, config=config).validate_python(value)
+        except ValidationError as error:
+            # What Pydantic was given may be a key: only what it found is told.
+            found = error.errors(include_input=False, include_url=False)[0]["msg"]
+            raise ConfigError(f"{name}= is wrong: {found}.") from None
 
     @classmethod
     def binary(cls, **changes: Any) -> Self:

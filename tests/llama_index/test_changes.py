@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import ChatMessage
-from pydantic import ValidationError
 
 from slmroute import Confidence, ConfigError, RouteRequest, Tier
 from slmroute.testing import FakeServer, Reply
@@ -97,12 +96,15 @@ def test_a_changed_callback_manager_is_told_of_the_next_call(made: Any) -> None:
         ("context_window", 0),
         ("tiers", ["ollama:phi3:mini"]),
         ("temperature", "hot"),
+        ("local_only", "perhaps"),
     ],
 )
 def test_a_wrong_value_is_refused_and_changes_nothing(made: Any, name: str, value: Any) -> None:
     before, engine = getattr(made.llm, name), made.llm.engine
-    with pytest.raises((ConfigError, ValidationError), match=name if name != "temperature" else "valid number"):
+    with pytest.raises(ConfigError, match=name):
         setattr(made.llm, name, value)
+    with pytest.raises(ConfigError, match=name):
+        made.llm.model_copy(update={name: value})
     assert getattr(made.llm, name) == before
     assert made.llm.engine is engine
     made.llm.chat(HELLO)
@@ -120,3 +122,19 @@ def test_what_copies_share_is_not_changed_silently(made: Any, name: str) -> None
 def test_a_setting_that_there_is_not_cannot_be_set(made: Any) -> None:
     with pytest.raises(ValueError, match="treshold"):
         made.llm.treshold = 0.3
+    with pytest.raises(ConfigError, match=r"RoutingLLM has no setting treshold=.*Did you mean threshold="):
+        made.llm.model_copy(update={"treshold": 0.3})
+
+
+def test_a_setting_is_changed_by_its_other_name_too(made: Any, server: FakeServer) -> None:
+    server.script(SMALL, Reply("I cannot help with that."))
+    made.llm.validate = False
+    made.llm.model_copy(update={"validate": False}).chat(HELLO)
+    made.llm.chat(HELLO)
+    assert (made.llm.checks, made.tiers) == (False, ["small", "small"])
+
+
+def test_a_wrong_key_is_told_by_its_name_alone(made: Any) -> None:
+    with pytest.raises(ConfigError, match="api_key= is wrong") as raised:
+        made.llm.api_key = ["canary"]
+    assert "canary" not in str(raised.value)
