@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from slmroute.audit.formats import Format
 from slmroute.audit.kinds import BYTE_ORDER_MARK, Kind, head_of, is_utf8, kind_of, list_within, object_of
+from slmroute.audit.lines import copy_lines, line_numbers
 from slmroute.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
@@ -17,12 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["Log", "Totals", "connect"]
 
 MEMORY: Final = "500MB"
+LARGEST_LINE: Final = 4 << 20
+"""Longer lines do not fit in memory beside each other; they are counted as bad."""
 LARGEST_RECORD: Final = 16 << 20
 FIRST: Final = 200
 NAMED: Final = 10
 PAGE: Final = 500
 
 Doc = Mapping[str, Any]
+
+T = TypeVar("T")
+
+
+class UnreadableError(ConfigError):
+    """A log that DuckDB gives up on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +74,16 @@ class Log:
     Args:
         path: The file; its ending or its first bytes tell what it is.
         connection: See ``connect``.
+        scratch: A folder for copies of logs that cannot be read as they are.
 
     Raises:
         ConfigError: It is not there, empty, or not what it says it is; the message says what was found.
     """
 
-    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, scratch: Path) -> None:
         self.path = path
+        self._scratch = scratch
+        self._copy: Path | None = None
         self._connection = connection
         if not path.is_file():
             raise ConfigError(f"There is no file {path}.")
@@ -79,9 +91,11 @@ class Log:
         if not self._head.strip():
             raise ConfigError(f"{path} is empty: there is nothing to audit.")
         self.kind = kind_of(path, self._head)
+        if self.kind == "text" or (self.kind == "json lines" and self._head.startswith(BYTE_ORDER_MARK)):
+            self._copy_lines()
         self._source = self._source_of(self.kind)
         if self.kind in ("json lines", "json"):
-            self._open_page()
+            self._in_a_copy_at_worst(self._open_page)
 
     def first(self) -> list[Doc]:
         """Give the first records, whatever they are.
@@ -89,7 +103,9 @@ class Log:
         Raises:
             ConfigError: None of the first lines can be read.
         """
-        rows = self._rows(f"SELECT doc FROM ({self._source}) WHERE doc IS NOT NULL LIMIT {FIRST}")
+        rows = self._in_a_copy_at_worst(
+            lambda: self._rows(f"SELECT doc FROM ({self._source}) WHERE doc IS NOT NULL LIMIT {FIRST}")
+        )
         docs = [doc for (text,) in rows if (doc := object_of(text)) is not None]
         if not docs:
             raise ConfigError(f"{self.path} holds no records: none of its first lines is {self._wanted}.{self._hint}")
@@ -97,6 +113,9 @@ class Log:
 
     def totals(self, given: Format) -> Totals:
         """Count and add up all records."""
+        return self._in_a_copy_at_worst(lambda: self._totals(given))
+
+    def _totals(self, given: Format) -> Totals:
         cost, currency = _number(given.cost), _text(given.currency)
         keep = _keep(given)
         rows = self._rows(
@@ -107,7 +126,7 @@ class Log:
         )
         rejected, lines = self._rejected()
         bad = sum(int(row[3]) for row in rows) + rejected
-        if bad and not lines and self.kind == "json lines":
+        if bad and not lines and self.kind in ("json lines", "text"):
             lines = self._bad_lines()
         return Totals(
             records=sum(int(row[1]) for row in rows),
@@ -173,18 +192,13 @@ class Log:
         return f"SELECT row_number() OVER () AS place, doc FROM ({self._source})"
 
     def _source_of(self, kind: Kind) -> str:
-        name = "'" + str(self.path).replace("'", "''") + "'"
+        name = "'" + str(self._copy or self.path).replace("'", "''") + "'"
         match kind:
-            case "json lines" if self._head.startswith(BYTE_ORDER_MARK):
-                return (
-                    f"SELECT CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END AS doc FROM "
-                    f"({_lines(name, most=LARGEST_RECORD)})"
-                )
-            case "json lines":
+            case "json lines" | "text":
                 return (
                     "SELECT CASE WHEN json_type(json) = 'OBJECT' THEN json END AS doc FROM read_json_objects("
                     f"{name}, format = 'newline_delimited', ignore_errors = true, "
-                    f"maximum_object_size = {LARGEST_RECORD})"
+                    f"maximum_object_size = {LARGEST_LINE})"
                 )
             case "json":
                 if self._head.startswith(BYTE_ORDER_MARK):
@@ -204,12 +218,25 @@ class Log:
                 )
             case "parquet":
                 return f"SELECT to_json(t) AS doc FROM read_parquet({name}) t"
-            case "text":
-                return f"SELECT json_object('prompt', line) AS doc FROM ({_lines(name)})"
 
     def _bad_lines(self) -> tuple[int, ...]:
         rows = self._rows(f"SELECT place FROM ({self._numbered}) WHERE doc IS NULL ORDER BY place LIMIT {NAMED}")
-        return tuple(int(place) for (place,) in rows)
+        return line_numbers(self.path, {int(place) for (place,) in rows}, most=LARGEST_LINE)
+
+    def _copy_lines(self) -> None:
+        self._copy = self._scratch / f"{len(list(self._scratch.iterdir()))}.jsonl"
+        copy_lines(self.path, self._copy, prompts=self.kind == "text", most=LARGEST_LINE)
+
+    def _in_a_copy_at_worst(self, ask: Callable[[], T]) -> T:
+        """Ask the log; where DuckDB gives up on its lines, ask a copy in which those it cannot take are marked."""
+        try:
+            return ask()
+        except UnreadableError:
+            if self.kind != "json lines" or self._copy is not None:
+                raise
+        self._copy_lines()
+        self._source = self._source_of(self.kind)
+        return ask()
 
     def _rejected(self) -> tuple[int, tuple[int, ...]]:
         """Count the rows of a CSV file that could not be read."""
@@ -231,17 +258,9 @@ class Log:
             return (on or self._connection).execute(query)
         except duckdb.Error as error:
             said = " ".join(str(error).split("\n")[0].split())[:200]
-            raise ConfigError(
+            raise UnreadableError(
                 f"{self.path} cannot be read as {self.kind}: {said} Is it whole, and is its ending right?"
             ) from None
-
-
-def _lines(name: str, most: int | None = None) -> str:
-    size = "" if most is None else f", max_line_size = {most}"
-    return (
-        f"SELECT line FROM read_csv({name}, columns = {{'line': 'VARCHAR'}}, auto_detect = false, header = false, "
-        f"delim = '\\x01', quote = '', escape = '', ignore_errors = true{size}) WHERE trim(line) <> ''"
-    )
 
 
 def _path(place: str) -> str:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from tempfile import TemporaryDirectory
+from typing import Final
 
 from slmroute.audit.calls import Assumptions
 from slmroute.audit.formats import Format, check_things, find_format, mapped
@@ -19,9 +20,6 @@ from slmroute.audit.sums import Sums, assumptions_in_words
 from slmroute.classify.embedded import EmbeddedClassifier
 from slmroute.errors import ConfigError
 from slmroute.failures import wilson
-
-if TYPE_CHECKING:
-    import duckdb
 
 __all__ = ["SAMPLE", "audit"]
 
@@ -84,8 +82,8 @@ def audit(
         raise ConfigError(f"--sample {sample} must be 1 or more.")
     check_things(places or {})
     price_in, _ = assumed.frontier_price()
-    with connect() as connection:
-        sources = [_source(Path(file), connection, places or {}, assumed) for file in files]
+    with connect() as connection, TemporaryDirectory(prefix="slmroute-audit-", ignore_cleanup_errors=True) as scratch:
+        sources = [_source(Log(Path(file), connection, Path(scratch)), places or {}, assumed) for file in files]
         population = sum(source.totals.records for source in sources)
         if population == 0:
             raise ConfigError(f"{', '.join(map(str, files))} hold no model calls that can be read.")
@@ -107,10 +105,8 @@ def audit(
     return _result(sources, sums, population, without_prompt, assumed, judge.version, time.monotonic() - began)
 
 
-def _source(
-    path: Path, connection: duckdb.DuckDBPyConnection, places: Mapping[str, str], assumed: Assumptions
-) -> Source:
-    log = Log(path, connection)
+def _source(log: Log, places: Mapping[str, str], assumed: Assumptions) -> Source:
+    path = log.path
     first = log.first()
     form = mapped(Format("as mapped", (places["prompt"],)), places, first) if "prompt" in places else None
     if form is None:
