@@ -183,7 +183,7 @@ class Router(RouterBasics, BaseChatModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        return {**state, "__dict__": {**state["__dict__"], "shared": None}}
+        return {**state, "__dict__": self._pickled()}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)

@@ -176,7 +176,7 @@ class Router(RouterBasics, FunctionCallingLLM):
 
     def __getstate__(self) -> dict[str, Any]:
         # Not LlamaIndex's own, which leaves out what cannot be pickled: a router without its tiers is none.
-        return {"__dict__": {**self.__dict__, "shared": None}}
+        return {"__dict__": self._pickled()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state["__dict__"])

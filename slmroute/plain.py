@@ -27,8 +27,6 @@ _SECRET_MARKS: Final = (
     "project",
 )
 """Parts of the names of secrets, and of what says whose account is used."""
-_NO_SECRETS: Final = frozenset({"max_tokens", "max_completion_tokens"})
-"""Names that sound like those of secrets and are not."""
 
 
 def read_tiers(given: object) -> list[Tier]:
@@ -76,7 +74,7 @@ def tier_data(tier: Tier) -> dict[str, Any]:
 
 def without_secrets(values: Mapping[str, object]) -> dict[str, object]:
     """Leave out what by its name may be a secret, at every depth, and of addresses who logs in and the query."""
-    return {k: _public(v) for k, v in values.items() if not _is_secret(k)}
+    return {k: _public(v) for k, v in values.items() if not _is_secret(k, v)}
 
 
 def masked_secrets(values: Mapping[str, object], mask: Callable[[object], object]) -> dict[str, object]:
@@ -96,11 +94,13 @@ def masked_secrets(values: Mapping[str, object], mask: Callable[[object], object
             case _:
                 return _public(value)
 
-    return {key: mask(value) if _is_secret(key) else public(value) for key, value in values.items()}
+    return {key: mask(value) if _is_secret(key, value) else public(value) for key, value in values.items()}
 
 
-def _is_secret(name: str) -> bool:
-    return any(mark in name.lower() for mark in _SECRET_MARKS) and name not in _NO_SECRETS
+def _is_secret(name: str, value: object) -> bool:
+    if value is None or isinstance(value, int | float):  # numbers of tokens, switches
+        return False
+    return hasattr(value, "get_secret_value") or any(mark in name.lower() for mark in _SECRET_MARKS)
 
 
 def _public(value: object) -> object:

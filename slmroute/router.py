@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.engine import Engine, LedgerLike
 from slmroute.errors import ConfigError
-from slmroute.plain import read_tiers
+from slmroute.plain import address_data, read_tiers
 from slmroute.policy import Confidence, Policy, Rule
 from slmroute.price import Prices
 from slmroute.record import Hook
 from slmroute.tier import Tier
 
 __all__ = ["LASTING", "RouterBasics", "Settings", "cannot_change", "check_names", "engine_of"]
+
+logger = logging.getLogger("slmroute.router")
 
 LASTING: Final = ("availability_errors", "budget", "hooks", "ledger", "prices")
 """The settings that a router shares with its copies, and so keeps: what they have seen so far would be lost."""
@@ -55,14 +58,15 @@ class RouterBasics:
     def engine(self) -> Engine:
         """What lives across the calls of this router and its copies."""
 
-    @classmethod
-    @abstractmethod
-    def _own_settings(cls) -> AbstractSet[str]:
-        """The names of the settings that a change of takes effect on the engine or the tiers' models."""
+    if TYPE_CHECKING:  # abstract methods LlamaIndex would trace as calls of a model
 
-    @abstractmethod
-    def _prepare(self) -> None:
-        """Make the engine and the tiers' models, or take over those of the router that this is a copy of."""
+        @classmethod
+        def _own_settings(cls) -> AbstractSet[str]:
+            """The names of the settings that the engine and the tiers' models are made of."""
+            ...
+
+        def _prepare(self) -> None:
+            """Make the engine and the tiers' models, or take over those of the router that this is a copy of."""
 
     @classmethod
     def _aliases(cls) -> dict[str, str | None]:
@@ -86,6 +90,20 @@ class RouterBasics:
         except Exception:
             super().__setattr__(name, before)
             raise
+
+    def _pickled(self) -> dict[str, Any]:
+        """Give the attributes that a router is pickled with: nothing that it shares with copies, and no secrets.
+
+        The keys of tiers given as strings are read from the environment where the router is read back.
+        """
+        kept: dict[str, Any] = {**self.__dict__, "shared": None, "api_key": None}
+        if isinstance(kept.get("ledger"), str) and address_data(kept["ledger"]) is None:
+            kept["ledger"] = None
+            logger.warning(
+                "the router is pickled without its ledger=, whose address holds a password; a Ledger(...) in its place "
+                "is pickled with it"
+            )
+        return kept
 
     def _changes(self, update: Mapping[str, Any] | None) -> dict[str, Any]:
         """Check what is to be changed in a copy.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import cast
+from typing import Self, cast
 
 from slmroute.errors import ConfigError
 
@@ -65,6 +65,8 @@ class Tier:
             a tier below is given in its place. Without one the note stands for the tool's call, and an object is a
             ``NothingGenerated`` error.
         model_args: Arguments for a model given as a string, for example ``{"base_url": "..."}``. Never in the repr.
+            A tier is pickled without those that are keys, headers or the like: the model of one that is read back takes
+            its key from the environment. A model object is pickled as its own class does it.
         local: Whether prompts stay in the user's own house. Declared, never guessed: a server on another
             machine can speak Ollama's protocol too.
         input_price: Dollars for a million input tokens. Strings are exact.
@@ -131,6 +133,19 @@ class Tier:
             raise ConfigError(
                 f'{where}: model_args= must be a mapping of arguments, for example {{"base_url": "..."}}.'
             )
+
+    def __getstate__(self) -> dict[str, object]:
+        if self.model_args is None:
+            return self.__dict__
+        from slmroute.plain import without_secrets
+
+        return {**self.__dict__, "model_args": without_secrets(self.model_args)}
+
+    def __copy__(self) -> Self:
+        return self  # it does not change, and copies that are made of its state would lack its keys
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def __repr__(self) -> str:
         model = repr(self.model) if isinstance(self.model, str) else type(self.model).__name__

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from langchain_slmroute import RoutingChatModel
 from langchain_slmroute.serialise import dumped
 from slmroute import Budget, Confidence, RouteRequest, Tier
+from slmroute.errors import Misconfigured
 from tests.langchain.stage import BIG, Stage, record_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -188,7 +189,22 @@ def test_a_router_with_tiers_given_as_strings_is_pickled(stage: Stage) -> None:
     assert record_of(again.invoke("What is blue?"))["tier"] == "small"
 
 
-def test_a_bound_and_a_structured_router_are_pickled(stage: Stage) -> None:
+def test_a_pickle_holds_no_secret_and_takes_the_key_of_the_environment(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = RoutingChatModel(tiers=stage.strings(), default_tier="big", classifier=None, api_key="canary-of-router")
+    written = pickle.dumps(router)
+    assert b"canary" not in written
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(Misconfigured, match=r"'big'.*OPENAI_API_KEY"):
+        unpickled(written).invoke("What is blue?", tier="big")
+    monkeypatch.setenv("OPENAI_API_KEY", "of-the-environment")
+    assert record_of(unpickled(written).invoke("What is blue?", tier="big"))["tier"] == "big"
+    assert router.tiers[1].model_args == stage.strings()[1].model_args, "the router itself keeps its key"
+
+
+def test_a_bound_and_a_structured_router_are_pickled(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "of-the-environment")
     router = RoutingChatModel(tiers=stage.strings(), classifier=simple)
     bound = unpickled(pickle.dumps(router.bind_tools([add])))
     assert bound.invoke("What is blue?").text == "A small draft it is."

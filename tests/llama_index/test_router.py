@@ -18,11 +18,12 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai import OpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from llama_index_slmroute import DryRunLLM, RoutingLLM
 from slmroute import Confidence, ConfigError, EmbeddedClassifier, Tier, UnknownTier
-from slmroute.plain import address_data
+from slmroute.errors import Misconfigured
+from slmroute.plain import address_data, without_secrets
 from slmroute.testing import FakeServer, Reply
 
 SMALL, FRONTIER = "llama3.1:8b", "gpt-4.1"
@@ -163,6 +164,42 @@ def test_it_pickles_with_all_its_settings(server: FakeServer) -> None:
     assert read.chat(HELLO).message.content == "Well, hello."
     assert read.system_prompt == "Be terse."
     assert read.engine is not llm.engine
+
+
+async def test_a_pickle_holds_no_secret_and_takes_the_key_of_the_environment(
+    bench: Any, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.script(FRONTIER, SURE)
+    llm = bench(strings=True, classifier=None, ledger=None, api_key=f"{KEY} of the router").llm
+    written = pickle.dumps(llm)
+    assert KEY.encode() not in written
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match=r"'frontier'.*OPENAI_API_KEY"):
+            await pickle.loads(written).achat(HELLO, tier="frontier")  # noqa: S301
+    monkeypatch.setenv("OPENAI_API_KEY", "of the environment")
+    answer = await pickle.loads(written).achat(HELLO, tier="frontier")  # noqa: S301
+    assert answer.message.content == "Well, hello."
+    # The router itself, and whatever is copied from it, keeps its keys.
+    for kept in (llm, copy.copy(llm), copy.deepcopy(llm), llm.model_copy(deep=True)):
+        assert kept.tiers[1].model_args["api_key"] == KEY
+        assert KEY in kept.api_key.get_secret_value()
+
+
+def test_a_pickle_holds_no_ledgers_password(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
+    llm = bench(strings=True, classifier=None, ledger=None).llm
+    # As if made with it: a router keeps its ledger, and this one's server is not there.
+    llm.__dict__["ledger"] = f"postgresql://me:{KEY}@127.0.0.1/slmroute"
+    written = pickle.dumps(llm)
+    assert KEY.encode() not in written
+    assert "without its ledger=" in caplog.text
+    assert KEY not in caplog.text
+    assert pickle.loads(written).ledger is None  # noqa: S301
+
+
+def test_numbers_and_switches_are_no_secrets() -> None:
+    kept = {"max_new_tokens": 9, "thinking": {"budget_tokens": 1024}, "skip_special_tokens": True}
+    assert without_secrets({**kept, "x": SecretStr(KEY), "auth_token": KEY}) == kept
 
 
 def test_copies_share_health_and_decide_by_what_was_changed(bench: Any, server: FakeServer) -> None:
