@@ -77,7 +77,7 @@ def counted(run: Run, manager: _Manager | None) -> Generator[None]:
         manager: The manager of the router's own run, where there is one.
     """
     if calls_models(run.engine):
-        run.aside = partial(aside, ensure_config(), partial(_child, manager), run.overheard.append)
+        run.aside = partial(aside, ensure_config(), partial(_child, manager))
     try:
         with told_as_langchains():
             yield

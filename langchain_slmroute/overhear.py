@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 from langchain_slmroute.messages import answer_of
-from slmroute.classify.protocol import Classification
+from slmroute.overheard import Heard, ModelCall, hear
 from slmroute.request import estimate_tokens
-from slmroute.steps import Usage
+from slmroute.steps import Answer, Usage
 
 __all__ = ["Overhear"]
 
@@ -23,14 +22,14 @@ class Overhear(BaseCallbackHandler):
     """Tells the core of each model call that is made under it: its tokens, its model and who served it.
 
     Args:
-        tell: Is told of each as a ``Classification`` whose score means nothing.
+        heard: Where the calls are noted.
     """
 
     run_inline = True  # in the thread of the call, so that it is told before the classifier or the judge has ended
 
-    def __init__(self, tell: Callable[[Classification], None]) -> None:
-        self._tell = tell
-        self._begun: dict[UUID, tuple[str | None, str | None, int]] = {}
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+        self._begun: dict[UUID, list[ModelCall]] = {}
 
     def on_chat_model_start(
         self,
@@ -42,16 +41,49 @@ class Overhear(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Note whose call it is, and about how long its prompt."""
-        told = metadata or {}
-        tokens = estimate_tokens(" ".join(message.text for each in messages for message in each))
-        self._begun[run_id] = (told.get("ls_provider"), told.get("ls_model_name"), tokens)
+        self._begin(run_id, [" ".join(message.text for message in each) for each in messages], metadata or {})
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Do the same for a model that completes plain text."""
+        self._begin(run_id, prompts, metadata or {})
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        """Tell what it took, as reported, or else estimated."""
-        provider, model, tokens = self._begun.pop(run_id, (None, None, 0))
-        for generations in response.generations:
-            for generation in generations[:1]:
-                if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-                    answer = answer_of(generation.message, provider)
-                    usage = answer.usage or Usage(tokens, estimate_tokens(answer.text), source="estimated")
-                    self._tell(Classification(math.nan, usage, answer.model or model, answer.provider))
+        """Note what it took, as reported, or else estimated."""
+        for call, generations in zip(self._begun.pop(run_id, ()), response.generations, strict=False):
+            if generations:
+                answer = _answer_of(generations[0], call.provider)
+                likely = call.usage or Usage(source="estimated")
+                call.usage = answer.usage or replace(likely, output_tokens=estimate_tokens(answer.text))
+                call.model, call.provider = answer.model or call.model, answer.provider
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Note that it has not answered."""
+        for call in self._begun.pop(run_id, ()):
+            call.fail(error)
+
+    def _begin(self, run_id: UUID, prompts: list[str], told: dict[str, Any]) -> None:
+        here = hear()
+        if here is not None and here is not self._heard:
+            return  # a router's tier, called in the asking of another: that call has a record of its own
+        name, provider = told.get("ls_model_name"), told.get("ls_provider")
+        calls = [
+            ModelCall(Usage(estimate_tokens(prompt), source="estimated"), name, provider, name) for prompt in prompts
+        ]
+        self._heard.extend(calls)
+        self._begun[run_id] = calls
+
+
+def _answer_of(generation: Generation, provider: str | None) -> Answer:
+    if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
+        return answer_of(generation.message, provider)
+    told = generation.generation_info or {}
+    usage = Usage(told.get("prompt_eval_count") or 0, told.get("eval_count") or 0)  # as Ollama has it
+    return Answer(text=generation.text, usage=usage if usage.input_tokens else None, provider=provider)

@@ -26,8 +26,8 @@ from langchain_core.tracers.context import _configure_hooks
 
 from langchain_slmroute.messages import chunk_of
 from langchain_slmroute.overhear import Overhear
-from slmroute.classify.protocol import Classification
 from slmroute.gate import Chunk, Gate
+from slmroute.overheard import hear
 
 __all__ = ["Relay", "aside", "hold_back", "is_streamed", "showing_runs"]
 
@@ -186,7 +186,6 @@ def hold_back(
 def aside(
     config: RunnableConfig,
     child: Callable[[], CallbackManager | AsyncCallbackManager],
-    tell: Callable[[Classification], None],
 ) -> Generator[None]:
     """Have LangChain models that are called inside run as a router's children, and nobody see their tokens.
 
@@ -195,7 +194,6 @@ def aside(
     Args:
         config: The config of the router's run.
         child: Makes the manager of a child run.
-        tell: Is told what each call of a model took.
     """
     manager = child()
     whole, tokens = _watching(manager)
@@ -204,7 +202,9 @@ def aside(
     if tokens:
         kind = _KINDS["none", isinstance(manager, AsyncCallbackManager)]
         manager.add_handler(cast("Relay", kind([], tokens, _never, None, _nothing)), inherit=True)
-    manager.add_handler(Overhear(tell), inherit=True)
+    heard = hear()
+    if heard is not None:
+        manager.add_handler(Overhear(heard), inherit=True)
     inner = cast("RunnableConfig", {k: v for k, v in config.items() if k not in ("run_name", "run_id")})
     inner["callbacks"] = manager
     token = var_child_runnable_config.set(inner)

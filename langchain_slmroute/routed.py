@@ -122,7 +122,7 @@ class _Routed(Generic[PerformerT]):
     def _ask_aside(self, config: RunnableConfig, child: Child) -> None:
         """Have models that the classifier or the judge calls run as the router's children."""
         if calls_models(self.run.engine):
-            self.run.aside = partial(aside, config, child, self.run.overheard.append)
+            self.run.aside = partial(aside, config, child)
 
     def _answer(self, message: AIMessage) -> AIMessage:
         if self._setting.blocks:

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Generator
+from contextlib import contextmanager
+from decimal import Decimal
 from numbers import Real
 from typing import Final, cast
 
 from slmroute.attempt import Attempt
 from slmroute.classify.protocol import Classification, ClassifierLike, aasked, asked
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissing
+from slmroute.overheard import ModelCall, listening
 from slmroute.policy import Judgement
-from slmroute.price import UNPRICED, Priced, own_prices, token_price, total_of
+from slmroute.price import FREE, UNPRICED, Priced, own_prices, token_price, total_of
 from slmroute.request import RouteRequest
 from slmroute.run import Run
 from slmroute.shared_score import SharedScore
-from slmroute.steps import Classify, Judge, Scored, Verdict, summed
+from slmroute.steps import Classify, Judge, Scored, Usage, Verdict, summed
 from slmroute.threads import in_thread
 
-__all__ = ["ajudge", "ascore", "judge", "score"]
+__all__ = ["ajudge", "ascore", "asking", "judge", "score"]
 
 JUDGE_AT_LEAST_S: Final = 1.0
 """What a judge has even where the deadline has come, in seconds: an answer is in hand, and it is known to be late."""
+
+
+@contextmanager
+def asking(run: Run) -> Generator[None]:
+    """Open what the classifier or the judge is asked in: the models that they call are overheard."""
+    run.overheard = []
+    with listening(run.overheard), run.aside():
+        yield
 
 
 def score(run: Run, step: Classify) -> Scored:
@@ -73,7 +84,7 @@ def _score(run: Run, step: Classify) -> Scored:
     except Exception as error:  # noqa: BLE001  a classifier, the user's own included, must never fail a call
         return _not_scored(run, attempt, error)
     except BaseException as error:
-        _end(run, attempt, error)
+        _given_up(run, attempt, run.engine.classifier, error)
         raise
     return _scored(run, attempt, found)
 
@@ -101,7 +112,7 @@ async def _ascore(run: Run, step: Classify) -> Scored:
     except Exception as error:  # noqa: BLE001  as in ``_score``
         return _not_scored(run, attempt, error)
     except BaseException as error:
-        _end(run, attempt, error)
+        _given_up(run, attempt, run.engine.classifier, error)
         raise
     return _scored(run, attempt, found)
 
@@ -146,6 +157,13 @@ def _not_scored(run: Run, attempt: Attempt, error: Exception) -> Scored:
     return Scored(None)
 
 
+def _given_up(run: Run, attempt: Attempt | None, asked: object, error: BaseException) -> None:
+    """Add an attempt to the record that the caller gave up; what it had taken by then is counted."""
+    if attempt is not None:
+        _note_spent(run, attempt, asked, None)
+    _end(run, attempt, error)
+
+
 def _end(run: Run, attempt: Attempt | None, error: BaseException | None = None, *, alive: bool | None = None) -> None:
     """Add an attempt to the record, and note for the classifier's health whether it is there, where that is known."""
     if attempt is None:
@@ -173,24 +191,34 @@ def _probability(value: object) -> float | None:
 def _note_spent(run: Run, attempt: Attempt, asked: object, given: Classification | Judgement | None) -> None:
     """Note the tokens that a classifier or a judge took, where it called models, and what they cost.
 
-    It tells so itself, or else the adapter has overheard it.
+    It tells so itself, or the calls were overheard: the fuller account holds.
     """
-    calls = run.overheard if given is None or given.usage is None else [given]
+    calls = [call for call in run.overheard if call.usage is not None]
+    if given is not None and given.usage is not None:
+        heard = sum(_tokens(call.usage) for call in calls)
+        if not calls or _tokens(given.usage) > heard:
+            calls = [ModelCall(given.usage, given.model, given.provider)]
     if not calls:
         return
     own = own_prices(asked, f"the {attempt.role}'s price")
     prices: list[Priced] = []
     for call in calls:
-        assert call.usage is not None  # noqa: S101  looked at above, and what is overheard always has it
         attempt.usage, attempt.model, attempt.provider = summed(attempt.usage, call.usage), call.model, call.provider
-        prices.append(
-            run.engine.prices.price_of(call.usage, call.provider or "", call.model or "")
-            if own is None
-            else Priced(token_price(call.usage, *own), attempt.role)
-        )
+        prices.append(_priced(run, attempt, call, call.own_prices if call.own else own))
     cost = total_of(priced.cost for priced in prices)
     attempt.priced = UNPRICED if cost is None else Priced(cost, prices[-1].price_id)
-    run.overheard.clear()
+
+
+def _tokens(usage: Usage | None) -> int:
+    return 0 if usage is None or usage.source == "cached" else usage.input_tokens + usage.output_tokens
+
+
+def _priced(run: Run, attempt: Attempt, call: ModelCall, own: tuple[Decimal, Decimal] | None) -> Priced:
+    if call.usage is None or call.usage.source == "cached":
+        return FREE
+    if own is not None:
+        return Priced(token_price(call.usage, *own), attempt.role)
+    return run.engine.prices.price_of(call.usage, call.provider or "", call.model or "", asked_for=call.asked_for)
 
 
 def judge(run: Run, step: Judge) -> Verdict:
@@ -203,7 +231,7 @@ def judge(run: Run, step: Judge) -> Verdict:
     except Exception as error:  # noqa: BLE001  a broken judge never throws away a good answer
         return _not_judged(run, attempt, error)
     except BaseException as error:
-        _end(run, attempt, error)
+        _given_up(run, attempt, run.policy.judge, error)
         raise
     return _judged(run, attempt, step, value)
 
@@ -222,7 +250,7 @@ async def ajudge(run: Run, step: Judge) -> Verdict:
     except Exception as error:  # noqa: BLE001  see ``judge``
         return _not_judged(run, attempt, error)
     except BaseException as error:
-        _end(run, attempt, error)
+        _given_up(run, attempt, run.policy.judge, error)
         raise
     return _judged(run, attempt, step, value)
 

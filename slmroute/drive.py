@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import aclosing, closing
+from contextlib import AbstractContextManager, ExitStack, aclosing, closing
 from dataclasses import replace
 from typing import Protocol, assert_never
 
-from slmroute.ask import ajudge, ascore, judge, score
+from slmroute.ask import ajudge, ascore, asking, judge, score
 from slmroute.attempt import Attempt
 from slmroute.costs import counted_in
 from slmroute.gate import Chunk, Gate
+from slmroute.overheard import hear, listening
 from slmroute.run import Run
 from slmroute.steps import ABORTED, Answer, Call, Classify, Decision, Failure, Judge, Reject, Reply, Step
 
@@ -115,7 +116,7 @@ async def adrive_stream(run: Run, performer: Performer) -> AsyncGenerator[object
 
 
 def _ask(run: Run, step: Step) -> Reply:
-    with run.aside():
+    with asking(run):
         match step:
             case Classify():
                 return score(run, step)
@@ -128,7 +129,7 @@ def _ask(run: Run, step: Step) -> Reply:
 
 
 async def _aask(run: Run, step: Step) -> Reply:
-    with run.aside():
+    with asking(run):
         match step:
             case Classify():
                 return await ascore(run, step)
@@ -145,7 +146,7 @@ def _call(run: Run, performer: Performer, call: Call) -> Reply:
     if isinstance(attempt, Failure):
         return attempt
     try:
-        with counted_in((attempt.within,)):
+        with _within(attempt):
             answer = performer.call(call)
     except run.engine.availability_errors as error:
         return run.failed(attempt, error)
@@ -159,7 +160,7 @@ async def _acall(run: Run, performer: Performer, call: Call) -> Reply:
     limit = asyncio.timeout(run.remaining_s)
     try:
         async with limit:
-            with counted_in((attempt.within,)):
+            with _within(attempt):
                 answer = await performer.acall(call)
     except run.engine.availability_errors as error:
         return run.cut(attempt) if limit.expired() else run.failed(attempt, error)
@@ -176,7 +177,7 @@ def _stream(run: Run, performer: Performer, call: Call) -> Generator[object, Non
         with closing(performer.stream(call)) as chunks:
             while True:
                 # It must not span a yield: it would then hold for what the caller does meanwhile.
-                with counted_in((attempt.within,)):
+                with _within(attempt):
                     chunk = next(chunks, None)
                 if chunk is None:
                     break
@@ -201,7 +202,7 @@ async def _astream(
                 # The limit must not span a yield: it would then cut whatever the caller does meanwhile.
                 limit = asyncio.timeout(run.remaining_s)
                 async with limit:
-                    with counted_in((attempt.within,)):
+                    with _within(attempt):
                         chunk = await anext(chunks, None)
                 if chunk is None:
                     break
@@ -215,6 +216,17 @@ async def _astream(
         box.append(run.cut(attempt) if limit.expired() else run.failed(attempt, error))
         return
     box.append(run.cut(attempt) if late else _collected(run, performer, call, attempt))
+
+
+def _within(attempt: Attempt) -> AbstractContextManager[object]:
+    """Have what is routed within a tier's call be a part of it, and of no classifier's or judge's that makes it."""
+    counted = counted_in((attempt.within,))
+    if hear() is None:
+        return counted
+    both = ExitStack()
+    both.enter_context(listening([]))
+    both.enter_context(counted)
+    return both
 
 
 def _take(run: Run, gate: Gate, attempt: Attempt, chunk: Chunk) -> Sequence[object] | None:

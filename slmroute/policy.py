@@ -47,8 +47,8 @@ class Judgement:
 Verdict = float | Judgement | None
 Judge = Callable[[RouteRequest, "Answer"], Verdict | Awaitable[Verdict]]
 """A user's judge: gives P(the answer is good) in [0, 1], or None when it cannot tell. One that calls a model gives a
-``Judgement`` with its tokens, so that they are counted and priced. In LangChain's router the models of LangChain's that
-it calls are counted by themselves; otherwise a bare number is taken to have cost nothing."""
+``Judgement`` with its tokens, so that they are counted and priced. Models of the router's framework are heard of by
+themselves; what is called in another way costs nothing where a bare number is given."""
 
 
 def probability(value: object, setting: str) -> float:

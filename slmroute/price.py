@@ -171,17 +171,21 @@ class PriceBook:
                 return self._own[key].price(usage)
         return UNPRICED if tier.local else self.price_of(usage, provider, model)
 
-    def price_of(self, usage: Usage, provider: str, model: str) -> Priced:
+    def price_of(self, usage: Usage, provider: str, model: str, *, asked_for: str | None = None) -> Priced:
         """Price tokens of a model that is no tier's, a classifier's for example.
 
         Args:
             usage: The tokens.
             provider: Who served it, as the framework names it; may be empty.
-            model: The model's name.
+            model: The model's name, as the provider reports it.
+            asked_for: The name it was asked for by, where that is another: the user's prices may be under either.
         """
+        if usage.source == "cached":
+            return FREE
         key = f"{provider}:{model}"
-        if key in self._own:
-            return self._own[key].price(usage)
+        for name in (key, f"{provider}:{asked_for}") if self._own else ():
+            if name in self._own:
+                return self._own[name].price(usage)
         if not provider or provider in _SELF_HOSTED:
             return UNPRICED
         flat = self._flat.get(key)

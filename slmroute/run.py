@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
@@ -19,7 +19,7 @@ from slmroute.draft import with_draft
 from slmroute.engine import Engine
 from slmroute.flow import route
 from slmroute.gate import Chunk
-from slmroute.overheard import Heard, listening
+from slmroute.overheard import Heard
 from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
@@ -112,13 +112,6 @@ class Run(AbstractContextManager["Run"]):
         """Whether the deadline has passed."""
         remaining = self.remaining_s
         return remaining is not None and remaining <= 0
-
-    @contextmanager
-    def asking(self) -> Generator[None]:
-        """Open what the classifier or the judge is asked in: the models that they call are overheard."""
-        self.overheard = []
-        with listening(self.overheard), self.aside():
-            yield
 
     def begin(self, call: Call) -> Attempt | Failure:
         """Open an attempt at a tier, or say why it is not to be called now."""

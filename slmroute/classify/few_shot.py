@@ -17,6 +17,7 @@ from slmroute.classify.platt import IDENTITY, Platt
 from slmroute.classify.protocol import Classification
 from slmroute.errors import ClassifierUnsure, ConfigError
 from slmroute.ollama_address import OllamaAddress
+from slmroute.price import own_prices
 from slmroute.request import RouteRequest
 from slmroute.tier import Money, money
 
@@ -45,7 +46,9 @@ class FewShotClassifier:
 
     A model that is not in memory takes longer to load than a request can wait, and Ollama breaks a load off when the
     client hangs up. So the first score starts a warm-up in the background, as does a score that timed out; scores wait
-    for it as long as ``timeout_s`` allows, and it goes on when they give up. ``warm_up`` does it beforehand.
+    for it as long as ``timeout_s`` allows, and it goes on when they give up. ``warm_up`` does it beforehand. The tokens
+    of a warm-up are counted with the call that started it, or, where you did, with the first call after it; those of a
+    score that timed out are estimated. What ``calibrate`` takes is no call's and in no record.
 
     A calibration ships for SmolLM2 only, under the default prompt. For every other model, ``phi3:mini`` included, the
     score is the model's own probability as it comes: it ranks requests, but 0.5 on it is no even chance, so the
@@ -125,6 +128,7 @@ class FewShotClassifier:
             warm_up_timeout_s=warm_up_timeout_s,
             num_ctx=num_ctx,
             keep_alive=keep_alive,
+            prices=own_prices(self, where),
         )
 
     def __repr__(self) -> str:

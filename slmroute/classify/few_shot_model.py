@@ -7,11 +7,14 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from slmroute.classify.few_shot_reply import prompt_tokens, usage_of
 from slmroute.classify.warm_up import Background
 from slmroute.errors import ClassifierUnavailable, ModelMissing
 from slmroute.ollama_address import OllamaAddress
+from slmroute.overheard import Heard, ModelCall, begin, hear
 
 if TYPE_CHECKING:
     from ollama import ChatResponse
@@ -31,6 +34,9 @@ class FewShotModel:
     client hangs up. So the first request starts a warm-up in the background and waits for it, as far as its timeout
     goes; the warm-up goes on when the request gives up. A request that times out later starts another.
 
+    What all this takes is told to ``overheard``: requests that time out with an estimate of their prompt, a warm-up as
+    a part of the call that starts it, or, started by hand, of the first call after it.
+
     Args:
         name: The model's name on the server.
         address: The server.
@@ -41,6 +47,7 @@ class FewShotModel:
         num_ctx: The context in tokens, sent with every request.
         keep_alive: How long the server keeps the model in memory after a request.
         owner: Whose model this is, for errors.
+        prices: Dollars for a million input and output tokens, where the owner declares them.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class FewShotModel:
         num_ctx: int,
         keep_alive: str | float,
         owner: str = "FewShotClassifier",
+        prices: tuple[Decimal, Decimal] | None = None,
     ) -> None:
         self.name = name
         self.address = address
@@ -63,6 +71,7 @@ class FewShotModel:
         self.num_ctx = num_ctx
         self.keep_alive = keep_alive
         self.owner = owner
+        self.prices = prices
         self._start_cold()
 
     def ask(self, messages: Messages) -> ChatResponse:
@@ -74,7 +83,10 @@ class FewShotModel:
                 warming.wait(self.timeout_s)
             # Waiting may have left nothing, and httpx wants a time above zero.
             left_s = max(deadline - time.monotonic(), 0.001)
-            return self.address.chat(self._body(messages), left_s)
+            self._tell_unbooked()
+            with begin(prompt_tokens(messages), self.name, self.prices) as call:
+                response = self.address.chat(self._body(messages), left_s)
+                return self._ended(call, response, messages)
 
     async def aask(self, messages: Messages) -> ChatResponse:
         """Do what ``ask`` does, asynchronously."""
@@ -83,7 +95,10 @@ class FewShotModel:
                 warming = self._warming()
                 if warming is not None:
                     await warming.wait_async()
-                return await self.address.achat(self._body(messages))
+                self._tell_unbooked()
+                with begin(prompt_tokens(messages), self.name, self.prices) as call:
+                    response = await self.address.achat(self._body(messages))
+                    return self._ended(call, response, messages)
 
     def ask_patiently(self, messages: Messages) -> ChatResponse:
         """Ask within ``warm_up_timeout_s``, for work that nobody waits for."""
@@ -94,7 +109,8 @@ class FewShotModel:
         """Start a warm-up in the background, unless one goes on already."""
         with self._lock:
             if self._background is None or self._background.over:
-                self._background = Background(self._load, f"slmroute-warm-up-{self.name}")
+                call = begin(prompt_tokens(self.neutral), self.name, self.prices, self._unbooked)
+                self._background = Background(lambda: self._load(call), f"slmroute-warm-up-{self.name}")
             return self._background
 
     def close(self) -> None:
@@ -105,7 +121,8 @@ class FewShotModel:
             background.cancel()
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_background", "_warm")}
+        cold = ("_lock", "_background", "_warm", "_unbooked")
+        return {name: value for name, value in vars(self).items() if name not in cold}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
@@ -115,14 +132,28 @@ class FewShotModel:
         self._lock = threading.Lock()
         self._background: Background | None = None
         self._warm = False
+        self._unbooked: Heard = []
+
+    def _ended(self, call: ModelCall, response: ChatResponse, messages: Messages) -> ChatResponse:
+        call.usage, call.model = usage_of(response, messages), response.model or self.name
+        return response
+
+    def _tell_unbooked(self) -> None:
+        """Have warm-ups that no call has started be a part of this one."""
+        heard = hear()
+        if heard is not None and self._unbooked:
+            told, self._unbooked = self._unbooked, []
+            heard.extend(told)
 
     def _warming(self) -> Background | None:
         return None if self._warm else self.warm_up()
 
-    async def _load(self) -> None:
+    async def _load(self, call: ModelCall) -> None:
         with self._errors(patient=True):
             async with asyncio.timeout(self.warm_up_timeout_s):
-                await self.address.achat(self._body(self.neutral))
+                with call:
+                    response = await self.address.achat(self._body(self.neutral))
+                    self._ended(call, response, self.neutral)
         self._warm = True
 
     def _body(self, messages: Messages) -> dict[str, object]:

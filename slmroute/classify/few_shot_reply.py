@@ -14,7 +14,7 @@ from slmroute.steps import Usage
 if TYPE_CHECKING:
     from ollama import ChatResponse
 
-__all__ = ["TEXT_ONLY", "log_odds", "usage_of"]
+__all__ = ["TEXT_ONLY", "log_odds", "prompt_tokens", "usage_of"]
 
 TEXT_ONLY = math.log(9)
 """The log-odds given to a label that came without probabilities: 0.9 against 0.1."""
@@ -96,5 +96,9 @@ def usage_of(response: ChatResponse, messages: Sequence[Mapping[str, str]]) -> U
     """Read the tokens of a reply; Ollama leaves a count out that is zero, and some versions that of a cached prompt."""
     if response.prompt_eval_count:
         return Usage(response.prompt_eval_count, response.eval_count or 0)
-    tokens = sum(estimate_tokens(message["content"]) for message in messages)
-    return Usage(tokens, response.eval_count or 1, source="estimated")
+    return Usage(prompt_tokens(messages), response.eval_count or 1, source="estimated")
+
+
+def prompt_tokens(messages: Sequence[Mapping[str, str]]) -> int:
+    """Estimate the tokens of a prompt."""
+    return sum(estimate_tokens(message["content"]) for message in messages)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 from slmroute.classify.few_shot_prompt import bounded
 from slmroute.errors import ConfigError
 from slmroute.ollama_address import OllamaAddress
+from slmroute.overheard import begin
 from slmroute.policy import Judgement
+from slmroute.price import own_prices
 from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.steps import Answer, Usage, summed
 from slmroute.tier import Money
@@ -99,6 +101,7 @@ class Agreement:
         self.timeout_s = timeout_s
         self.calibrator = calibrator
         self.input_price, self.output_price = input_price, output_price
+        self._prices = own_prices(self, f"Agreement({model!r})")
         self._address = OllamaAddress(host)
         self._options = {"temperature": temperature, "num_predict": max_tokens, "num_ctx": num_ctx}
         self._keep_alive = keep_alive
@@ -137,7 +140,9 @@ class Agreement:
         text = bounded(request.text, self.max_bytes)
         for number in range(self.samples):
             try:
-                sample = self._address.chat(self._body(text, number), self.timeout_s)
+                with begin(estimate_tokens(text), self.model, self._prices) as call:
+                    sample = self._address.chat(self._body(text, number), self.timeout_s)
+                    call.usage = taken(sample, text)
             except (ollama.ResponseError, ConnectionError, httpx.TransportError):
                 if number + 1 == self.samples and not found:
                     raise

@@ -13,6 +13,7 @@ from slmroute.classify.few_shot_reply import log_odds, usage_of
 from slmroute.errors import ClassifierUnsure, ConfigError
 from slmroute.ollama_address import OllamaAddress
 from slmroute.policy import Judgement
+from slmroute.price import own_prices
 from slmroute.request import RouteRequest
 from slmroute.steps import Answer
 from slmroute.tier import Money
@@ -107,6 +108,7 @@ class SelfCheck:
             num_ctx=num_ctx,
             keep_alive=keep_alive,
             owner="SelfCheck",
+            prices=own_prices(self, f"SelfCheck({model!r})"),
         )
 
     def __repr__(self) -> str:

@@ -108,12 +108,13 @@ def test_what_checking_costs_is_in_the_record(server: FakeServer) -> None:
     judge = SelfCheck(MODEL, host=server.url, input_price="1", output_price="10")
     record = routed(judge, Reply("It is Rome.", input_tokens=9, output_tokens=4))
     judge.close()
+    assert len(server.calls()) == 2  # the first has the model loaded
     assert [(attempt.role, attempt.tier) for attempt in record.attempts] == [
         ("draft", "small"),
         ("judge", f"self-check:{MODEL}"),
         ("final", "frontier"),
     ]
-    assert record.attempts[1].cost == Decimal("0.00041")
+    assert record.attempts[1].cost == 2 * Decimal("0.00041")
     assert record.escalated
 
 

@@ -1,0 +1,103 @@
+"""What the models take that a classifier or a judge calls: noted as the calls begin, for not all of them end in time.
+
+A call is worth an estimate of its prompt from its beginning on, and what was reported once it has ended. So nothing is
+lost where a deadline or a cancellation cuts the asking, an answer is of no use, or several models are asked for one.
+Classifiers and judges of our own tell of their calls here, as do the adapters of what they hear of their framework's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from types import TracebackType
+from typing import Self
+
+from slmroute.availability import waited_in_vain
+from slmroute.steps import Usage
+
+__all__ = ["Heard", "ModelCall", "begin", "hear", "listening"]
+
+
+@dataclass(slots=True)
+class ModelCall:
+    """A call of a model within the asking of a classifier or a judge.
+
+    Attributes:
+        usage: Its tokens: an estimate until it has ended; None when nothing was taken.
+        model: The model's name, as the provider reports it once it has answered.
+        provider: Who serves it.
+        asked_for: The model's name as it was asked for.
+        own: Whether ``own_prices`` are the prices of this call, and no others'.
+        own_prices: Dollars for a million input and output tokens, where whoever called it declares them.
+    """
+
+    usage: Usage | None
+    model: str | None = None
+    provider: str | None = None
+    asked_for: str | None = None
+    own: bool = False
+    own_prices: tuple[Decimal, Decimal] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Note that no answer came: what the provider may count yet stays, as for a tier's call."""
+        requests = 1 if not isinstance(error, Exception) else waited_in_vain(error)
+        if not requests:
+            self.usage = None
+        elif self.usage is not None:
+            self.usage = replace(self.usage, input_tokens=self.usage.input_tokens * requests)
+
+
+Heard = list[ModelCall]
+"""The calls of one asking. Each asking has a list of its own: what ends later changes no record."""
+
+_heard: ContextVar[Heard | None] = ContextVar("slmroute_heard", default=None)
+
+
+@contextmanager
+def listening(heard: Heard | None) -> Generator[None]:
+    """Have the calls of models that are made inside be noted; with None nowhere, as they are another record's."""
+    token = _heard.set(heard)
+    try:
+        yield
+    finally:
+        _heard.reset(token)
+
+
+def begin(
+    tokens: int, model: str, prices: tuple[Decimal, Decimal] | None = None, elsewhere: Heard | None = None
+) -> ModelCall:
+    """Note that a model on Ollama is called, here and now.
+
+    Args:
+        tokens: About how many tokens its prompt has.
+        model: The model's name.
+        prices: What whoever calls it declares; None where it is to be priced by provider and model.
+        elsewhere: Where to note it when no classifier or judge is asked here.
+
+    Returns:
+        The call, to be entered while it is made; its ``usage`` is to be set to what was reported.
+    """
+    usage = Usage(tokens, source="estimated")
+    call = ModelCall(usage, model, "ollama", model, own=True, own_prices=prices)
+    heard = hear()
+    heard = elsewhere if heard is None else heard
+    if heard is not None:
+        heard.append(call)
+    return call
+
+
+def hear() -> Heard | None:
+    """Give where the calls of models made here and now are noted; None where they are no classifier's or judge's."""
+    return _heard.get()
