@@ -49,8 +49,8 @@ class RoutingLLM(CallingRouter):
     answer of a streamed query only when that is read: with a ``RouteCallbackHandler`` it still belongs to the query and
     where that was asked; without one it is a call by itself and belongs where it is read.
 
-    Where tiers are strings a router is written (``to_dict``) and pickled without secrets, whatever ``model_args`` holds:
-    one that is read back takes its keys from the environment.
+    Where tiers are strings a router is written (``to_dict``) and pickled without secrets, whatever ``model_args``
+    holds, and takes its keys from the environment where it is read back.
 
     Settings can be set on a router and hold from its next call on, except those that it shares with its copies
     (``ledger``, ``budget``, ``hooks``, ``prices``, ``availability_errors``), which raise ``ConfigError``.
