@@ -13,6 +13,7 @@ from llama_index_slmroute.arguments import forced_tool, schema_of
 from llama_index_slmroute.asked import asked_in
 from llama_index_slmroute.callbacks import query_being_read
 from llama_index_slmroute.messages import CallOptions, asking, is_plain, question_in, request_of
+from llama_index_slmroute.overhear import overhear
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
 from llama_index_slmroute.questions import is_computed, question_of
 from llama_index_slmroute.routed import RoutedCall
@@ -61,6 +62,7 @@ class CallingRouter(Router):
         known = self.models.known(request)
         run = Run(engine, request, known)
         run.context = context
+        overhear()
         callbacks = self.callback_manager if self.callback_manager.handlers else None
         asked = Asked(run, self.models, messages, rest, place, callbacks)
         return RoutedCall(run, make(asked), self.callback_manager, place, self.loops)

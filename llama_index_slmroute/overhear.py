@@ -1,0 +1,165 @@
+"""What LLMs of LlamaIndex's take that a classifier or a judge calls: nobody else would count it.
+
+LlamaIndex tells of its LLMs' calls in instrumentation events, whoever makes them. One handler listens for the whole
+process, and does nothing but where the core has asked a classifier or a judge.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import OrderedDict
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.events.llm import (
+    LLMChatEndEvent,
+    LLMChatInProgressEvent,
+    LLMChatStartEvent,
+    LLMCompletionEndEvent,
+    LLMCompletionInProgressEvent,
+    LLMCompletionStartEvent,
+)
+from llama_index_instrumentation import root_dispatcher
+from llama_index_instrumentation.events.span import SpanDropEvent
+from pydantic import PrivateAttr
+
+from llama_index_slmroute.answers import Response, answer_of, usage_of
+from slmroute.overheard import Heard, ModelCall, hear
+from slmroute.request import estimate_tokens
+from slmroute.steps import Usage
+
+__all__ = ["overhear"]
+
+_PROVIDERS: Final = {
+    "Anthropic_LLM": "anthropic",
+    "GoogleGenAI": "google_genai",
+    "Ollama_llm": "ollama",
+    "azure_openai_llm": "azure",
+    "openai_llm": "openai",
+    "openai_responses_llm": "openai",
+}
+"""Who serves the LLMs, by their classes' names in events; who only speaks a provider's protocol is not known."""
+
+_MOST_OPEN: Final = 1_000
+"""How many calls may be open; of streams that are not read to their end nobody tells."""
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A call that has begun.
+
+    Attributes:
+        call: What the core is told of it.
+        parts: Whether it is known to call other LLMs, which are told of by themselves.
+        told: What the chunks of a stream have told of its tokens so far.
+    """
+
+    call: ModelCall
+    parts: bool = False
+    told: Usage | None = None
+    ended: bool = False
+
+
+_innermost: ContextVar[_Open | None] = ContextVar("slmroute_innermost", default=None)
+"""The call last begun here: one that begins before it has ended is a part of it."""
+
+
+class _Overhear(BaseEventHandler):
+    """Tells the core of each LLM call within the asking of a classifier or a judge."""
+
+    _open: OrderedDict[str, _Open] = PrivateAttr(default_factory=OrderedDict)
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """See ``BaseEventHandler``."""
+        return "SlmrouteOverhear"
+
+    def handle(self, event: BaseEvent, **_: Any) -> None:
+        """See ``BaseEventHandler``."""
+        heard = hear()
+        if heard is None or event.span_id is None:
+            return
+        match event:
+            case LLMChatStartEvent():
+                self._begin(heard, event, " ".join(message.content or "" for message in event.messages))
+            case LLMCompletionStartEvent():
+                self._begin(heard, event, event.prompt)
+            case LLMChatInProgressEvent() | LLMCompletionInProgressEvent():
+                self._go_on(event.span_id, event.response)
+            case LLMChatEndEvent() | LLMCompletionEndEvent():
+                self._end(event.span_id, event.response)
+            case ExceptionEvent():
+                self._fail(event.span_id, event.exception)
+            case SpanDropEvent():
+                self._fail(event.span_id, sys.exc_info()[1] or RuntimeError())
+            case _:
+                pass
+
+    def _begin(self, heard: Heard, event: LLMChatStartEvent | LLMCompletionStartEvent, prompt: str) -> None:
+        around = _innermost.get()
+        if around is not None and not around.ended:
+            around.parts, around.call.usage = True, None
+        told = cast("dict[str, Any]", event.model_dict)  # pyright: ignore[reportUnknownMemberType]
+        name, provider = told.get("model_name"), _PROVIDERS.get(str(told.get("class_name")))
+        call = ModelCall(Usage(estimate_tokens(prompt), source="estimated"), name, provider, name)
+        heard.append(call)
+        begun = _Open(call)
+        _innermost.set(begun)
+        with self._lock:
+            self._open[str(event.span_id)] = begun
+            if len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)
+
+    def _go_on(self, span: str, response: Response) -> None:
+        begun = self._open.get(span)
+        if begun is None or begun.parts:
+            return
+        told = usage_of([response])
+        if told is not None:
+            begun.told = told if begun.told is None else _greatest(begun.told, told)
+        elif begun.told is None and begun.call.usage is not None:
+            # Chunks hold all text so far: what comes of a stream that is left is this much.
+            begun.call.usage = replace(begun.call.usage, output_tokens=estimate_tokens(_text(response)))
+
+    def _end(self, span: str, response: Response | None) -> None:
+        begun = self._close(span)
+        if begun is None or begun.parts or response is None:
+            return
+        answer = answer_of([response], begun.call.provider)
+        usage = answer.usage or begun.told
+        if usage is None and begun.call.usage is not None:
+            usage = replace(begun.call.usage, output_tokens=estimate_tokens(_text(response)))
+        begun.call.usage, begun.call.model = usage, answer.model or begun.call.model
+
+    def _fail(self, span: str, error: BaseException) -> None:
+        begun = self._close(span)
+        if begun is not None and not begun.parts:
+            begun.call.fail(error)
+
+    def _close(self, span: str) -> _Open | None:
+        with self._lock:
+            begun = self._open.pop(span, None)
+        if begun is not None:
+            begun.ended = True
+        return begun
+
+
+def _greatest(one: Usage, other: Usage) -> Usage:
+    return one if one.input_tokens + one.output_tokens > other.input_tokens + other.output_tokens else other
+
+
+def _text(response: Response) -> str:
+    text = getattr(response, "text", None)
+    return text if isinstance(text, str) else getattr(getattr(response, "message", None), "content", None) or ""
+
+
+def overhear() -> None:
+    """Listen to LlamaIndex's LLMs from now on; once is enough for a process."""
+    if not any(isinstance(handler, _Overhear) for handler in root_dispatcher.event_handlers):
+        root_dispatcher.add_event_handler(_Overhear())
