@@ -67,7 +67,7 @@ class LoggedCall:
         output_tokens: Tokens of the answer.
         cost: Dollars.
         cost_source: ``logged``; ``listed``, the tokens at the list price of the log's model; ``assumed``, at the
-            frontier's.
+            frontier's; ``unreadable``, at one of these, because what the log says is no number.
         tokens_source: ``logged`` or ``estimated``.
         latency_ms: How long it took, or None.
         category: What kind of task the log says it was, or None.
@@ -127,6 +127,8 @@ def _cost(doc: Doc, given: Format, assumed: Assumptions, tokens_in: float, token
     listed = list_price(str(provider), model) if isinstance(model, str) and provider else None
     price_in, price_out = listed or assumed.frontier_price()
     cost = (tokens_in * price_in + tokens_out * price_out) / MILLION
+    if logged is None and _first(doc, given.cost) is not None:
+        return cost, "unreadable"
     return cost, "assumed" if listed is None else "listed"
 
 
@@ -165,6 +167,8 @@ def _number(doc: Doc, places: Sequence[str]) -> float | None:
     value = _first(doc, places)
     if isinstance(value, bool):
         return None
+    if isinstance(value, str):
+        value = value.strip().removeprefix("$")
     try:
         number = float(value) if value is not None else None
     except (TypeError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -19,7 +20,10 @@ ENOUGH: Final = 0.5
 """A format fits when so many of the first records are of it and have a prompt."""
 
 NAMED: Final = 12
-NOT_MAPPED: Final = ("name", "keep", "serves", "without_prompts", "is_one")
+NOT_MAPPED: Final = ("name", "keep", "serves", "without_prompts", "note", "is_one")
+FIELD_NAME: Final = re.compile(r"[\w.$@/:\[\]'\"-]+(?: [\w.()-]+){0,2}")
+"""What reads like a field's name; what does not may be a prompt, and is not shown."""
+LONGEST_NAME: Final = 50
 
 
 def every_record(_: Doc) -> bool:
@@ -48,6 +52,7 @@ class Format:
         keep: Which records are model calls: a place and what stands there; None when all are.
         serves: The provider of all calls, where the log does not say.
         without_prompts: What to do where it has none.
+        note: What to know of an audit of it.
         is_one: Whether a record is of this format.
     """
 
@@ -67,6 +72,7 @@ class Format:
     keep: tuple[str, str] | None = None
     serves: str | None = None
     without_prompts: str = ""
+    note: str = ""
     is_one: Callable[[Doc], bool] = field(default=every_record, repr=False)
 
 
@@ -110,6 +116,20 @@ FORMATS: Final[tuple[Format, ...]] = (
         ended=("endTime", "end_time"),
         category=("metadata.category", "category"),
         keep=("type", "GENERATION"),
+    ),
+    Format(
+        name="Langfuse traces",
+        is_one=lambda doc: _has(doc, "input") and not _has(doc, "traceId", "trace_id", "usageDetails", "run_type") and (
+            _has(doc, "htmlPath", "observations", "bookmarked", "observationCount", "observation_count")
+            or (_has(doc, "timestamp") and _has(doc, "totalCost", "total_cost"))
+        ),
+        prompt=("input.messages", "input.prompt", "input"),
+        input_tokens=("usageDetails.input", "usage.input", "usage.promptTokens", "inputTokens", "promptTokens"),
+        output_tokens=("usageDetails.output", "usage.output", "usage.completionTokens", "outputTokens",
+                       "completionTokens"),
+        cost=("totalCost", "total_cost", "calculatedTotalCost", "costDetails.total", "cost"),
+        latency_s=("latency",),
+        note="A trace of Langfuse is taken for one call; its export of observations has the calls one by one.",
     ),
     Format(
         name="LiteLLM logs",
@@ -191,10 +211,16 @@ def find_format(docs: Sequence[Doc], file: str) -> Format:
         if found > most:
             best, most = each, found
     if best is None or most < ENOUGH * sum(_is_call(doc) for doc in docs):
-        names = ", ".join(list(dict.fromkeys(name for doc in docs for name in field_names(doc)))[:NAMED])
+        names = _names(docs)
+        if not names and any(docs):
+            raise ConfigError(
+                f"{file} has no prompts in a place that is known, and what stands where its fields should be named "
+                "reads like no names: give it a first line that names them, for example prompt."
+            )
         raise ConfigError(
-            f"{file} has no prompts in a place that is known. Its records have the fields {names or '(none)'}: say "
-            f"which holds the prompt with --map prompt=FIELD (inner fields as outer.inner).{_looks_like(docs)}"
+            f"{file} has no prompts in a place that is known. Its records have the fields "
+            f"{', '.join(names[:NAMED]) or '(none)'}: say which holds the prompt with --map prompt=FIELD (inner "
+            f"fields as outer.inner).{_looks_like(docs)}"
         )
     return best
 
@@ -204,6 +230,10 @@ def _looks_like(docs: Sequence[Doc]) -> str:
     for each in FORMATS[:-1]:
         if 2 * sum(each.is_one(doc) for doc in docs) > len(docs):
             return f" They look like {each.name} without the prompts. {each.without_prompts}".rstrip()
+    if 2 * sum(_has(doc, "custom_id") and _has(doc, "response") for doc in docs) > len(docs):
+        return " They look like the answers of a batch of OpenAI's: audit the file of its requests."
+    if 2 * sum(_has(doc, "choices") or doc.get("object") == "response" for doc in docs) > len(docs):
+        return " They look like answers of OpenAI's: a record needs its request's messages (or input) beside them."
     empty = [place for place in FORMATS[-1].prompt if any(place in doc for doc in docs)]
     return f" What stands in {', '.join(empty)} is no text." if empty else ""
 
@@ -222,10 +252,10 @@ def mapped(given: Format, places: Mapping[str, str], docs: Sequence[Doc]) -> For
     check_things(places)
     for thing, place in places.items():
         if not any(at(doc, place) is not None for doc in docs):
-            names = list(dict.fromkeys(name for doc in docs for name in field_names(doc)))
+            names = _names(docs)
             near = get_close_matches(place, names, n=3, cutoff=0.5) or names[:NAMED]
             raise ConfigError(
-                f"--map {thing}={place}: no record has that field; there are for example {', '.join(near)}."
+                f"--map {thing}={place}: no record has that field; there are for example {', '.join(near) or '(none)'}."
             )
     return replace(given, **{thing: (place,) for thing, place in places.items()})
 
@@ -257,6 +287,12 @@ def field_names(doc: Doc, outer: str = "", depth: int = 2) -> Iterator[str]:
         yield f"{outer}{name}"
         if isinstance(value, Mapping) and depth > 1:
             yield from field_names(cast("Doc", value), f"{outer}{name}.", depth - 1)
+
+
+def _names(docs: Sequence[Doc]) -> list[str]:
+    """Give the names of the fields there are, without what may be a prompt in the place of one."""
+    names = dict.fromkeys(name for doc in docs for name in field_names(doc))
+    return [name for name in names if len(name) <= LONGEST_NAME and FIELD_NAME.fullmatch(name)]
 
 
 def _is_call(doc: Doc) -> bool:

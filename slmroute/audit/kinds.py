@@ -93,9 +93,9 @@ def object_of(text: str) -> Mapping[str, Any] | None:
 def list_within(record: Mapping[str, Any]) -> str | None:
     """Give the field that holds the records, where a file is a page as APIs give them and not a record itself."""
     if isinstance(record.get("data"), list) and (
-        isinstance(record.get("meta"), dict) or record.get("object") == "list"
+        isinstance(record.get("meta"), dict) or record.get("object") == "list" or "total_pages" in record
     ):
-        return "data"  # Langfuse's and OpenAI's
+        return "data"  # Langfuse's, OpenAI's and LiteLLM's
     if isinstance(record.get("runs"), list) and "cursors" in record:
         return "runs"  # LangSmith's
     return None

@@ -21,6 +21,8 @@ MEMORY: Final = "500MB"
 LARGEST_LINE: Final = 4 << 20
 """Longer lines do not fit in memory beside each other; they are counted as bad."""
 LARGEST_RECORD: Final = 16 << 20
+RECORD: Final = "CASE json_type(json) WHEN 'OBJECT' THEN json WHEN 'VARCHAR' THEN json_object('prompt', json) END"
+"""A value as a record: a text alone is a prompt."""
 FIRST: Final = 200
 NAMED: Final = 10
 PAGE: Final = 500
@@ -196,7 +198,7 @@ class Log:
         match kind:
             case "json lines" | "text":
                 return (
-                    "SELECT CASE WHEN json_type(json) = 'OBJECT' THEN json END AS doc FROM read_json_objects("
+                    f"SELECT {RECORD} AS doc FROM read_json_objects("
                     f"{name}, format = 'newline_delimited', ignore_errors = true, "
                     f"maximum_object_size = {LARGEST_LINE})"
                 )
@@ -208,7 +210,7 @@ class Log:
                     )
                 form = "array" if self._head.lstrip()[:1] == b"[" else "unstructured"
                 return (
-                    f"SELECT json AS doc FROM read_json_objects({name}, format = '{form}', "
+                    f"SELECT {RECORD} AS doc FROM read_json_objects({name}, format = '{form}', "
                     f"maximum_object_size = {LARGEST_RECORD})"
                 )
             case "csv":

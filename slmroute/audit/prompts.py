@@ -11,7 +11,10 @@ from slmroute.request import judged_text
 
 __all__ = ["Prompt", "prompt_of"]
 
-HOLDERS: Final = ("messages", "prompt", "prompts", "input", "question", "query", "text", "content", "instruction")
+HOLDERS: Final = ("messages", "prompt", "prompts", "input", "question", "query", "text", "content", "instruction",
+                  "args", "kwargs")  # fmt: skip
+"""Where objects hold a prompt; the last two are how Langfuse keeps the arguments of a function that it watches."""
+
 USERS: Final = frozenset({"user", "human", "HumanMessage", "HumanMessageChunk"})
 DEPTH: Final = 6
 

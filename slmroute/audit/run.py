@@ -180,13 +180,14 @@ def _result(
         patterns=sums.tallied(population),
         categories=sums.categories(),
         unsure_calls=sums.least_sure(),
-        assumed=_in_words(sums, assumed, timed=median is not None),
+        assumed=_in_words(sums, assumed, [source.form.note for source in sources], timed=median is not None),
         seconds=seconds,
     )
 
 
-def _in_words(sums: Sums, assumed: Assumptions, *, timed: bool) -> tuple[str, ...]:
-    said = list(assumptions_in_words(sums.sources, sums.estimated, sums.calls))
+def _in_words(sums: Sums, assumed: Assumptions, notes: Sequence[str], *, timed: bool) -> tuple[str, ...]:
+    said = [note for note in dict.fromkeys(notes) if note]
+    said += assumptions_in_words(sums.sources, sums.estimated, sums.calls)
     if sums.sources.get("assumed"):
         said.append(
             f"{sums.sources['assumed']:,} of {sums.calls:,} calls have neither a cost nor a model with a list price: "

@@ -187,6 +187,11 @@ def assumptions_in_words(sources: Mapping[str, int], estimated: int, looked_at: 
     said: list[str] = []
     if sources.get("listed"):
         said.append(f"{sources['listed']:,} of {looked_at:,} calls have no cost: their model's list price was used.")
+    if sources.get("unreadable"):
+        said.append(
+            f"{sources['unreadable']:,} of {looked_at:,} calls have a cost that is no number (12.5 is one, 12,5 is "
+            "none): the list price was used of their model, or of the frontier where it has none."
+        )
     if estimated:
         said.append(f"{estimated:,} of {looked_at:,} calls have no token counts: they are estimated from their text.")
     return said

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from slmroute.audit import audit
 from slmroute.audit.formats import at, find_format, first_prompt, mapped
 from slmroute.demo.requests import load_requests
 from slmroute.errors import ConfigError
 
 Rows = Callable[..., list[Mapping[str, Any]]]
+Write = Callable[[str, Iterable[Mapping[str, Any]]], Path]
 FORMATS = ("OpenAI requests and responses", "LangSmith runs", "Langfuse observations", "LiteLLM logs", "plain prompts")
 
 
@@ -67,3 +71,67 @@ def test_places_are_found_in_objects_lists_texts_and_names_with_points() -> None
     assert at(doc, "t.x.y") == 6
     assert at(doc, "gen_ai.usage") == 7
     assert [at(doc, place) for place in ("a.b.1.c", "a.b.c", "n.x", "broken.x", "z", "a.b.0.c.d")] == [None] * 6
+
+
+def traces(rows: Rows) -> list[dict[str, Any]]:
+    return [
+        {"id": row["id"], "timestamp": "2026-11-16T08:00:00Z", "name": "qa", "input": row["input"], "output": "ok",
+         "latency": 1.3, "totalCost": 0.002, "observations": ["one", "two"], "scores": []}
+        for row in rows("Langfuse observations")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv"])
+def test_traces_of_langfuse_cost_and_take_what_they_say(ending: str, rows: Rows, write: Write) -> None:
+    found = audit([write(f"traces.{ending}", traces(rows))])
+    assert found.files[0].form == "Langfuse traces"
+    assert (found.cost_sources, found.median_ms) == ({"logged": 68}, 1300)
+    assert found.today == pytest.approx(68 * 0.002)
+    assert "A trace of Langfuse is taken for one call" in found.assumed[0]
+
+
+def test_the_arguments_of_a_function_that_langfuse_watches_are_the_prompt(rows: Rows, write: Write) -> None:
+    watched = [{**trace, "input": {"args": [trace["input"][1]["content"]], "kwargs": {}}} for trace in traces(rows)]
+    assert audit([write("traces.jsonl", watched)]).simple == audit([write("asked.jsonl", traces(rows))]).simple
+
+
+def test_pages_of_litellm_and_lists_of_texts_are_read(tmp_path: Path, rows: Rows, write: Write) -> None:
+    page = tmp_path / "page.json"
+    page.write_text(json.dumps({"data": rows("LiteLLM logs"), "total": 68, "page": 1, "total_pages": 1}))
+    assert audit([page]).files[0].form == "LiteLLM logs"
+    texts = [request.prompt for request in load_requests()]
+    asked = audit([write("asked.jsonl", [{"prompt": text} for text in texts])])
+    for name, content in (("list.json", json.dumps(texts)), ("lines.jsonl", "\n".join(map(json.dumps, texts)))):
+        (tmp_path / name).write_text(content)
+        found = audit([tmp_path / name])
+        assert (found.looked_at, found.simple, found.files[0].bad) == (68, asked.simple, 0)
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (
+            {"custom_id": "1", "response": {"body": {"choices": []}}},
+            "a batch.*audit the file of its requests",
+        ),
+        ({"object": "chat.completion", "choices": [{}], "usage": {}}, "answers of OpenAI's.*request's messages"),
+    ],
+)
+def test_answers_without_their_requests_are_told(record: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        find_format([record] * 3, "answers.jsonl")
+
+
+@pytest.mark.parametrize("places", [{}, {"prompt": "charged"}])
+def test_a_prompt_in_the_place_of_a_fields_name_is_not_shown(tmp_path: Path, places: dict[str, str]) -> None:
+    (tmp_path / "bare.csv").write_text('"My card 4111 was charged twice, what now?"\n"And where is my parcel?"\n')
+    with pytest.raises(ConfigError, match=r"give it a first line that names them|no record has that field") as caught:
+        audit([tmp_path / "bare.csv"], places=places)
+    assert "4111" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("cost", "source"), [("0,01", "unreadable"), ("$0.01", "logged"), ("", "assumed")])
+def test_costs_that_are_no_numbers_are_told(cost: str, source: str, write: Write) -> None:
+    found = audit([write("log.jsonl", [{"prompt": "Is this positive? I loved it.", "cost": cost}] * 3)])
+    assert found.cost_sources == {source: 3}
+    assert any("a cost that is no number" in line for line in found.assumed) == (source == "unreadable")
