@@ -69,6 +69,10 @@ class Mix:
     def __post_init__(self) -> None:
         if len(self.tiers) < 2:
             raise ConfigError("tiers= needs two or more tiers, cheapest first: small=0.8:0.001 frontier=0.2:0.03")
+        names = [tier.name for tier in self.tiers]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ConfigError(f"Two tiers are called {twice!r}: give each a name of its own.")
         total = sum((tier.share for tier in self.tiers), Decimal(0))
         if total != 1:
             raise ConfigError(f"The tiers' shares add up to {total.normalize():f}, not 1: correct one of them.")

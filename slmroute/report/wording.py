@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 __all__ = ["alike", "count", "counted", "dollars", "duration", "percent", "saving", "sums"]
 
@@ -47,7 +47,7 @@ def saving(baseline: Decimal, cost: Decimal, *others: Decimal) -> tuple[str, ...
     """
     amounts = (baseline, cost, *others)
     places = _places((*amounts, baseline - sum((cost, *others), Decimal(0))))
-    rounded = [round(amount, places) for amount in amounts]
+    rounded = [_rounded(amount, places) for amount in amounts]
     rest = rounded[0] - sum(rounded[1:], Decimal(0))
     return tuple(_written(amount, places) for amount in (*rounded, rest))
 
@@ -60,8 +60,8 @@ def sums(parts: Sequence[Decimal], baseline: Decimal) -> tuple[tuple[str, ...], 
         baseline: Dollars that the whole would have been.
     """
     places = _places((*parts, baseline))
-    rounded = [round(part, places) for part in parts]
-    total, whole = sum(rounded, Decimal(0)), round(baseline, places)
+    rounded = [_rounded(part, places) for part in parts]
+    total, whole = sum(rounded, Decimal(0)), _rounded(baseline, places)
     words = tuple(_written(part, places) for part in rounded)
     return words, _written(total, places), _written(whole, places), _written(whole - total, places)
 
@@ -84,7 +84,15 @@ def _places_of(size: Decimal) -> int:
 
 
 def _written(amount: Decimal, places: int) -> str:
-    return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}" if amount else "$0"
+    return f"{'-' if amount < 0 else ''}${abs(_rounded(amount, places)):,.{places}f}" if amount else "$0"
+
+
+def _rounded(amount: Decimal, places: int) -> Decimal:
+    """Round as bills do, halves up; amounts too large for that are left alone."""
+    try:
+        return amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    except InvalidOperation:
+        return amount
 
 
 def percent(share: float | Decimal | None) -> str:

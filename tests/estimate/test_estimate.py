@@ -104,6 +104,8 @@ def test_json_holds_money_as_exact_strings() -> None:
         ({"simple": ("0.9", "0.7")}, "from 0.9 down to 0.7"),
         ({"tiers": [TierShare("small", Decimal("0.8"), Decimal(0)), TierShare("big", Decimal("0.1"), Decimal(1))]},
          "add up to 0.9"),
+        ({"tiers": [TierShare("one", Decimal("0.5"), Decimal(0)), TierShare("one", Decimal("0.5"), Decimal(1))]},
+         "Two tiers are called 'one'"),
         ({"tiers": [TierShare("only", Decimal(1), Decimal(1))]}, "two or more"),
     ],
 )  # fmt: skip
