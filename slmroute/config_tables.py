@@ -142,6 +142,8 @@ class TierTable(Table):
     local: bool = False
     input_price: Amount = None
     output_price: Amount = None
+    cached_input_price: Amount = None
+    cache_write_price: Amount = None
     hour_price: Amount = None
     window: int | None = None
     abilities: list[str] | None = None

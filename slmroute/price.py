@@ -127,7 +127,7 @@ class PriceBook:
     ) -> None:
         self._own = {key: _own_prices(key, amounts) for key, amounts in (prices or {}).items()}
         self._declared = [
-            (tier.name, tier.input_price, tier.output_price, tier.hour_price)
+            (tier.name, tier.input_price, tier.output_price, tier.hour_price, *_cache_prices(tier))
             for tier in tiers
             if tier.input_price is not None or tier.hour_price is not None
         ]
@@ -238,12 +238,29 @@ def _own_prices(key: str, amounts: tuple[Money, ...]) -> _Flat:
 
 
 def _declared(tier: Tier, usage: Usage, seconds: float) -> Priced:
-    tokens = Decimal(0) if tier.input_price is None else token_price(usage, *declared_prices(tier))
+    tokens = Decimal(0) if tier.input_price is None else _declared_tokens(tier, usage)
     if tier.hour_price is None:
         return Priced(tokens, f"tier:{tier.name}")
     hour_price = cast("Decimal", tier.hour_price)  # a tier reads its prices when it is made
     time = hour_price * Decimal(str(round(seconds, 6))) / SECONDS_PER_HOUR
     return Priced(tokens + time, f"tier:{tier.name}", hour_price, time)
+
+
+def _declared_tokens(tier: Tier, usage: Usage) -> Decimal:
+    uncached, output = declared_prices(tier)
+    cost = token_price(usage, uncached, output)
+    cached, written = _cache_prices(tier) or (None, None)
+    if cached is not None:
+        cost += usage.cached_tokens * (cached - uncached) / MILLION
+    if written is not None:
+        cost += usage.cache_write_tokens * (written - uncached) / MILLION
+    return cost
+
+
+def _cache_prices(tier: Tier) -> tuple[Decimal | None, ...]:
+    """Give the prices that a tier declares for its provider's cache, read and written; nothing where it has none."""
+    prices = (tier.cached_input_price, tier.cache_write_price)
+    return () if prices == (None, None) else cast("tuple[Decimal | None, ...]", prices)
 
 
 @dataclass(frozen=True, slots=True)

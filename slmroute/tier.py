@@ -20,6 +20,8 @@ FOREIGN = re.compile(r"\s*(?P<amount>\S+)\s+[A-Z]{3}\s*@\s*(?P<rate>\S+)\s*")
 ABILITIES = frozenset({"audio", "files", "images", "schema", "tool_choice", "tools", "video"})
 """What a call can need of a tier beside plain text."""
 
+CACHE_PRICES = ("cached_input_price", "cache_write_price")
+
 DRY_RUN = "dry-run:"
 """A model string that begins so names a model whose answers are left out and whose price is estimated."""
 
@@ -71,6 +73,9 @@ class Tier:
             machine can speak Ollama's protocol too.
         input_price: Dollars for a million input tokens. Strings are exact.
         output_price: Dollars for a million output tokens.
+        cached_input_price: Dollars for a million of those input tokens that are read from the provider's cache; by
+            default they cost as much as others.
+        cache_write_price: The same for those that are written to it.
         hour_price: Dollars for an hour of the machine that serves a local tier.
         window: The context window in tokens, where the model does not say itself.
         abilities: What the model can do beside text: ``tools``, ``tool_choice``, ``schema``, and what it takes
@@ -86,6 +91,8 @@ class Tier:
     local: bool = field(default=False, kw_only=True)
     input_price: Money | None = field(default=None, kw_only=True)
     output_price: Money | None = field(default=None, kw_only=True)
+    cached_input_price: Money | None = field(default=None, kw_only=True)
+    cache_write_price: Money | None = field(default=None, kw_only=True)
     hour_price: Money | None = field(default=None, kw_only=True)
     window: int | None = field(default=None, kw_only=True)
     abilities: Iterable[str] | None = field(default=None, kw_only=True)
@@ -97,12 +104,15 @@ class Tier:
         self._check_model(where)
         if not isinstance(self.local, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"{where}: local={self.local!r} must be True or False.")
-        for setting in ("input_price", "output_price", "hour_price"):
+        for setting in ("input_price", "output_price", *CACHE_PRICES, "hour_price"):
             value = getattr(self, setting)
             if value is not None:
                 object.__setattr__(self, setting, money(value, f"{where}: {setting}"))
         if (self.input_price is None) != (self.output_price is None):
             raise ConfigError(f"{where}: give both input_price= and output_price=, or neither.")
+        for setting in CACHE_PRICES:
+            if getattr(self, setting) is not None and self.input_price is None:
+                raise ConfigError(f"{where}: {setting}= goes with input_price= and output_price=: give these, too.")
         window = cast("object", self.window)
         if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 1):
             raise ConfigError(f"{where}: window={window!r} must be a positive number of tokens, for example 8192.")

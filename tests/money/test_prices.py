@@ -35,6 +35,25 @@ def test_a_third_and_fourth_amount_are_for_cached_tokens() -> None:
     assert cost(FRONTIER, prices={"frontier": ("2", "8", "0.5", "2.5")}).cost == Decimal("1.45") + 4
 
 
+def test_a_tier_has_prices_of_its_own_for_cached_tokens() -> None:
+    prices: dict[str, Any] = {"input_price": "2", "output_price": "8"}
+    usage = USAGE  # a million read, of which 400,000 from the cache and 100,000 to it; 500,000 written
+    assert cost(Tier("big", "openai:a", **prices), usage) == Priced(Decimal(6), "tier:big")
+    cheap = Tier("big", "openai:a", **prices, cached_input_price="0.5 EUR @ 2")
+    assert cost(cheap, usage) == Priced(Decimal(6) - Decimal("0.4"), "tier:big")
+    both = Tier("big", "openai:a", **prices, cached_input_price="0.5", cache_write_price="2.5")
+    assert cost(both, usage) == Priced(Decimal("1.45") + 4, "tier:big")
+    assert cost(both, usage).cost == cost(FRONTIER, usage, {"frontier": ("2", "8", "0.5", "2.5")}).cost
+
+
+@pytest.mark.parametrize("setting", ["cached_input_price", "cache_write_price"])
+def test_a_price_for_cached_tokens_goes_with_those_for_others(setting: str) -> None:
+    with pytest.raises(ConfigError, match=setting):
+        Tier("big", "openai:a", **{setting: "1"})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=setting):
+        Tier("big", "openai:a", input_price=1, output_price=1, **{setting: "-1"})  # type: ignore[arg-type]
+
+
 def test_the_public_list_knows_cached_tokens() -> None:
     priced = cost(FRONTIER, Usage(1_000_000, 0, cached_tokens=400_000))
     assert priced == Priced(Decimal("1.4"), "genai-prices:openai/gpt-4.1")
@@ -83,6 +102,8 @@ def test_the_version_tells_any_two_sets_of_prices_apart() -> None:
         PriceBook([SMALL, FRONTIER], {"small": ("1", "1")}),
         PriceBook([SMALL, FRONTIER], {"small": ("1", "1", "0.5")}),
         PriceBook([Tier("small", "ollama:a", input_price=1, output_price=1), FRONTIER]),
+        PriceBook([Tier("small", "ollama:a", input_price=1, output_price=1, cached_input_price="0.5"), FRONTIER]),
+        PriceBook([Tier("small", "ollama:a", input_price=1, output_price=1, cache_write_price="0.5"), FRONTIER]),
         PriceBook([Tier("small", "ollama:a", hour_price=1), FRONTIER]),
         PriceBook([Tier("small", "ollama:a", hour_price="1 EUR @ 1.1"), FRONTIER]),
     ]
