@@ -14,11 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from slmroute.local.completion import Json
+from slmroute.local.value_grammar import FORMATS, MOST_REPEATS, Beyond, integers, quoted, text_of
 
 __all__ = ["grammar_of"]
-
-MOST_REPEATS = 1_000
-"""What llama.cpp repeats more often it refuses."""
 
 SPACE = "space"
 
@@ -38,13 +36,10 @@ SHARED: Mapping[str, str] = {
 }
 
 SAYING = frozenset(
-    {"$comment", "$defs", "$id", "$schema", "default", "definitions", "description", "examples", "title"}
+    {"$anchor", "$comment", "$defs", "$id", "$schema", "default", "definitions", "deprecated", "description"}
+    | {"discriminator", "examples", "multipleOf", "readOnly", "title", "uniqueItems", "writeOnly"}
 )
-"""Keywords that restrict nothing."""
-
-
-class Beyond(Exception):
-    """The schema says more than is written here."""
+"""Keywords that restrict nothing, or that llama.cpp looks over."""
 
 
 def grammar_of(schema: Json) -> str | None:
@@ -54,8 +49,8 @@ def grammar_of(schema: Json) -> str | None:
         schema: A JSON schema.
 
     Returns:
-        The grammar, or None for a schema that restricts by more than types, members, elements, lengths and
-        enumerations: it is left to llama.cpp, which knows more of them, or says what is wrong with it.
+        The grammar, or None for a schema that restricts by what is not known here, or makes no sense: it is left to
+        llama.cpp, which knows more of them, or says what is wrong with it.
     """
     writer = Writer(schema)
     try:
@@ -86,6 +81,8 @@ class Writer:
         schema = {key: value for key, value in cast("Json", given).items() if key not in SAYING}
         if not schema:
             return "value"
+        if "allOf" in schema:
+            return self.rule(self._all_of(schema))
         for key in ("$ref", "anyOf", "oneOf", "const", "enum"):
             if key in schema:
                 return self._special(key, schema)
@@ -114,29 +111,75 @@ class Writer:
                 raise Beyond
 
     def _definition(self, reference: object) -> str:
-        if not isinstance(reference, str) or not reference.startswith("#/") or "~" in reference or "%" in reference:
+        if not isinstance(reference, str):
             raise Beyond
         if reference not in self._named:
-            found: object = self.schema
-            for part in reference.removeprefix("#/").split("/"):
-                if not isinstance(found, dict) or part not in found:
-                    raise Beyond
-                found = cast("Json", found)[part]
+            found = self._referred(reference)
             # Named first: a definition may hold itself.
             name = self._named[reference] = f"definition-{len(self._named)}"
             self.rules[name] = self.rule(found)
         return self._named[reference]
 
+    def _referred(self, reference: object) -> object:
+        if not isinstance(reference, str) or not reference.startswith("#/") or "~" in reference or "%" in reference:
+            raise Beyond
+        found: object = self.schema
+        for part in reference.removeprefix("#/").split("/"):
+            if not isinstance(found, dict) or part not in found:
+                raise Beyond
+            found = cast("Json", found)[part]
+        return found
+
+    def _all_of(self, schema: dict[str, object]) -> Json:
+        """Put schemas that all hold in one: that of an object with the members of all."""
+        parts = schema.pop("allOf")
+        if not isinstance(parts, list) or not parts:
+            raise Beyond
+        every = [*cast("list[object]", parts), *([schema] if schema else [])]
+        if len(every) == 1 and isinstance(every[0], dict):
+            return cast("Json", every[0])
+        members: dict[str, object] = {}
+        required: list[object] = []
+        closed: object = None
+        for each in every:
+            part = self._object_part(each)
+            for name, value in cast("Json", part.get("properties", {})).items():
+                if members.setdefault(name, value) != value:
+                    raise Beyond
+            required += cast("list[object]", part.get("required", []))
+            closed = False if part.get("additionalProperties") is False else closed
+        return {"type": "object", "properties": members, "required": required, "additionalProperties": closed}
+
+    def _object_part(self, given: object) -> Json:
+        if isinstance(given, dict) and "$ref" in given:
+            given = self._referred(cast("Json", given)["$ref"])
+        part = (
+            {key: value for key, value in cast("Json", given).items() if key not in SAYING}
+            if isinstance(given, dict)
+            else {}
+        )
+        fit = part.keys() <= {"type", "properties", "required", "additionalProperties"}
+        lists = isinstance(part.get("properties", {}), dict) and isinstance(part.get("required", []), list)
+        if not part or not fit or not lists or part.get("type", "object") != "object":
+            raise Beyond
+        return part
+
     def _typed(self, kind: object, schema: dict[str, object]) -> str:
         match kind:
             case "string":
-                repeats = bounds(schema, "minLength", "maxLength")
-                found = "string" if repeats == "*" else rf'"\"" char{repeats} "\""'
+                found = text(schema)
             case "array":
                 found = self._array(schema)
             case "object":
                 found = self._object(schema)
-            case "integer" | "number" | "boolean" | "null":
+            case "integer":
+                found = integers(schema)
+            case "number":
+                for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
+                    # As in llama.cpp, which bounds whole numbers only.
+                    schema.pop(bound, None)
+                found = "number"
+            case "boolean" | "null":
                 found = str(kind)
             case _:
                 raise Beyond
@@ -145,6 +188,9 @@ class Writer:
         return found
 
     def _array(self, schema: dict[str, object]) -> str:
+        first = schema.pop("prefixItems", None)
+        if first is not None:
+            return self._tuple(first, schema)
         item = self.rule(schema.pop("items", True))
         least, most = limits(schema, "minItems", "maxItems")
         if most == 0:
@@ -152,6 +198,14 @@ class Writer:
         more = repeated(max(least - 1, 0), None if most is None else most - 1)
         several = f'{item} ("," {SPACE} {item}){more} {SPACE}'
         return f'"[" {SPACE} {several if least else f"({several})?"} "]"'
+
+    def _tuple(self, first: object, schema: dict[str, object]) -> str:
+        for others in ("items", "minItems", "maxItems"):
+            schema.pop(others, None)
+        if not isinstance(first, list) or not first:
+            raise Beyond
+        values = f' "," {SPACE} '.join(self.rule(each) for each in cast("list[object]", first))
+        return f'"[" {SPACE} {values} {SPACE} "]"'
 
     def _object(self, schema: dict[str, object]) -> str:
         members, others = schema.pop("properties", {}), schema.pop("additionalProperties", None)
@@ -200,6 +254,19 @@ def literal(value: object) -> str:
 def either(rules: Iterable[str]) -> str:
     """Write alternatives."""
     return f"({' | '.join(rules)})"
+
+
+def text(schema: dict[str, object]) -> str:
+    """Take what restricts a text out of a schema, and write its grammar; as in llama.cpp the first of them holds."""
+    pattern, form = schema.pop("pattern", None), schema.pop("format", None)
+    repeats = bounds(schema, "minLength", "maxLength")
+    if pattern is not None:
+        if not isinstance(pattern, str):
+            raise Beyond
+        return text_of(pattern)
+    if isinstance(form, str) and form in FORMATS:
+        return quoted(FORMATS[form])
+    return "string" if repeats == "*" else quoted(f"char{repeats}")
 
 
 def limits(schema: dict[str, object], least: str, most: str) -> tuple[int, int | None]:

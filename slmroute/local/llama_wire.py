@@ -8,7 +8,7 @@ from typing import cast
 
 from slmroute.local.completion import Ask, End, Json, Piece, Refused
 
-__all__ = ["CHAT", "COMPLETION", "TooLong", "members", "objects", "pieces", "refusal", "text"]
+__all__ = ["CHAT", "COMPLETION", "TooLong", "members", "objects", "pieces", "refusal", "streamed", "text", "whole"]
 
 CHAT = "/v1/chat/completions"
 COMPLETION = "/completion"
@@ -75,6 +75,27 @@ async def pieces(ask: Ask, lines: AsyncIterator[str]) -> AsyncIterator[Piece]:
         if piece.end is not None:
             return
     raise Refused(500, "an error was encountered while running the model: unexpected EOF")
+
+
+def streamed(ask: Ask) -> bool:
+    """Whether llama.cpp can stream what is asked: tool calls with log-probabilities come in one only."""
+    return not (ask.path == CHAT and ask.body.get("tools") and ask.body.get("logprobs"))
+
+
+def whole(ask: Ask, content: bytes) -> Piece:
+    """Read the answer of a chat that came in one.
+
+    Raises:
+        Refused: It has no end.
+    """
+    event = members(read(content.decode("utf-8", "replace")))
+    choice = first(event.get("choices"))
+    message = members(choice.get("message"))
+    calls = [{**call, "index": place} for place, call in enumerate(objects(message.get("tool_calls")))]
+    piece = chat_piece(ask, {**event, "choices": [{**choice, "delta": {**message, "tool_calls": calls}}]}, {})
+    if piece is None or piece.end is None:
+        raise Refused(500, "an error was encountered while running the model: unexpected EOF")
+    return piece
 
 
 def read(data: str) -> object:

@@ -145,7 +145,7 @@ def chat_ask(body: Json, file: ModelFile) -> Ask:
         asked |= {"logprobs": True, "top_logprobs": max(wanted, 1)}
     schema = schema_of(body)
     if schema is not None:
-        asked |= structure(schema, free=not tools and not thinks(body, file))
+        asked |= structure(schema, asked, thinks=thinks(body, file))
     return Ask(CHAT, asked, wanted, body.get("truncate") is not False)
 
 
@@ -175,22 +175,30 @@ def generate_ask(body: Json, file: ModelFile) -> Ask:
         asked["n_probs"] = max(wanted, 1)
     schema = schema_of(body)
     if schema is not None:
-        asked["json_schema"] = {"type": "object"} if schema == "json" else schema
+        # Not left to llama.cpp: without a chat it takes a schema that makes no sense for none.
+        asked["grammar"] = grammar_of({"type": "object"} if isinstance(schema, str) else schema)
+        if asked["grammar"] is None:
+            raise Refused(500, "invalid JSON schema in format")
     return Ask(COMPLETION, asked, wanted, body.get("truncate") is not False)
 
 
-def structure(wanted: Json | str, *, free: bool) -> Json:
-    """Have the answer follow a schema.
+def structure(wanted: Json | str, asked: dict[str, object], *, thinks: bool) -> Json:
+    """Have the answer of a chat follow a schema.
+
+    Tools are then only told of, as by Ollama: the answer is an object, and calls none.
 
     Args:
         wanted: The schema, or ``json`` for any object.
-        free: Whether the answer is all that the model writes: no thoughts before it, and no tool's call in its place.
+        asked: What else is asked; tools are put where only the model's template sees them, for llama.cpp takes none
+            beside a grammar.
+        thinks: Whether the model may think first, which no grammar of ours permits.
     """
     schema = {"type": "object"} if isinstance(wanted, str) else wanted
-    grammar = grammar_of(schema) if free else None
-    if grammar is not None:
-        return {"grammar": grammar}
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": "schema", "schema": schema}}}
+    grammar = None if thinks else grammar_of(schema)
+    if grammar is None:
+        return {"response_format": {"type": "json_schema", "json_schema": {"name": "schema", "schema": schema}}}
+    told = {"tools": asked.pop("tools")} if "tools" in asked else {}
+    return {"grammar": grammar, "chat_template_kwargs": {**members(asked.get("chat_template_kwargs")), **told}}
 
 
 def thinks(body: Json, file: ModelFile) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slmroute.local.completion import Ask, Piece, Refused
-from slmroute.local.llama_wire import pieces, refusal
+from slmroute.local.llama_wire import pieces, refusal, streamed, whole
 
 if TYPE_CHECKING:
     import httpx
@@ -142,10 +142,14 @@ class RunnerProcess:
         """
         import httpx
 
+        body = {**ask.body, "stream": streamed(ask)}
         try:
-            async with self._client.stream("POST", ask.path, json={**ask.body, "stream": True}) as response:
+            async with self._client.stream("POST", ask.path, json=body) as response:
                 if response.status_code != 200:
                     raise refusal(response.status_code, await response.aread())
+                if not body["stream"]:
+                    yield whole(ask, await response.aread())
+                    return
                 async for piece in pieces(ask, lines(response.aiter_bytes())):
                     yield piece
         except httpx.TransportError as error:

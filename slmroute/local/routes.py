@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
+import re
 import socket
 import time
 from contextlib import aclosing
@@ -21,6 +23,11 @@ from slmroute.local.openai_wire import OpenAIAnswer
 from slmroute.local.process import RunnerProcess
 
 __all__ = ["Routes"]
+
+ESCAPES = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+"""What is escaped in JSON: two halves of a surrogate pair, one half only, or something else."""
 
 JSON_TYPE = {"content-type": "application/json; charset=utf-8"}
 TEXT_TYPE = {"content-type": "text/plain"}
@@ -264,9 +271,23 @@ def json_object(content: bytes) -> Json:
     if not content.strip():
         raise Refused(400, "missing request body")
     try:
-        value: object = json.loads(content)
-    except ValueError:
+        text = ESCAPES.sub(whole_character, content.decode("utf-8", "replace"))
+        value: object = json.loads(text, parse_float=finite, parse_constant=finite)
+    except (ValueError, RecursionError):
         raise Refused(400, "invalid character in the request: expected a JSON object") from None
     if not isinstance(value, dict):
         raise Refused(400, "json: cannot unmarshal the request into a Go value of type api.ChatRequest")
     return cast("Json", value)
+
+
+def whole_character(escape: re.Match[str]) -> str:
+    """Replace half a surrogate pair, which is no character and can be sent nowhere, as Go does."""
+    return "\\ufffd" if escape["half"] else escape[0]
+
+
+def finite(number: str) -> float:
+    """Read a number, as Go does: it knows none that is infinite, and no NaN."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError
+    return value

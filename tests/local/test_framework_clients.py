@@ -220,6 +220,21 @@ async def test_tools_are_called_where_the_template_knows_them(narrow_server: Loc
         assert answer.tool_calls[0]["id"]
 
 
+async def test_a_tools_call_comes_with_its_log_probabilities(narrow_server: LocalServer) -> None:
+    model = ChatOllama(
+        model=narrow_server.model, base_url=narrow_server.url, temperature=0, num_predict=60, logprobs=True
+    )
+    tooled = model.bind_tools([weather])
+    called = await asyncio.to_thread(tooled.invoke, shown_how())
+    streamed = joined([chunk async for chunk in tooled.astream(shown_how())])
+    for answer in (called, streamed):
+        assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("weather", {"city": "Paris"})]
+        written = "".join(token["token"] for token in answer.response_metadata["logprobs"])
+        assert "Paris" in written
+        assert answer.usage_metadata is not None
+        assert answer.usage_metadata["output_tokens"] >= len(answer.response_metadata["logprobs"])
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_openai_tools_are_called_and_their_results_are_taken(narrow_server: LocalServer, stream: bool) -> None:
     tool = {

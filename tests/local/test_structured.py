@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import ollama
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slmroute.json_schema import fits
 from slmroute.local import LocalServer
 from slmroute.local.json_grammar import grammar_of
 from slmroute.local.model_file import ModelFile
 from slmroute.local.ollama_request import chat_ask
+from slmroute.local.value_grammar import between
 
 ASKED: Any = [{"role": "user", "content": "Positive or negative? I loved it."}]
 LABEL = {"type": "object", "properties": {"label": {"enum": ["positive", "negative"]}}, "required": ["label"]}
+TOOL: Any = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+FORMAT_CHECKER = jsonschema.FormatChecker(["date", "uuid"])
 POINT = {
     "type": "object",
     "properties": {"x": {"type": "integer"}, "next": {"anyOf": [{"$ref": "#/$defs/Point"}, {"type": "null"}]}},
     "required": ["x"],
 }
+FLAG = {"title": "Flag", "type": "object", "properties": {"ok": {"type": "boolean"}}}
 SCHEMAS: dict[str, Any] = {
     "an enumeration": LABEL,
     "any object": {"type": "object"},
@@ -52,6 +60,17 @@ SCHEMAS: dict[str, Any] = {
     "nothing": {"type": "object", "additionalProperties": False},
     "what holds itself": {"$ref": "#/$defs/Point", "$defs": {"Point": POINT}},
     "one of two": {"oneOf": [{"type": "boolean"}, {"const": 7}]},
+    "a pattern": {"type": "string", "pattern": r"^(?:[A-Z][^a-m\d]{1,3}|\d{2}-)[!-~]?\.\w*$"},
+    "an empty pattern": {"type": "string", "pattern": "^$"},
+    "a date": {"type": "string", "format": "date"},
+    "a time": {"type": "string", "format": "date-time"},
+    "an id": {"type": "string", "format": "uuid"},
+    "a whole number between bounds": {"type": "integer", "minimum": 97, "exclusiveMaximum": 1205},
+    "a whole number on both sides of zero": {"type": "integer", "exclusiveMinimum": -12.5, "maximum": 7},
+    "a whole number below zero": {"type": "integer", "maximum": -30},
+    "all of one": {"allOf": [LABEL], "description": "as pydantic 1 writes it"},
+    "all of several": {"allOf": [LABEL, {"$ref": "#/$defs/Flag"}], "required": ["ok"], "$defs": {"Flag": FLAG}},
+    "a pair": {"type": "array", "prefixItems": [{"type": "boolean"}, {"type": "null"}], "minItems": 2, "maxItems": 2},
 }
 BEYOND: list[Any] = [
     {"type": "nonsense"},
@@ -59,8 +78,19 @@ BEYOND: list[Any] = [
     {"type": "string", "pattern": "^a"},
     {"type": "string", "maxLength": 100_000},
     {"type": "string", "minLength": 3, "maxLength": 2},
-    {"type": "integer", "minimum": 3},
-    {"allOf": [LABEL]},
+    {"type": "string", "pattern": "^(?=a)b$"},
+    {"type": "string", "pattern": "^($"},
+    {"type": "string", "pattern": r"^(a)\1$"},
+    {"type": "string", "pattern": "^a{2000}$"},
+    {"type": "string", "pattern": 3},
+    {"type": "integer", "minimum": 3, "maximum": 2},
+    {"type": "integer", "minimum": "3"},
+    {"allOf": []},
+    {"allOf": [LABEL, {"type": "string"}]},
+    {"allOf": [LABEL, {"properties": {"label": {"type": "string"}}}]},
+    {"allOf": [LABEL, {"$ref": "#/$defs/Missing"}]},
+    {"allOf": [LABEL, {"properties": []}]},
+    {"type": "array", "prefixItems": []},
     {"enum": []},
     {"$ref": "#/$defs/Missing"},
     {"$ref": "https://example.com/schema"},
@@ -88,7 +118,9 @@ def test_whatever_is_generated_under_a_grammar_follows_its_schema(
         answer = client.chat(local_server.model, ASKED, format=schema, options=options, logprobs=True)
         assert "".join(token.token for token in answer.logprobs or ()) == answer.message.content
         if answer.done_reason == "stop":
-            assert fits(json.loads(answer.message.content or ""), schema)
+            value = json.loads(answer.message.content or "")
+            assert fits(value, schema)
+            assert jsonschema.Draft202012Validator(schema, format_checker=FORMAT_CHECKER).is_valid(value)
 
 
 @pytest.mark.parametrize("schema", BEYOND, ids=json.dumps)
@@ -99,13 +131,48 @@ def test_what_a_grammar_does_not_say_is_left_to_llama_cpp(schema: dict[str, obje
     assert "grammar" not in body
 
 
-def test_before_a_tool_and_after_thoughts_an_object_is_left_to_llama_cpp_too() -> None:
+def test_after_thoughts_an_object_is_left_to_llama_cpp_too() -> None:
     file = ModelFile.open(template="{{ tools }}<think></think>")
-    tool = {"type": "function", "function": {"name": "add", "parameters": {}}}
     asked = {"messages": ASKED, "format": LABEL}
     assert "grammar" not in chat_ask(asked, file).body
-    assert "grammar" not in chat_ask({**asked, "think": False, "tools": [tool]}, file).body
     assert "grammar" in chat_ask({**asked, "think": False}, file).body
+
+
+def test_a_template_is_told_of_tools_beside_a_schema() -> None:
+    file = ModelFile.open(template="{{ tools }}<think></think>")
+    body = chat_ask({"messages": ASKED, "format": LABEL, "think": False, "tools": [TOOL]}, file).body
+    assert body["grammar"] == grammar_of(LABEL)
+    assert body["chat_template_kwargs"] == {"enable_thinking": False, "tools": [TOOL]}
+    assert "tools" not in body
+
+
+def test_an_object_is_all_that_is_generated_beside_tools(narrow_server: LocalServer) -> None:
+    with ollama.Client(narrow_server.url) as client:
+        asked: Any = {"format": LABEL, "logprobs": True, "options": {"temperature": 0}}
+        plain = client.chat(narrow_server.model, ASKED, **asked)
+        tooled = client.chat(narrow_server.model, ASKED, tools=[TOOL], **asked)
+    assert (tooled.prompt_eval_count or 0) > (plain.prompt_eval_count or 0)
+    assert "".join(token.token for token in tooled.logprobs or ()) == tooled.message.content
+    assert fits(json.loads(tooled.message.content or ""), LABEL)
+
+
+@given(st.integers(-(10**15), 10**15), st.integers(0, 10**6) | st.integers(0, 10**15), st.data())
+def test_the_whole_numbers_between_bounds_are_all_that_is_permitted(low: int, more: int, data: st.DataObject) -> None:
+    high = low + more
+    permitted = re.compile(re.sub(r'"(.*?)"| ', r"\1", between(low, high)))
+    inside = data.draw(st.integers(low, high))
+    assert all(permitted.fullmatch(str(each)) for each in (low, inside, high))
+    outside = data.draw(st.integers(max_value=low - 1) | st.integers(min_value=high + 1))
+    assert not any(permitted.fullmatch(str(each)) for each in (low - 1, high + 1, outside))
+
+
+def test_a_completion_without_a_chat_is_refused_where_its_schema_makes_no_sense(
+    client: ollama.Client, local_server: LocalServer
+) -> None:
+    for schema in BEYOND[:2]:
+        with pytest.raises(ollama.ResponseError, match="invalid JSON schema in format") as refused:
+            client.generate(local_server.model, "Say so:", raw=True, format=schema)
+        assert refused.value.status_code == 500
 
 
 @pytest.mark.parametrize("wanted", [LABEL, "json"], ids=["schema", "json"])

@@ -129,7 +129,19 @@ def test_a_schema_that_llama_cpp_does_not_know_is_an_error_and_no_answer(
     assert "nonsense" in response.json()["error"]
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b"null", b'"x"'])
+NO_OBJECTS = [
+    b"{",
+    b"[]",
+    b"\xff\xfe",
+    b"null",
+    b'"x"',
+    b"[" * 100_000,
+    b'{"options": {"seed": 1e400}}',
+    b'{"seed": NaN}',
+]
+
+
+@pytest.mark.parametrize("content", NO_OBJECTS, ids=lambda content: repr(content[:40]))
 def test_a_body_that_is_no_object_is_refused(http: httpx.Client, content: bytes) -> None:
     ollama = http.post("/api/chat", content=content)
     assert ollama.status_code == 400
@@ -137,6 +149,17 @@ def test_a_body_that_is_no_object_is_refused(http: httpx.Client, content: bytes)
     openai = http.post("/v1/chat/completions", content=content)
     assert openai.status_code == 400
     assert openai.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_half_a_surrogate_pair_is_replaced_as_ollama_does(http: httpx.Client, local_server: LocalServer) -> None:
+    head = f'{{"model": "{local_server.model}", "stream": false, "options": {{"num_predict": 1}}, "messages": '
+    texts = (r"\ud83d \ud83d\ude00 \\ud83d \udE00", "\N{REPLACEMENT CHARACTER} \N{GRINNING FACE} \\\\ud83d \ufffd")
+    answers = [
+        http.post("/api/chat", content=f'{head}[{{"role": "user", "content": "{text}"}}]}}'.encode()) for text in texts
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    counts = [answer.json()["prompt_eval_count"] for answer in answers]
+    assert counts[0] == counts[1]
 
 
 def test_an_empty_body_and_wrong_addresses_are_refused_as_ollama_does(http: httpx.Client) -> None:
