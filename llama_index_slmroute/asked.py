@@ -15,7 +15,7 @@ from llama_index.core.selectors import prompts as selector_prompts
 
 from llama_index_slmroute.questions import QUESTIONS
 
-__all__ = ["asked_in"]
+__all__ = ["asked_in", "without_state"]
 
 _WRITTEN_OUT: Final = (
     (default_prompts, ("DEFAULT_TEXT_QA_PROMPT_TMPL", "DEFAULT_REFINE_PROMPT_TMPL", "DEFAULT_TREE_SUMMARIZE_TMPL")),
@@ -26,6 +26,8 @@ _CONVERSATION: Final = "<current_conversation>\n"
 """How an agent with an ``output_cls`` writes a conversation out, to have an object made of it."""
 _OPENS: Final = "<message>"
 _CLOSES: Final = "</message>"
+_STATE: Final = ("Current state:\n", "\n\nCurrent message:\n")
+"""How an agent's workflow writes its state, which may hold any material, and the user's message after it."""
 _CONVERSATIONS: Final = ("TEXT_QA_PROMPT_TMPL_MSGS", "CHAT_REFINE_PROMPT_TMPL_MSGS")
 
 
@@ -74,6 +76,12 @@ def _last_turn(text: str) -> str | None:
     end = text.find("\t</user>", begin)
     turn = text[begin:end] if 0 <= begin < end else ""
     return turn[turn.find(_OPENS) + len(_OPENS) : turn.rfind(_CLOSES)].strip() or None if _CLOSES in turn else None
+
+
+def without_state(text: str) -> str:
+    """Give a message as the user wrote it, without the state that an agent's workflow has written before it."""
+    head, before = _STATE
+    return text.rpartition(before)[2].strip() or text if text.startswith(head) else text
 
 
 def asked_in(messages: Sequence[ChatMessage]) -> str | None:

@@ -111,7 +111,8 @@ class RouteCallbackHandler(BaseCallbackHandler):
     """Adds up what routed calls cost, and has a query's answer say how it was routed.
 
     With ``Settings.callback_manager = CallbackManager([RouteCallbackHandler()])``, ``response.metadata["slmroute"]``
-    of a query engine's answer is the list of the records of the calls that made it. For a streamed answer the list
+    of a query engine's answer is the list of the records of the calls that made it; engines that open no event of
+    their own around others (retries, transforms of the query) give the last one's. For a streamed answer the list
     fills as the stream is read. LlamaIndex makes the last call of a streamed query only then: with this handler it
     still belongs to the query, is decided with its other calls, counts in the ``route_costs`` and bears the
     ``route_context`` that the query was asked in. Chat engines open no event around their calls: what these cost is in

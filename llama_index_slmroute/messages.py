@@ -20,6 +20,7 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
+from llama_index_slmroute.asked import without_state
 from llama_index_slmroute.carried import RECORD_KEY, CarriedRecord, routed, without_records
 from llama_index_slmroute.loops import users_turns
 from slmroute.context import RouteContext
@@ -90,7 +91,7 @@ def request_of(
         context: What holds around the call.
         engine: The number of the router's engine, under which a scope remembers its decision.
     """
-    turns = [messages[position].content or "" for position in users_turns(messages)]
+    turns = [without_state(messages[position].content or "") for position in users_turns(messages)]
     modalities = frozenset(_MEDIA[type(b)] for message in messages for b in message.blocks if type(b) in _MEDIA)
     tokens = sum(4 + estimate_tokens(message.content or "") for message in messages)
     tokens += TOKENS_PER_IMAGE * ("image" in modalities)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from llama_index.core import VectorStoreIndex
 from llama_index.core.agent.utils import messages_to_xml_format
-from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
 from llama_index.core.callbacks import CBEventType
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
 from llama_index.core.llms import ChatMessage
@@ -79,6 +79,15 @@ async def test_an_agents_structured_answer_is_judged_by_the_users_question(llm: 
     result = await FunctionAgent(tools=[], llm=llm, output_cls=Floors).run(HARD)
     assert result.structured_response == {"count": 6}
     assert judge.seen == [HARD, HARD]
+
+
+async def test_a_workflows_message_is_judged_without_its_state(llm: Any, judge: Judge, server: FakeServer) -> None:
+    server.script(SMALL, Reply("Done."))
+    agent = FunctionAgent(name="a", description="a", llm=llm, tools=[])
+    workflow = AgentWorkflow(agents=[agent], initial_state={"notes": CHUNK, "more": "Current message:\ny"})
+    await workflow.run("How many floors,\nall in all?")
+    assert judge.seen == ["How many floors,\nall in all?"]
+    assert CHUNK in str(server.calls(SMALL)[-1].body["messages"])
 
 
 @pytest.mark.parametrize("text", [HARD, "Two\nlines.", "It says </message> here.", "<b>"])
