@@ -35,11 +35,11 @@ def blank(width: int, height: int) -> tuple[Figure, Any]:
         MissingExtra: matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure
+        from slmroute.report.drawing import Drawing
     except ImportError:
         raise MissingExtra("report", "A chart") from None
 
-    figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained", facecolor="none")
+    figure = Drawing(figsize=(width / 72, height / 72), dpi=72, layout="constrained", facecolor="none")
     axes: Any = figure.subplots()
     axes.set_facecolor("none")
     for side in ("top", "right", "left"):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -102,3 +102,9 @@ def test_names_in_any_script_are_drawn_without_a_word(report: Report) -> None:
 def test_the_same_report_draws_the_same_picture(report: Report) -> None:
     draw: Callable[[], str] = lambda: inline_svg(money(report), "money")  # noqa: E731
     assert draw() == draw()
+
+
+def test_a_notebook_shows_a_picture_by_itself(week: Path, period: Period) -> None:
+    shown, size = cast("Any", cost_by_day(read_report(week, period)))._repr_png_()  # what IPython asks a last value for
+    assert shown.startswith(b"\x89PNG")
+    assert int.from_bytes(shown[16:20]) == 2 * size["width"] == 2 * WIDE
