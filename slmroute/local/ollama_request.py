@@ -227,6 +227,8 @@ def options(body: Json) -> dict[str, object]:
                 raise Refused(500, f'option "{name}" must be of type integer')
             if INTEGERS[name] is not None:
                 found[str(INTEGERS[name])] = int(cast("float", value))
+            # Ollama takes -2, which once meant what fits in the window, for -1.
+            found["n_predict"] = max(-1, cast("int", found["n_predict"]))
         elif name in FLOATS:
             if not number:
                 raise Refused(500, f'option "{name}" must be of type float32')

@@ -144,7 +144,11 @@ class RunnerProcess:
 
         body = {**ask.body, "stream": streamed(ask)}
         try:
-            async with self._client.stream("POST", ask.path, json=body) as response:
+            content = json.dumps(body).encode()
+        except RecursionError:
+            raise Refused(400, "exceeded max depth") from None
+        try:
+            async with self._client.stream("POST", ask.path, content=content) as response:
                 if response.status_code != 200:
                     raise refusal(response.status_code, await response.aread())
                 if not body["stream"]:
@@ -171,7 +175,7 @@ def client(url: str, key: str) -> httpx.AsyncClient:
 
     return httpx.AsyncClient(
         base_url=url,
-        headers={"authorization": f"Bearer {key}"},
+        headers={"authorization": f"Bearer {key}", "content-type": "application/json"},
         timeout=None,  # noqa: S113 - a prompt may take its time, and who waits for it may hang up
         # A connection for each request: kept ones each hold one of the runner's few threads, and may just be closing.
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),

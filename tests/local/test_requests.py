@@ -125,6 +125,11 @@ def test_options_are_translated_and_those_of_the_load_are_left_alone() -> None:
     assert not {"num_ctx", "n_ctx", "unknown"} & set(found)
 
 
+@pytest.mark.parametrize(("limit", "sent"), [(-2, -1), (-1, -1), (0, 0), (5, 5)])
+def test_every_limit_below_zero_means_none(limit: int, sent: int) -> None:
+    assert options({"options": {"num_predict": limit}})["n_predict"] == sent
+
+
 def test_a_history_with_tools_is_translated(file: ModelFile) -> None:
     history = [
         *HELLO,

@@ -151,6 +151,14 @@ def test_a_body_that_is_no_object_is_refused(http: httpx.Client, content: bytes)
     assert openai.json()["error"]["type"] == "invalid_request_error"
 
 
+def test_a_schema_of_any_depth_is_answered(http: httpx.Client, local_server: LocalServer) -> None:
+    asked = {"model": local_server.model, "messages": HELLO, "options": {"num_predict": 1}}
+    head = json.dumps(asked).removesuffix("}") + ', "format": '
+    for depth in range(900, 1000, 5):
+        body = head + '{"a":' * depth + "1" + "}" * (depth + 1)
+        assert http.post("/api/chat", content=body.encode()).status_code in (200, 400)
+
+
 def test_half_a_surrogate_pair_is_replaced_as_ollama_does(http: httpx.Client, local_server: LocalServer) -> None:
     head = f'{{"model": "{local_server.model}", "stream": false, "options": {{"num_predict": 1}}, "messages": '
     texts = (r"\ud83d \ud83d\ude00 \\ud83d \udE00", "\N{REPLACEMENT CHARACTER} \N{GRINNING FACE} \\\\ud83d \ufffd")
