@@ -289,7 +289,8 @@ def _usage(reported: UsageMetadata | None, *, estimated: bool) -> Usage | None:
 def chunk_of(message: AIMessage) -> Chunk:
     """Tell the gate of a chunk."""
     calls = bool(message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks))
-    return Chunk(message, message.text, chunk_logprobs(message), tool_call=calls, unseen=_unseen(message))
+    told = None if message.usage_metadata is None else _usage(message.usage_metadata, estimated=False)
+    return Chunk(message, message.text, chunk_logprobs(message), tool_call=calls, unseen=_unseen(message), usage=told)
 
 
 def _unseen(message: AIMessage) -> str:

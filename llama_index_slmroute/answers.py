@@ -56,7 +56,8 @@ def chunk_of(response: Response, written: Growth) -> Chunk:
     blocks = response.message.blocks if isinstance(response, ChatResponse) else ()
     calls = [f"{block.tool_name}{block.tool_kwargs}" for block in blocks if isinstance(block, ToolCallBlock)]
     unseen = f"{extras(response).get('thinking_delta') or ''}{written.of(''.join(calls))}"
-    return Chunk(response, response.delta or "", _logprobs(response), tool_call=bool(calls), unseen=unseen)
+    told = _usage(response)
+    return Chunk(response, response.delta or "", _logprobs(response), bool(calls), unseen, told)
 
 
 def usage_of(responses: Sequence[Response]) -> Usage | None:

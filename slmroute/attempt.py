@@ -19,6 +19,7 @@ class Attempt:
     """One attempt while it lasts, and its measures afterwards.
 
     Attributes:
+        told: What a stream's chunks have told of its tokens so far, which is mostly of the prompt's.
         waited: How many requests were waited for in vain before the last, where the adapter hears of it.
     """
 
@@ -43,6 +44,7 @@ class Attempt:
     aborted: bool = False
     text: list[str] = field(default_factory=list[str], repr=False)
     held: list[object] = field(default_factory=list[object], repr=False)
+    told: Usage | None = None
     draft_tokens: int = 0
     waited: int = 0
     within: Within = field(default_factory=Within, repr=False)

@@ -9,7 +9,7 @@ from typing import Literal
 from slmroute.confidence import Calibrator, GeometricMean
 from slmroute.policy import Confidence
 from slmroute.request import RouteRequest
-from slmroute.steps import Answer, Call
+from slmroute.steps import Answer, Call, Usage
 from slmroute.validate import fault_of
 
 __all__ = ["Chunk", "Gate", "Growth", "Verdict"]
@@ -27,6 +27,7 @@ class Chunk:
         logprobs: The log-probabilities of its tokens, as far as the provider gives them.
         tool_call: Whether it holds a tool call or a part of one.
         unseen: What was generated beside the text, such as a tool call's arguments and thoughts, for its tokens.
+        usage: What the provider tells of its tokens in it; some tell the prompt's at once, most in the last chunk.
     """
 
     native: object = field(repr=False)
@@ -34,6 +35,7 @@ class Chunk:
     logprobs: tuple[float, ...] = field(default=(), repr=False)
     tool_call: bool = False
     unseen: str = field(default="", repr=False)
+    usage: Usage | None = None
 
 
 class Growth:

@@ -23,7 +23,7 @@ from slmroute.overheard import Heard
 from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
-from slmroute.steps import Answer, Call, Decision, Failure, Reject, Reply, Step, Usage
+from slmroute.steps import Answer, Call, Decision, Failure, Reject, Reply, Step, Usage, with_told
 from slmroute.tier import Tier
 
 __all__ = ["Run"]
@@ -158,6 +158,8 @@ class Run(AbstractContextManager["Run"]):
         for generated in (chunk.text, chunk.unseen):
             if generated:
                 attempt.text.append(generated)
+        if chunk.usage is not None and (attempt.told is None or chunk.usage.input_tokens > attempt.told.input_tokens):
+            attempt.told = chunk.usage
 
     def show(self, attempt: Attempt) -> None:
         """Note that the caller sees this attempt's answer from now on."""
@@ -237,8 +239,10 @@ class Run(AbstractContextManager["Run"]):
         attempt.error = error
         sent += attempt.waited
         if sent or attempt.first_token is not None:  # what came before it broke off is paid for
-            usage = self._estimate(attempt, "".join(attempt.text))
-            attempt.usage = replace(usage, input_tokens=usage.input_tokens * max(sent, 1))
+            guess = self._estimate(attempt, "".join(attempt.text))
+            usage = guess if attempt.told is None else with_told(guess, attempt.told)
+            before = guess.input_tokens * (max(sent, 1) - 1)
+            attempt.usage = replace(usage, input_tokens=usage.input_tokens + before)
 
     def _break_off(self, attempt: Attempt, error: BaseException | None) -> None:
         """Close an attempt that was still running when the call was given up or the user's own error passed through."""
@@ -256,11 +260,7 @@ class Run(AbstractContextManager["Run"]):
         guess = self._estimate(attempt, " ".join((answer.text, *calls)).strip())
         if told is None:
             return guess
-        return replace(
-            guess,
-            input_tokens=told.input_tokens if told.input_tokens > 0 else guess.input_tokens,
-            output_tokens=told.output_tokens if told.output_tokens > 0 else guess.output_tokens,
-        )
+        return replace(with_told(guess, told), output_tokens=max(told.output_tokens, 0) or guess.output_tokens)
 
     def _estimate(self, attempt: Attempt, text: str) -> Usage:
         return Usage(self.request.tokens + attempt.draft_tokens, estimate_tokens(text), source="estimated")

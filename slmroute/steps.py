@@ -7,7 +7,7 @@ made it reads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from slmroute.request import RouteRequest
@@ -33,6 +33,7 @@ __all__ = [
     "Usage",
     "Verdict",
     "summed",
+    "with_told",
 ]
 
 Mode = Literal["text", "tools", "structured"]
@@ -93,6 +94,15 @@ def summed(first: Usage | None, second: Usage | None) -> Usage | None:
     cached = (first.cached_tokens + second.cached_tokens, first.cache_write_tokens + second.cache_write_tokens)
     source = "reported" if first.source == second.source == "reported" else "estimated"
     return Usage(*counts, *cached, first.reasoning_tokens + second.reasoning_tokens, source)
+
+
+def with_told(guess: Usage, told: Usage) -> Usage:
+    """Put what was told of a call's tokens into an estimate of them, as far as it can be true."""
+    output_tokens = max(guess.output_tokens, told.output_tokens)
+    if told.input_tokens <= 0:
+        return replace(guess, output_tokens=output_tokens)
+    found = replace(told, output_tokens=output_tokens, reasoning_tokens=0, source=guess.source)
+    return found if found.plausible else replace(guess, input_tokens=told.input_tokens, output_tokens=output_tokens)
 
 
 @dataclass(frozen=True, slots=True)

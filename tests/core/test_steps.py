@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slmroute.steps import Usage, summed
+from slmroute.steps import Usage, summed, with_told
 
 PAID = Usage(100, 10, cached_tokens=40)
 GUESSED = Usage(50, 5, source="estimated")
@@ -28,3 +28,20 @@ def test_calls_add_up_and_what_came_from_a_cache_took_nothing(
     first: Usage | None, second: Usage | None, expected: Usage | None
 ) -> None:
     assert summed(first, second) == expected
+
+
+ESTIMATE = Usage(80, 8, source="estimated")
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (Usage(100, 0, cached_tokens=90, cache_write_tokens=10), Usage(100, 8, 90, 10, source="estimated")),
+        (Usage(100, 12, cached_tokens=90), Usage(100, 12, 90, source="estimated")),
+        (Usage(100, 0, cached_tokens=120), Usage(100, 8, source="estimated")),
+        (Usage(100, -1), Usage(100, 8, source="estimated")),
+        (Usage(0, 20, cached_tokens=5), Usage(80, 20, source="estimated")),
+    ],
+)
+def test_what_was_told_goes_before_what_is_guessed_where_it_can_be_true(told: Usage, expected: Usage) -> None:
+    assert with_told(ESTIMATE, told) == expected
