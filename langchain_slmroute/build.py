@@ -17,7 +17,7 @@ from langchain_slmroute.dialects import OLLAMA_OPTIONS
 from langchain_slmroute.dry_run import DryRunChatModel
 from slmroute.errors import ConfigError, MissingExtra, SlmrouteError
 from slmroute.keys import asks_for_key, key_missing
-from slmroute.tier import Tier
+from slmroute.tier import Tier, meant
 
 __all__ = ["build"]
 
@@ -54,7 +54,8 @@ def build(tier: Tier, standard: Mapping[str, Any]) -> BaseChatModel:
         said, cause = _said(error)
         if asks_for_key(said):
             raise key_missing(tier, provider, said) from cause
-        raise ConfigError(f"Tier({tier.name!r}): {tier.spec!r} cannot be built: {said}") from cause
+        hint = meant(str(tier.spec))
+        raise ConfigError(f"Tier({tier.name!r}): {tier.spec!r} cannot be built:{hint} {said}") from cause
 
 
 def _made(tier: Tier, provider: str, name: str, given: dict[str, Any], own: dict[str, Any]) -> BaseChatModel:

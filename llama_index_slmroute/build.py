@@ -15,7 +15,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index_slmroute.dry_run import DryRunLLM
 from slmroute.errors import ConfigError, MissingExtra
 from slmroute.ollama import LACKING
-from slmroute.tier import ABILITIES, Tier
+from slmroute.tier import ABILITIES, Tier, meant
 
 __all__ = ["DEFAULT_NUM_CTX", "Dialect", "build", "dialect_of"]
 
@@ -130,7 +130,7 @@ def build(tier: Tier, standard: Mapping[str, Any]) -> LLM:
         case _:
             raise ConfigError(
                 f"Tier({tier.name!r}): {spec!r} cannot be built from a string; 'ollama:...', 'openai:...' and "
-                "'dry-run:...' can. Give the LlamaIndex LLM object of that provider instead."
+                f"'dry-run:...' can.{meant(spec)} Give the LlamaIndex LLM object of that provider instead."
             )
 
 

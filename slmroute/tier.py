@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from typing import Self, cast
 
 from slmroute.errors import ConfigError
 
-__all__ = ["ABILITIES", "DRY_RUN", "Money", "Tier"]
+__all__ = ["ABILITIES", "DRY_RUN", "Money", "Tier", "meant"]
 
 Money = str | int | float | Decimal
 """An amount of dollars as users write it; a string such as ``"0.05"`` is exact. See ``money`` for other currencies."""
@@ -24,6 +25,16 @@ CACHE_PRICES = ("cached_input_price", "cache_write_price")
 
 DRY_RUN = "dry-run:"
 """A model string that begins so names a model whose answers are left out and whose price is estimated."""
+
+PROVIDERS = ("anthropic", "ollama", "openai")
+"""The providers that are most often named: for hints only."""
+
+
+def meant(spec: str) -> str:
+    """Write the hint for a model string whose provider looks misspelt; empty where it does not."""
+    provider, _, model = spec.partition(":")
+    close = get_close_matches(provider, PROVIDERS, n=1, cutoff=0.75)
+    return f" Did you mean '{close[0]}:{model}'?" if close and close[0] != provider else ""
 
 
 def money(value: Money, setting: str) -> Decimal:

@@ -22,9 +22,9 @@ COMMANDS = {
     "feedback": "Record whether an answer was good.",
     "ledger": "Look after the ledger: prune, export, stats.",
     "train": "Fit a classifier to prompts of your own.",
-    "tune": "Tune a classifier's prompt to prompts of your own.",
+    "tune": "Tune a router to prompts of your own: thresholds, few-shot examples.",
     "calibrate": "Calibrate scores or confidences on labelled calls.",
-    "evaluate": "Measure a router on labelled prompts.",
+    "evaluate": "Measure a router on labelled prompts or recorded outcomes.",
 }
 """Every command with the line that ``slmroute --help`` shows. ``slmroute.cli.NAME`` holds it, as ``app``."""
 

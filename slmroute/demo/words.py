@@ -75,7 +75,7 @@ def price_of_small() -> str:
 
 def agreement(found: DemoSummary) -> str:
     """Say how often the calls were sent where a person would have sent them."""
-    parts = [f"{line.agrees} of the {line.started} sent to {line.tier}" for line in found.tiers]
+    parts = [f"{line.agrees} of the {line.started} sent to {line.tier}" for line in found.tiers if line.started]
     said = f"A person would have sent {percent(found.agreement)} of them to the same tier: {', '.join(parts)}."
     return f"{said} This is of the tier that the router chose, not of who answered." if found.routed.others else said
 

@@ -115,7 +115,7 @@ class ModelFile:
         """
         file = default_model() if path is None else Path(path).expanduser()
         if not file.is_file():
-            raise ConfigError(f"model={str(file)!r} is not there: give the path of a GGUF file.")
+            raise ConfigError(f"model={str(file)!r} is not there, or is no file: give the path of a GGUF file.")
         if name is None:
             name = DEFAULT_NAME if path is None else name_of(file)
         elif not NAME.fullmatch(name):

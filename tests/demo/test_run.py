@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from slmroute.demo.requests import Request, is_right
 from slmroute.demo.run import Outcome, frontier_tier, run_requests, small_tier
 from slmroute.demo.small import SmallModel
 from slmroute.demo.summary import DemoSummary, summarise
+from slmroute.demo.words import agreement
 from slmroute.errors import MissingExtra
 from slmroute.ledger import Ledger, LedgerReader
 from slmroute.report import read_report
@@ -90,6 +92,12 @@ def test_the_summary_adds_up(found: DemoSummary, outcomes: list[Outcome]) -> Non
     assert small.right == sum(outcome.right is True for outcome in outcomes)
     assert frontier.output_tokens == 400 * frontier.calls
     assert found.agreement == sum(outcome.agrees for outcome in outcomes) / len(outcomes) >= 0.75
+
+
+def test_a_tier_that_got_no_request_is_not_spoken_of(found: DemoSummary) -> None:
+    assert "sent to frontier" in agreement(found)
+    small, frontier = found.tiers
+    assert "sent to frontier" not in agreement(replace(found, tiers=(small, replace(frontier, started=0, agrees=0))))
 
 
 def test_the_saving_is_projected_while_the_frontier_is_a_dry_run(found: DemoSummary) -> None:

@@ -85,6 +85,8 @@ def test_settings_that_are_wrong_are_named() -> None:
         strings(default_tier="frontera")
     with pytest.raises(ConfigError, match="cannot be built from a string"):
         RoutingLLM(tiers=[Tier("a", "acme:x"), Tier("b", "openai:gpt-4.1")], classifier=None).chat(HELLO)
+    with pytest.raises(ConfigError, match="Did you mean 'ollama:gemma2:2b'"):
+        RoutingLLM(tiers=[Tier("a", "olama:gemma2:2b"), Tier("b", "openai:gpt-4.1")], classifier=None).chat(HELLO)
 
 
 def test_its_metadata_is_the_tiers_smallest_common_part() -> None:

@@ -107,7 +107,7 @@ def test_what_is_no_gguf_file_is_refused(tmp_path: Path, content: bytes) -> None
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="not a complete GGUF file"):
         LocalServer(path)
-    with pytest.raises(ConfigError, match="is not there"):
+    with pytest.raises(ConfigError, match="is not there, or is no file"):
         LocalServer(tmp_path)
 
 

@@ -112,6 +112,8 @@ def test_wrong_arguments_name_the_tier_and_show_no_key() -> None:
 def test_an_unknown_provider_and_a_missing_package_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="nosuch:x"):
         built("nosuch:x")
+    with pytest.raises(ConfigError, match="Did you mean 'ollama:gemma2:2b'"):
+        built("olama:gemma2:2b")
     with pytest.raises(ConfigError, match="pip install langchain-groq"):
         built("groq:llama-3.1-8b-instant")
     for module, extra in (
