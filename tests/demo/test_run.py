@@ -157,6 +157,7 @@ def test_the_page_names_the_extra_that_it_needs(
 ) -> None:
     report = read_report(ledger)
     _template.cache_clear()
+    monkeypatch.delitem(sys.modules, "slmroute.report.drawing", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match=r'needs the extra "report": pip install "slmroute\[report\]"'):
         demo_page(found, report)
