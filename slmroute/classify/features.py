@@ -6,8 +6,10 @@ only that there is one, and of what kind.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -34,6 +36,7 @@ HASH_BITS = 16
 NGRAM_SIZES = (2, 3, 4, 5)
 NGRAM_CHARACTERS = 500
 EDGE_CHARACTERS = 160
+ASKED_PARTS = ("asks", "opens", "closes", "asks-of-payload")
 REGIONS = ("instruction", "head", "tail")
 """Whose n-grams are counted apart: the instruction as it was found, and the prompt's edges in case it was not."""
 
@@ -59,6 +62,9 @@ PLACES = ("whole", "front", "behind", "around", "none")
 LATEX = re.compile(r"\\[a-zA-Z]{2,}|\$[^$\n]{1,80}\$|\\\[|\\\(")
 OPERATORS = re.compile(r"[\d\w)\]] ?[=+*/^<>≤≥×÷·−] ?[\d\w(\[\\-]|[∑∫√∞∀∃∈⊂∪∩→⇒]")
 SYMBOLS = re.compile(r"[{};]|\(\)|=>|->|==|!=|\w+\(\w*\)|\w+\.\w+\(|`[^`\n]+`|</?\w+>|#include|::")
+SYMBOL_MARKS = ("(", "`", "<", "{", "}", ";", "->", "=>", "==", "!=", "::", "#include")
+"""Without one of these there are no symbols, and they need not be counted."""
+
 NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 OPTION = re.compile(r"(?:^|\n)\s*(?:\(?[A-Ja-j]\)|[A-J][.:)])\s*\S")
 SUM = re.compile(r"\d\s?(?:[+*×x÷/·−-]|[^\W\d_]{1,12}(?: by)?)\s?\d")
@@ -68,6 +74,9 @@ BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•]\s|\d{1,2}[.)]\s)")
 CHOICE = re.compile(
     r"[\w-]+(?:, ?[\w-]+(?: [\w-]+)?){1,12},? (?:or|oder|ou|o|of|или|lub|e|und|and|y) [\w-]+|\w+ ?/ ?\w+ ?/ ?\w+|[\w]+(?:、[\w]+){1,10}"
 )
+CHOICE_MARKS = ",/、"
+"""Without one of these there is no choice, and it need not be looked for."""
+
 QUESTION_END = re.compile(r"[?？؟]")
 SHORT_QUOTE = re.compile(r"[\"“”«»「」'‘’][^\"“”«»「」\n]{2,60}[\"“”«»「」'’]")
 LETTERED = re.compile(r"(?:^|[\n ])\(?[A-Ea-eА-ДΑ-Ε][.):：、．]\s*[^\n]{1,200}")
@@ -125,13 +134,13 @@ def task_features(task: TaskText) -> Features:
     """
     import numpy as np
 
-    parts = (task.instruction, task.seen[:EDGE_CHARACTERS], task.seen[-EDGE_CHARACTERS:])
-    counted = {part: ngram_buckets(part) for part in parts}
-    found = [counted[part] for part in parts]
+    buckets = ngram_buckets((task.instruction, task.seen[:EDGE_CHARACTERS], task.seen[-EDGE_CHARACTERS:]))
+    regions = buckets >> HASH_BITS
+    counts = np.bincount(regions, minlength=len(REGIONS)).tolist()
     return Features(
         dense_features(task),
-        np.concatenate([buckets + (region << HASH_BITS) for region, buckets in enumerate(found)]),
-        np.concatenate([np.full(len(buckets), 1 / math.sqrt(max(1, len(buckets))), np.float32) for buckets in found]),
+        buckets,
+        np.array([1 / math.sqrt(max(1, count)) for count in counts], dtype=np.float32)[regions],
         task.instruction,
         len(task.payload) >= LEAST_PAYLOAD,
     )
@@ -140,13 +149,17 @@ def task_features(task: TaskText) -> Features:
 @cache
 def feature_names() -> tuple[str, ...]:
     """Give the names of the dense features, in their fixed order."""
-    names = [
-        f"{part}:{concept}" for concept in concept_names() for part in ("asks", "opens", "closes", "asks-of-payload")
-    ]
+    names = [f"{part}:{concept}" for concept in concept_names() for part in ASKED_PARTS]
     names += [f"payload:{concept}" for concept in PAYLOAD_CONCEPTS]
     names += [f"kind:{kind}" for kind in PAYLOAD_KINDS]
     names += [f"place:{place}" for place in PLACES]
     return (*names, *structure_of(split_task("")))
+
+
+@cache
+def concept_places() -> dict[str, int]:
+    """Give where each concept's dense features begin."""
+    return {concept: len(ASKED_PARTS) * number for number, concept in enumerate(concept_names())}
 
 
 def dense_features(task: TaskText) -> NDArray[np.float32]:
@@ -161,18 +174,14 @@ def dense_features(task: TaskText) -> NDArray[np.float32]:
     import numpy as np
 
     asks = words_of(task.instruction).counts
-    opens = words_of(task.instruction[:60]).counts
-    closes = words_of(task.seen[-80:]).counts
+    opens = words_of(task.instruction[:60]).counts if len(task.instruction) > 60 else asks
+    closes = words_of(task.seen[-80:]).counts if task.seen != task.instruction or len(task.seen) > 80 else asks
     payload = len(task.payload) >= LEAST_PAYLOAD
-    values: list[float] = []
-    for concept in concept_names():
-        asked = 1.0 if concept in asks else 0.0
-        values += (
-            asked,
-            1.0 if concept in opens else 0.0,
-            1.0 if concept in closes else 0.0,
-            asked if payload else 0.0,
-        )
+    places = concept_places()
+    values = [0.0] * (len(ASKED_PARTS) * len(places))
+    for part, found in enumerate((asks, opens, closes, asks if payload else {})):
+        for concept in found:
+            values[places[concept] + part] = 1.0
     sample = sample_of(task.payload)
     held = words_of(sample).counts if payload else {}
     values += [min(1.0, held.get(concept, 0) / 6) for concept in PAYLOAD_CONCEPTS]
@@ -216,16 +225,16 @@ def structure_of(task: TaskText) -> dict[str, float]:
         "questions": min(2, questions) / 2,
         "latex": much(len(LATEX.findall(asked)), 8),
         "operators": much(len(OPERATORS.findall(asked)), 10),
-        "symbols": much(len(SYMBOLS.findall(asked)), 12),
+        "symbols": much(symbols_in(asked), 12),
         "numbers": much(len(NUMBER.findall(asked)), 10),
         "options": much(len(OPTION.findall(asked)), 6),
         "bullets": much(len(BULLET.findall(asked)), 8),
-        "choices": float(CHOICE.search(asked) is not None),
+        "choices": float(any(mark in asked for mark in CHOICE_MARKS) and CHOICE.search(asked) is not None),
         "short quotes": much(len(SHORT_QUOTE.findall(asked)), 4),
         "colon at the end": float(asked.rstrip().endswith((":", "："))),
         "payload latex": much(len(LATEX.findall(sample)), 8),
         "payload operators": much(len(OPERATORS.findall(sample)), 10),
-        "payload symbols": much(len(SYMBOLS.findall(sample)), 20),
+        "payload symbols": much(symbols_in(sample), 20),
         "payload numbers": much(len(NUMBER.findall(sample)), 30),
         "payload options": much(len(OPTION.findall(sample)), 6),
         "payload bullets": much(len(BULLET.findall(sample)), 12),
@@ -233,6 +242,11 @@ def structure_of(task: TaskText) -> dict[str, float]:
         "payload parts": much(len(MANY_PARTS.findall(sample)), 4),
         **question_of(task),
     }
+
+
+def symbols_in(text: str) -> int:
+    """Count the marks of code."""
+    return len(SYMBOLS.findall(text)) if any(mark in text for mark in SYMBOL_MARKS) else 0
 
 
 def pleasantries(message: str) -> float:
@@ -256,34 +270,52 @@ def question_of(task: TaskText) -> dict[str, float]:
     }
 
 
-def ngram_buckets(instruction: str) -> NDArray[np.int64]:
-    """Hash the instruction's character n-grams (of 2 to 5 characters).
+def ngram_buckets(regions: Sequence[str]) -> NDArray[np.int64]:
+    """Hash the character n-grams (of 2 to 5 characters) of a prompt's regions.
 
     Args:
-        instruction: What is asked for; 500 characters of its head and tail are read.
+        regions: Their texts; of each, 500 characters of its head and tail are read.
 
     Returns:
-        The buckets, sorted and without repeats. Digits count as one character, runs of blanks as one blank.
+        The buckets, sorted and without repeats, those of each region behind those of the one before. Digits count as
+        one character, runs of blanks as one blank.
     """
     import numpy as np
 
-    text = " ".join(instruction.lower().split())
-    if len(text) > NGRAM_CHARACTERS:
-        text = f"{text[: NGRAM_CHARACTERS // 2]} {text[-NGRAM_CHARACTERS // 2 :]}"
-    points = np.frombuffer(f" {text} ".encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
+    texts = [f" {shortened(' '.join(region.lower().split()))} " for region in regions]
+    points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
     points = np.where((points >= 48) & (points <= 57), np.uint64(48), points)
-    found = [np.empty(0, np.uint64)]
-    rolled = np.zeros_like(points)
+    rolled = [np.zeros_like(points)]
     for size in range(1, max(NGRAM_SIZES) + 1):
-        if len(points) < size:
-            break
-        rolled = rolled[: len(points) - size + 1] * np.uint64(0x9E3779B97F4A7C15) + points[size - 1 :]
-        if size in NGRAM_SIZES:
-            mixed = (rolled ^ (rolled >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(size)
-            mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
-            found.append(mixed >> np.uint64(64 - HASH_BITS))
-    buckets = np.sort(np.concatenate(found).astype(np.int32))
+        last = rolled[-1]
+        rolled.append(last[: max(0, len(points) - size + 1)] * np.uint64(0x9E3779B97F4A7C15) + points[size - 1 :])
+    ends = list(itertools.accumulate(map(len, texts)))
+    # No n-gram reaches from one region into the next.
+    runs = [
+        (rolled[size][end - len(text) : end - size + 1], size, region)
+        for region, (text, end) in enumerate(zip(texts, ends, strict=True))
+        for size in NGRAM_SIZES
+        if len(text) >= size
+    ]
+    lengths = [len(run) for run, _, _ in runs]
+    mixed = np.concatenate([run for run, _, _ in runs])
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed += np.repeat(np.array([size for _, size, _ in runs], dtype=np.uint64), lengths)
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed >>= np.uint64(64 - HASH_BITS)
+    buckets = mixed.astype(np.int32)
+    buckets += np.repeat(np.array([region << HASH_BITS for _, _, region in runs], dtype=np.int32), lengths)
+    buckets.sort()
     # The same as np.unique, at a quarter of its time.
     new = np.ones(len(buckets), dtype=bool)
     np.not_equal(buckets[1:], buckets[:-1], out=new[1:])
     return buckets[new].astype(np.int64)
+
+
+def shortened(text: str) -> str:
+    """Give the head and the tail of a region."""
+    if len(text) <= NGRAM_CHARACTERS:
+        return text
+    return f"{text[: NGRAM_CHARACTERS // 2]} {text[-NGRAM_CHARACTERS // 2 :]}"
