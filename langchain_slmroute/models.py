@@ -18,7 +18,7 @@ from langchain_slmroute.build import build
 from langchain_slmroute.dialects import Dialect, bound_kwargs, chat_model, dialect_of, provider_of, served_by
 from langchain_slmroute.tools import builtin_providers
 from slmroute.errors import ConfigError
-from slmroute.ollama import ModelFacts
+from slmroute.ollama import TOLD_BY_SERVER, ModelFacts
 from slmroute.ollama_shown import Served, ShownFacts
 from slmroute.per_loop import PerLoop
 from slmroute.request import RouteRequest
@@ -35,9 +35,6 @@ _PROFILE_ABILITIES: Final = {
     "schema": "structured_output",
     "images": "image_inputs",
 }
-
-_TOLD_BY_SERVER: Final = frozenset({"images", "tools"})
-"""What Ollama's models differ in; a schema all of them take, and a forced choice of tools none of them does."""
 
 _PROFILED: Final = {
     "anthropic": "langchain_anthropic",
@@ -192,7 +189,7 @@ class TierModels:
 
     def _to_show(self, request: RouteRequest) -> dict[str, Served]:
         """Give the models of Ollama that a call needs to know more of, by their tiers."""
-        told_by_server, long = request.needs & _TOLD_BY_SERVER, request.tokens > LONG_PROMPT_TOKENS
+        told_by_server, long = request.needs & TOLD_BY_SERVER, request.tokens > LONG_PROMPT_TOKENS
         found: dict[str, Served] = {}
         for name, tier in self._tiers.items():
             if tier.dry_run or not self._shown.is_to_ask(name) or self.provider(tier) != "ollama":

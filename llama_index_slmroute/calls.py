@@ -109,15 +109,19 @@ class CallingRouter(Router):
         # predict, stream and their like make their messages here and hand them on to chat.
         return asking(super()._get_messages(prompt, **prompt_args), question_of(prompt, prompt_args))
 
-    def limit(self) -> None:
-        """Wait until the rate limiter, if there is one, lets a call through."""
+    def ready(self, routed: RoutedCall[Any]) -> None:
+        """Wait until the rate limiter, if there is one, lets a call through, and learn what it must know of tiers."""
         if self.rate_limiter is not None:
             self.rate_limiter.acquire()
+        if self.models.learn(routed.run.request):
+            routed.run.know(self.models.known(routed.run.request))
 
-    async def alimit(self) -> None:
-        """Wait until the rate limiter, if there is one, lets a call through, asynchronously."""
+    async def aready(self, routed: RoutedCall[Any]) -> None:
+        """Do what ``ready`` does, asynchronously."""
         if self.rate_limiter is not None:
             await self.rate_limiter.async_acquire()
+        if await self.models.alearn(routed.run.request):
+            routed.run.know(self.models.known(routed.run.request))
 
 
 def joined(history: Sequence[ChatMessage] | None, asked: str | ChatMessage | None) -> list[ChatMessage]:

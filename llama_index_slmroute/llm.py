@@ -103,49 +103,49 @@ class RoutingLLM(CallingRouter):
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation; see the class."""
         with self._chat(messages, kwargs) as routed:
-            self.limit()
+            self.ready(routed)
             return routed.response(drive(routed.run, routed.performer))
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation, asynchronously; see the class."""
         with self._chat(messages, kwargs) as routed:
-            await self.alimit()
+            await self.aready(routed)
             return routed.response(await adrive(routed.run, routed.performer))
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation in chunks; a draft is never among them."""
         routed = self._chat(messages, kwargs)
-        self.limit()
+        self.ready(routed)
         return routed.chunks()
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer a conversation in chunks, asynchronously; a draft is never among them."""
         routed = self._chat(messages, kwargs)
-        await self.alimit()
+        await self.aready(routed)
         return routed.achunks()
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Complete a prompt; see the class."""
         with self._completion(prompt, formatted, kwargs) as routed:
-            self.limit()
+            self.ready(routed)
             return routed.response(drive(routed.run, routed.performer))
 
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Complete a prompt, asynchronously; see the class."""
         with self._completion(prompt, formatted, kwargs) as routed:
-            await self.alimit()
+            await self.aready(routed)
             return routed.response(await adrive(routed.run, routed.performer))
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Complete a prompt in chunks; a draft is never among them."""
         routed = self._completion(prompt, formatted, kwargs)
-        self.limit()
+        self.ready(routed)
         return routed.chunks()
 
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """Complete a prompt in chunks, asynchronously; a draft is never among them."""
         routed = self._completion(prompt, formatted, kwargs)
-        await self.alimit()
+        await self.aready(routed)
         return routed.achunks()
 
     # --- tools ---
@@ -164,7 +164,7 @@ class RoutingLLM(CallingRouter):
         """Answer a conversation with tools at hand, which each tier is told of in its own way."""
         given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
         with self._with_tools(tools, user_msg, chat_history, given) as routed:
-            self.limit()
+            self.ready(routed)
             return routed.response(drive(routed.run, routed.performer))
 
     @dispatcher.span
@@ -181,7 +181,7 @@ class RoutingLLM(CallingRouter):
         """Answer a conversation with tools at hand, asynchronously."""
         given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
         with self._with_tools(tools, user_msg, chat_history, given) as routed:
-            await self.alimit()
+            await self.aready(routed)
             return routed.response(await adrive(routed.run, routed.performer))
 
     @dispatcher.span
@@ -198,7 +198,7 @@ class RoutingLLM(CallingRouter):
         """Answer a conversation with tools at hand, in chunks; tool calls are shown once they are known to be valid."""
         given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
         routed = self._with_tools(tools, user_msg, chat_history, given)
-        self.limit()
+        self.ready(routed)
         return routed.chunks()
 
     @dispatcher.span
@@ -215,7 +215,7 @@ class RoutingLLM(CallingRouter):
         """Answer a conversation with tools at hand, in chunks, asynchronously."""
         given = _tool_arguments(kwargs, verbose, allow_parallel_tool_calls, tool_required)
         routed = self._with_tools(tools, user_msg, chat_history, given)
-        await self.alimit()
+        await self.aready(routed)
         return routed.achunks()
 
     def _prepare_chat_with_tools(
@@ -261,7 +261,7 @@ class RoutingLLM(CallingRouter):
             ValueError: No tier's answer could be parsed; the last one's own error.
         """
         with self.structured_call(output_cls, prompt, llm_kwargs, prompt_args) as routed:
-            self.limit()
+            self.ready(routed)
             return routed.value(drive(routed.run, routed.performer))
 
     async def astructured_predict(
@@ -273,7 +273,7 @@ class RoutingLLM(CallingRouter):
     ) -> ModelT:
         """Answer a prompt with an object, asynchronously; see ``structured_predict``."""
         with self.structured_call(output_cls, prompt, llm_kwargs, prompt_args) as routed:
-            await self.alimit()
+            await self.aready(routed)
             return routed.value(await adrive(routed.run, routed.performer))
 
     def stream_structured_predict(
@@ -285,7 +285,7 @@ class RoutingLLM(CallingRouter):
     ) -> Any:
         """Answer a prompt with an object as far as it has come, growing."""
         routed = self.structured_call(output_cls, prompt, llm_kwargs, prompt_args)
-        self.limit()
+        self.ready(routed)
         return routed.parts()
 
     async def astream_structured_predict(
@@ -297,7 +297,7 @@ class RoutingLLM(CallingRouter):
     ) -> Any:
         """Answer a prompt with an object as far as it has come, growing, asynchronously."""
         routed = self.structured_call(output_cls, prompt, llm_kwargs, prompt_args)
-        await self.alimit()
+        await self.aready(routed)
         return routed.aparts()
 
     def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredLLM:

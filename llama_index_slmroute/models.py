@@ -17,7 +17,7 @@ from llama_index_slmroute.ollama_client import Asked, AskingAsyncClient, AskingC
 from llama_index_slmroute.openai_client import Watch, WatchedAsyncClient, WatchedClient
 from slmroute.attempt import Attempt
 from slmroute.errors import ConfigError
-from slmroute.ollama import ModelFacts
+from slmroute.ollama import TOLD_BY_SERVER, ModelFacts
 from slmroute.ollama_shown import Served, ShownFacts
 from slmroute.per_loop import PerLoop
 from slmroute.request import RouteRequest
@@ -152,6 +152,20 @@ class TierModels:
         if self._is_unasked(tier):
             await self._shown.aask(self._served(tier))
 
+    def learn(self, request: RouteRequest) -> bool:
+        """Ask Ollama servers what their models can do, where a call needs to know; gives whether any was asked."""
+        models = self._to_show(request)
+        if models:
+            self._shown.ask(models)
+        return bool(models)
+
+    async def alearn(self, request: RouteRequest) -> bool:
+        """Do what ``learn`` does without holding up the event loop."""
+        models = self._to_show(request)
+        if models:
+            await self._shown.aask(models)
+        return bool(models)
+
     def note_lacking(self, name: str, ability: str) -> None:
         """Note that a tier's server has said that its model lacks an ability."""
         with self._lock:
@@ -195,21 +209,36 @@ class TierModels:
         return self.model(tier).model_copy(update=changes)
 
     def _ollama_window(self, tier: Tier) -> int | None:
+        """The window that a tier's class would ask its server for; None where it need not, or nobody has asked yet."""
         facts = self._shown.get(tier.name)
-        return tier.window or (None if facts is None else facts.window or DEFAULT_CONTEXT_WINDOW)
+        if tier.window is not None or facts is None or not self._asks_for_window(tier):
+            return tier.window
+        return facts.window or DEFAULT_CONTEXT_WINDOW
 
     def _sends_num_ctx(self, tier: Tier) -> bool:
         """Whether the context's length is known or chosen; a tier built from a string leaves it to the server."""
         chosen = {"num_ctx", "context_window"} & {*(tier.model_args or ())}
+        tier = self._tiers[tier.name]  # as it was given: what has been found out since was not chosen
         if self._is_unasked(tier):
             return False
         return not isinstance(tier.model, str) or tier.window is not None or bool(chosen)
 
+    def _asks_for_window(self, tier: Tier) -> bool:
+        return self.dialect(tier).is_ollama and cast("Any", self.model(tier)).context_window == -1
+
     def _is_unasked(self, tier: Tier) -> bool:
         """Whether a tier's class would ask its server for the window, and nobody has been told yet."""
-        if tier.window is not None or not self.dialect(tier).is_ollama or self._shown.get(tier.name) is not None:
-            return False
-        return cast("Any", self.model(tier)).context_window == -1
+        return tier.window is None and self._shown.get(tier.name) is None and self._asks_for_window(tier)
+
+    def _to_show(self, request: RouteRequest) -> dict[str, Served]:
+        """Give the models of Ollama of which a call needs to know what they can do, by their tiers."""
+        if not request.needs & TOLD_BY_SERVER:
+            return {}
+        found: dict[str, Served] = {}
+        for tier in self._tiers.values():
+            if tier.abilities is None and self._shown.is_to_ask(tier.name) and self.dialect(tier).is_ollama:
+                found |= self._served(tier)
+        return found
 
     def _served(self, tier: Tier) -> dict[str, Served]:
         llm = cast("Any", self._carriers[tier.name])
@@ -218,8 +247,9 @@ class TierModels:
     def _learnt(self, name: str) -> None:
         with self._lock:
             self._described.pop(name, None)
-        for carrier in self._carriers.everywhere(name):
-            cast("Any", carrier).context_window = self._ollama_window(self._tiers[name])
+        window = self._ollama_window(self._tiers[name])
+        for carrier in self._carriers.everywhere(name) if window else ():
+            cast("Any", carrier).context_window = window
 
 
 def _abilities(llm: LLM, dialect: Dialect, facts: ModelFacts | None) -> frozenset[str] | None:
@@ -243,11 +273,9 @@ def _takes_tools(llm: LLM) -> bool:
 
 
 def _window(llm: LLM, dialect: Dialect, facts: ModelFacts | None) -> int | None:
-    if facts is not None:
-        return facts.window
     if dialect.is_ollama:
         window = cast("int", cast("Any", llm).context_window)
-        return None if window == -1 else window
+        return (facts and facts.window) if window == -1 else window
     if not getattr(llm, "is_known", True):
         return None
     try:

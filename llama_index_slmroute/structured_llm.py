@@ -44,19 +44,19 @@ class RoutedStructuredLLM(StructuredLLM):
             ValueError: No tier's answer could be parsed; the last one's own error.
         """
         with self._begun(messages, kwargs) as routed:
-            self._router.limit()
+            self._router.ready(routed)
             return with_record(_response(routed.value(drive(routed.run, routed.performer))), routed.record)
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation with an object, asynchronously; see ``chat``."""
         with self._begun(messages, kwargs) as routed:
-            await self._router.alimit()
+            await self._router.aready(routed)
             return with_record(_response(routed.value(await adrive(routed.run, routed.performer))), routed.record)
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation with an object as far as it has come, growing."""
         routed = self._begun(messages, kwargs)
-        self._router.limit()
+        self._router.ready(routed)
 
         def chunks() -> ChatResponseGen:
             waiting: ChatResponse | None = None
@@ -73,7 +73,7 @@ class RoutedStructuredLLM(StructuredLLM):
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer a conversation with an object as far as it has come, growing, asynchronously."""
         routed = self._begun(messages, kwargs)
-        await self._router.alimit()
+        await self._router.aready(routed)
 
         async def chunks() -> ChatResponseAsyncGen:
             waiting: ChatResponse | None = None

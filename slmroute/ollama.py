@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     import httpx
     import ollama
 
-__all__ = ["LACKING", "ModelEntry", "ModelFacts", "OllamaServer", "PullProgress", "same_model"]
+__all__ = ["LACKING", "TOLD_BY_SERVER", "ModelEntry", "ModelFacts", "OllamaServer", "PullProgress", "same_model"]
 
 ABILITY_OF = {"tools": "tools", "vision": "images"}
 """Ollama's capabilities in the terms of ``tier.ABILITIES``. ``format`` takes a JSON schema for every model, and a
 forced ``tool_choice`` is ignored for every model."""
+
+TOLD_BY_SERVER = frozenset(ABILITY_OF.values())
+"""What Ollama's models differ in, in the same terms."""
 
 LACKING = frozenset({"audio", "files", "tool_choice", "video"})
 """What no model can do that Ollama serves, in the same terms."""

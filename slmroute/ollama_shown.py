@@ -108,5 +108,6 @@ def _failures() -> tuple[type[Exception], ...]:
     import httpx
     import ollama
 
-    # A client that was used in another event loop before raises a RuntimeError.
-    return (ollama.ResponseError, httpx.HTTPError, OSError, RuntimeError, TimeoutError, TypeError, ValueError)
+    # A client that was used in another event loop before raises a RuntimeError; one of the user's own may not ask.
+    own = (AttributeError, OSError, RuntimeError, TimeoutError, TypeError, ValueError)
+    return (ollama.ResponseError, httpx.HTTPError, *own)

@@ -90,6 +90,10 @@ class Run(AbstractContextManager["Run"]):
             return None
         return step
 
+    def know(self, tiers: Sequence[Tier]) -> None:
+        """Decide by what the adapter has found out about the tiers since; only before the first step."""
+        self._flow = route(self.policy, self.request, tiers)
+
     @property
     def open(self) -> Attempt | None:
         """The attempt that is running, if there is one."""

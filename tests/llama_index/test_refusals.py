@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import ollama
 import pytest
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
-from llama_index.core.llms import ChatMessage
+from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.ollama import Ollama
@@ -159,6 +160,57 @@ def test_log_probabilities_that_the_caller_asks_for_are_the_callers_error(bench:
     with pytest.raises(Exception, match="logprobs are not supported"):
         made.llm.chat(HELLO, logprobs=True)
     assert len(server.calls()) == 1
+
+
+PICTURE = [ChatMessage(blocks=[TextBlock(text="What is it?"), ImageBlock(url="data:image/png;base64,iVBORw0KGgo=")])]
+
+
+def shows(server: FakeServer) -> int:
+    return sum(request.path == "/api/show" for request in server.requests)
+
+
+@pytest.mark.parametrize("strings", [True, False])
+@pytest.mark.parametrize("ask", WITH_TOOLS)
+async def test_a_model_whose_server_says_that_it_takes_no_tools_is_passed_over(
+    bench: Any, server: FakeServer, ask: Ask, strings: bool
+) -> None:
+    server.script(SMALL, Reply("Small."), capabilities=("completion",))
+    server.script(FRONTIER, Reply(tool_calls=[("add", {"a": 1, "b": 2})]))
+    made = bench(strings=strings)
+    for _ in range(2):
+        await ask(made.llm)
+    assert [call.model for call in server.calls()] == [FRONTIER, FRONTIER]
+    assert shows(server) == 1
+    made.llm.chat(HELLO)
+    assert (made.tiers[-1], made.records[-1].events) == ("small", ())
+
+
+async def test_a_model_that_sees_nothing_is_shown_no_picture(bench: Any, server: FakeServer) -> None:
+    server.script(FRONTIER, Reply("A tower."))
+    for capabilities, tier in ((("completion",), "frontier"), (("completion", "vision"), "small")):
+        server.script(SMALL, Reply("Small."), capabilities=capabilities)
+        made, other = bench(), bench()
+        made.llm.chat(PICTURE)
+        assert [chunk async for chunk in await other.llm.astream_chat(PICTURE)]
+        assert [*made.tiers, *other.tiers] == [tier, tier]
+    assert shows(server) == 4
+
+
+def test_nothing_is_asked_of_a_server_that_a_call_need_not_know(bench: Any, server: FakeServer) -> None:
+    server.script(SMALL, Reply("Small."), capabilities=("completion",))
+    made = bench(tiers=[dataclasses.replace(bench().llm.tiers[0], abilities=["tools"]), bench().llm.tiers[1]])
+    made.llm.chat(HELLO)
+    made.llm.chat_with_tools(TOOLS, user_msg="1+2?")
+    assert (made.tiers, shows(server)) == (["small", "small"], 0)
+
+
+def test_what_a_server_says_of_its_model_lengthens_no_context_that_is_set(bench: Any, server: FakeServer) -> None:
+    server.script(SMALL, Reply("Small."), window=100_000)
+    for strings, window in ((True, 4096), (False, 8192)):
+        made = bench(strings=strings)
+        made.llm.chat_with_tools(TOOLS, user_msg="1+2?")
+        assert made.llm.metadata.context_window == window
+        assert server.calls()[-1].body["options"].get("num_ctx") == (None if strings else window)
 
 
 class SlowToTell(ollama.Client):

@@ -135,6 +135,8 @@ def test_the_callers_messages_stay_as_they_are(subject: Subject) -> None:
 
 def test_images_are_passed_on(subject: Subject) -> None:
     subject.says(PARIS)
+    if subject.is_ollama:  # a router asks whether the model sees anything
+        subject.server.script(subject.model, PARIS, capabilities=("completion", "tools", "vision"))
     message = ChatMessage(role="user", blocks=[TextBlock(text="What is it?"), ImageBlock(image=PIXEL)])
     assert subject.llm.chat([message]).message.content == "Paris it is."
     (sent,) = subject.calls[-1].body["messages"]
