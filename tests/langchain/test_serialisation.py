@@ -6,8 +6,7 @@ import copy
 import dataclasses
 import json
 import pickle
-import subprocess
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import SecretStr
 
 from langchain_slmroute import RoutingChatModel
-from langchain_slmroute.serialise import dumped
+from langchain_slmroute.serialise import dumped, list_for_loading
 from slmroute import Budget, Confidence, RouteRequest, Tier
 from slmroute.errors import Misconfigured
 from tests.langchain.stage import BIG, Stage, record_of
@@ -121,19 +120,21 @@ def test_a_router_is_not_read_back_unasked(router: RoutingChatModel, objects: An
         loads(dumps(router), allowed_objects=objects)
 
 
-def test_a_router_is_listed_though_langchain_read_before(router: RoutingChatModel) -> None:
+def test_a_router_is_listed_though_langchain_read_before(
+    router: RoutingChatModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """LangChain works out once what it may read: by then the router's package need not have been imported."""
-    script = """
-from langchain_core.load import loads
-from langchain_core.messages import HumanMessage
-from langchain_core.load import dumps
-loads(dumps(HumanMessage("Hi")), allowed_objects="all")
-import sys, langchain_slmroute
-router = loads(sys.argv[1], allowed_objects="all", valid_namespaces=["langchain_slmroute"])
-print(type(router).__name__)
-"""
-    ran = subprocess.run([sys.executable, "-c", script, dumps(router)], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "RoutingChatModel"
+    reading = import_module("langchain_core.load.load")
+    path = tuple(RoutingChatModel.lc_id())
+    without = {key: value for key, value in reading.ALL_SERIALIZABLE_MAPPINGS.items() if key != path}
+    monkeypatch.setattr(reading, "ALL_SERIALIZABLE_MAPPINGS", without)
+    monkeypatch.setattr(reading, "_default_class_paths_cache", {})
+    written = dumps(router)
+    with pytest.raises(ValueError, match="not allowed"):
+        loads(written, allowed_objects="all", valid_namespaces=["langchain_slmroute"])
+    list_for_loading(*path)
+    again = loads(written, allowed_objects="all", valid_namespaces=["langchain_slmroute"])
+    assert policy_of(again) == policy_of(router)
 
 
 def allowed() -> list[type]:
