@@ -157,6 +157,9 @@ class RunnerProcess:
                 async for piece in pieces(ask, lines(response.aiter_bytes())):
                     yield piece
         except httpx.TransportError as error:
+            # Its connections break before it is known that it has died: the next request must not find it alive.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), PATIENCE_S)
             raise Refused(500, STOPPED) from error
 
     async def slots(self) -> list[Mapping[str, object]]:
