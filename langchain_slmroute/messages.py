@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCall as LangChainToolCall
 
 from langchain_slmroute.schemas import response_schema
 from langchain_slmroute.tools import forced_tool, tool_spec
+from langchain_slmroute.usage import usage_of
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
 from slmroute.gate import Chunk
 from slmroute.request import RouteRequest, estimate_tokens, judged_text
-from slmroute.steps import CONTENT_FILTER, Answer, ToolCall, Usage
+from slmroute.steps import CONTENT_FILTER, Answer, ToolCall
 
 __all__ = [
     "RECORD_KEY",
@@ -49,14 +49,11 @@ _PORTABLE_BLOCKS: Final = frozenset({"text", "image", "audio", "video", "file", 
 _PORTABLE_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,40}")
 _AUTHORS: Final = {"azure": "openai"}
 """What messages say of their provider, where they say otherwise."""
-_CACHE_WRITES: Final = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
-"""Tokens written to a cache: Anthropic's, by how long they are kept there; the first is 0 where the others are not."""
 _WITHHELD: Final = frozenset(
     {"BLOCKLIST", "IMAGE_SAFETY", "PROHIBITED_CONTENT", "RECITATION", "SAFETY", "SPII", "refusal"}
 )
 """How Google and Anthropic say that a content filter withheld the answer."""
 
-_NO_DETAILS: Final[Mapping[str, int]] = {}
 _NOTHING: Final[frozenset[str]] = frozenset()
 TOKENS_PER_IMAGE: Final = 800
 """A middling estimate: providers charge from 85 to some 1,600 tokens for an image."""
@@ -248,7 +245,7 @@ def answer_of(message: AIMessage, provider: str | None) -> Answer:
     return Answer(
         text=message.content if isinstance(message.content, str) else message.text,
         tool_calls=tuple(calls),
-        usage=_usage(message.usage_metadata, estimated=metadata.get("usage_source") == "estimated"),
+        usage=usage_of(message),
         logprobs=chunk_logprobs(message) or None,
         finish=_finish(metadata),
         model=metadata.get("model_name") or metadata.get("model"),
@@ -265,31 +262,10 @@ def _finish(metadata: Mapping[str, Any]) -> str | None:
     return None if finish is None else str(finish)
 
 
-def _usage(reported: UsageMetadata | None, *, estimated: bool) -> Usage | None:
-    if reported is None:
-        return None
-    told = cast("Mapping[str, Any]", reported)
-    # langchain-core notes a total cost of 0 on answers that came out of its cache, whether they had tokens or not.
-    cached = told.get("total_cost") == 0
-    input_tokens, output_tokens = told.get("input_tokens") or 0, told.get("output_tokens") or 0
-    if not cached and not input_tokens + output_tokens:
-        return None
-    inputs: Mapping[str, int] = told.get("input_token_details") or _NO_DETAILS
-    outputs: Mapping[str, int] = told.get("output_token_details") or _NO_DETAILS
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_tokens=inputs.get("cache_read") or 0,
-        cache_write_tokens=sum(inputs.get(kind) or 0 for kind in _CACHE_WRITES) if inputs else 0,
-        reasoning_tokens=outputs.get("reasoning") or 0,
-        source="cached" if cached else "estimated" if estimated else "reported",
-    )
-
-
 def chunk_of(message: AIMessage) -> Chunk:
     """Tell the gate of a chunk."""
     calls = bool(message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks))
-    told = None if message.usage_metadata is None else _usage(message.usage_metadata, estimated=False)
+    told = usage_of(message)
     return Chunk(message, message.text, chunk_logprobs(message), tool_call=calls, unseen=_unseen(message), usage=told)
 
 

@@ -10,13 +10,14 @@ from typing import Any, cast
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata, add_ai_message_chunks
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langchain_core.runnables import Runnable, RunnableGenerator
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
 
+from langchain_slmroute.usage import SERVICE_TIERS
 from slmroute.errors import NothingGenerated
 
 __all__ = ["Catcher", "End", "is_pydantic", "not_parsed", "validated"]
@@ -80,6 +81,11 @@ def _unparsed(error: Exception) -> AIMessage | None:
     try:
         body = held.response.json() if hasattr(held, "response") else held.completion.model_dump()
         usage, choice = body["usage"], body["choices"][0]
+        service = body.get("service_tier")
+        prefix = f"{service}_" if service in SERVICE_TIERS else ""
+        inputs = {f"{prefix}cache_read": _detail(usage, "prompt_tokens_details", "cached_tokens")}
+        if prefix:
+            inputs[service] = usage["prompt_tokens"] - inputs[f"{prefix}cache_read"]
         return AIMessage(
             content=choice["message"]["content"] or "",
             response_metadata={"model_name": body["model"], "finish_reason": choice["finish_reason"]},
@@ -87,8 +93,11 @@ def _unparsed(error: Exception) -> AIMessage | None:
                 input_tokens=usage["prompt_tokens"],
                 output_tokens=usage["completion_tokens"],
                 total_tokens=usage["total_tokens"],
-                input_token_details={"cache_read": _detail(usage, "prompt_tokens_details", "cached_tokens")},
-                output_token_details={"reasoning": _detail(usage, "completion_tokens_details", "reasoning_tokens")},
+                input_token_details=cast("InputTokenDetails", inputs),
+                output_token_details=cast(
+                    "OutputTokenDetails",
+                    {f"{prefix}reasoning": _detail(usage, "completion_tokens_details", "reasoning_tokens")},
+                ),
             ),
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError):

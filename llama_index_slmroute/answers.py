@@ -9,7 +9,7 @@ from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, T
 
 from llama_index_slmroute.messages import extras, item, tool_calls_of
 from slmroute.gate import Chunk, Growth
-from slmroute.steps import Answer, ToolCall, Usage
+from slmroute.steps import COUNTS, Answer, ToolCall, Usage
 
 __all__ = ["answer_of", "chunk_of", "usage_of"]
 
@@ -19,6 +19,8 @@ _INPUT: Final = ("prompt_tokens", "input_tokens", "prompt_token_count", "prompt_
 _OUTPUT: Final = ("completion_tokens", "output_tokens", "candidates_token_count", "eval_count")
 _CACHED: Final = ("cached_tokens", "cache_read_input_tokens", "cached_content_token_count")
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
+_SERVICE_TIERS: Final = ("flex", "priority")
+"""OpenAI's classes of service that have prices of their own."""
 _OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
 
 
@@ -70,12 +72,9 @@ def usage_of(responses: Sequence[Response]) -> Usage | None:
     if not found:
         return None
     return Usage(
-        input_tokens=max(usage.input_tokens for usage in found),
-        output_tokens=max(usage.output_tokens for usage in found),
-        cached_tokens=max(usage.cached_tokens for usage in found),
-        cache_write_tokens=max(usage.cache_write_tokens for usage in found),
-        reasoning_tokens=max(usage.reasoning_tokens for usage in found),
+        **{name: max(getattr(usage, name) for usage in found) for name in COUNTS},
         source=found[-1].source,
+        service_tier=next((usage.service_tier for usage in found if usage.service_tier), None),
     )
 
 
@@ -90,6 +89,7 @@ def _usage(response: Response) -> Usage | None:
             # Anthropic counts what its cache served beside the prompt's other tokens.
             beside = _count(holder, "cache_read_input_tokens") + _count(holder, "tool_use_prompt_token_count")
             written = _count(holder, "cache_creation_input_tokens")
+            service = item(raw, "service_tier") or item(item(raw, "response"), "service_tier")
             return Usage(
                 input_tokens=inputs + beside + written,
                 output_tokens=outputs + thought,
@@ -97,6 +97,10 @@ def _usage(response: Response) -> Usage | None:
                 cache_write_tokens=written,
                 reasoning_tokens=_detail(holder, _OUTPUT_DETAILS, "reasoning_tokens") or thought,
                 source="estimated" if item(raw, "usage_source") == "estimated" else "reported",
+                cache_write_1h_tokens=_count(item(holder, "cache_creation"), "ephemeral_1h_input_tokens"),
+                audio_input_tokens=_detail(holder, _INPUT_DETAILS, "audio_tokens"),
+                audio_output_tokens=_detail(holder, _OUTPUT_DETAILS, "audio_tokens"),
+                service_tier=service if service in _SERVICE_TIERS else None,
             )
     return None
 

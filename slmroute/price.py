@@ -188,17 +188,17 @@ class PriceBook:
                 return self._own[name].price(usage)
         if not provider or provider in _SELF_HOSTED:
             return UNPRICED
-        flat = self._flat.get(key)
+        flat = None if _is_special(usage) else self._flat.get(key)
         if flat is not None and usage.input_tokens <= flat.up_to_tokens:
             return flat.price(usage)
         found = _list_price(usage, provider, model)
         if found is None:
             return UNPRICED
-        if flat is None:
+        if flat is None and not _is_special(usage):
             flat = _flat_prices(found, _list_price(_PROBE, provider, model))
             if flat is not None:
                 self._flat[key] = flat
-        return Priced(found.total_price, _list_id(found))
+        return Priced(found.total_price, _list_id(found, usage.service_tier))
 
     def _check_order(self, tiers: Sequence[Tier]) -> None:
         sample = Usage(input_tokens=3_000, output_tokens=1_000)
@@ -293,23 +293,39 @@ def _list_price(usage: Usage, provider: str, model: str) -> PriceCalculation | N
     from genai_prices import Usage as ListUsage
     from genai_prices import calc_price
 
+    # How much of the sound came from the cache is not told: as little as can be.
+    cached_audio = max(usage.cached_tokens + usage.audio_input_tokens - usage.input_tokens, 0)
     tokens = ListUsage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cached_tokens or None,
         cache_write_tokens=usage.cache_write_tokens or None,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens or None,
+        input_audio_tokens=usage.audio_input_tokens or None,
+        cache_audio_read_tokens=cached_audio if usage.audio_input_tokens and usage.cached_tokens else None,
+        output_audio_tokens=usage.audio_output_tokens or None,
     )
     listed = _LIST_NAMES.get(provider, provider)
+    service = None if usage.service_tier is None else {"service_tier": usage.service_tier}
     try:
-        found = calc_price(tokens, model_ref=model, provider_id=listed)
+        found = calc_price(tokens, model_ref=model, provider_id=listed, price_context=service)
     except (LookupError, ValueError):  # not in the lists, or usage that contradicts itself
         return None
+    if service is not None and all(variant.when != service for variant in found.model.price_variants or ()):
+        return None  # what the list gives is the usual price
     # The lists also take a name that is like one of theirs: "my-openai-proxy" has prices of its own.
     return found if found.provider.id == listed else None
 
 
-def _list_id(found: PriceCalculation) -> str:
-    return f"genai-prices:{found.provider.id}/{found.model.id}"
+def _is_special(usage: Usage) -> bool:
+    """Whether tokens are among these that have prices beside the four of ``_Flat``."""
+    sound = usage.audio_input_tokens or usage.audio_output_tokens
+    return bool(sound or usage.cache_write_1h_tokens or usage.service_tier)
+
+
+def _list_id(found: PriceCalculation, service_tier: str | None = None) -> str:
+    named = f"genai-prices:{found.provider.id}/{found.model.id}"
+    return named if service_tier is None else f"{named}@{service_tier}"
 
 
 def _flat_prices(found: PriceCalculation, probed: PriceCalculation | None) -> _Flat | None:

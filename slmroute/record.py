@@ -186,6 +186,10 @@ def _usage_json(usage: Usage) -> dict[str, object]:
         "cache_write_tokens": usage.cache_write_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         "source": usage.source,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        "audio_input_tokens": usage.audio_input_tokens,
+        "audio_output_tokens": usage.audio_output_tokens,
+        "service_tier": usage.service_tier,
     }
 
 

@@ -16,6 +16,7 @@ from slmroute.tier import Tier
 __all__ = [
     "ABORTED",
     "CONTENT_FILTER",
+    "COUNTS",
     "LOW_CONFIDENCE",
     "Answer",
     "Call",
@@ -67,6 +68,10 @@ class Usage:
         reasoning_tokens: Those of ``output_tokens`` spent on reasoning.
         source: Whether the provider reported the numbers or they are estimated from the text's length;
             ``cached`` when an answer came from a cache and nothing was called.
+        cache_write_1h_tokens: Those of ``cache_write_tokens`` that are kept for an hour, which is dearer.
+        audio_input_tokens: Those of ``input_tokens`` that are sound, which has prices of its own.
+        audio_output_tokens: Those of ``output_tokens`` that are sound.
+        service_tier: The provider's class of service where it is not the usual one: ``flex`` or ``priority``.
     """
 
     input_tokens: int = 0
@@ -75,13 +80,32 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     source: Literal["reported", "estimated", "cached"] = "reported"
+    cache_write_1h_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    service_tier: str | None = None
 
     @property
     def plausible(self) -> bool:
         """Whether an answered call can have these numbers: a prompt has tokens, and parts fit into their whole."""
         inside = self.cached_tokens + self.cache_write_tokens <= self.input_tokens
-        parts = min(self.cached_tokens, self.cache_write_tokens, self.reasoning_tokens) >= 0
+        inside = inside and self.cache_write_1h_tokens <= self.cache_write_tokens
+        inside = inside and self.audio_input_tokens <= self.input_tokens
+        inside = inside and self.audio_output_tokens <= max(self.output_tokens, 0)
+        parts = min(getattr(self, name) for name in _PARTS) >= 0
         return self.input_tokens > 0 and self.output_tokens >= 0 and inside and parts
+
+
+_PARTS: Final = (
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+)
+COUNTS: Final = ("input_tokens", "output_tokens", *_PARTS)
+"""The names of what ``Usage`` counts."""
 
 
 def summed(first: Usage | None, second: Usage | None) -> Usage | None:
@@ -90,10 +114,10 @@ def summed(first: Usage | None, second: Usage | None) -> Usage | None:
         return second
     if second is None or second.source == "cached":
         return first
-    counts = (first.input_tokens + second.input_tokens, first.output_tokens + second.output_tokens)
-    cached = (first.cached_tokens + second.cached_tokens, first.cache_write_tokens + second.cache_write_tokens)
+    counts: dict[str, int] = {name: getattr(first, name) + getattr(second, name) for name in COUNTS}
     source = "reported" if first.source == second.source == "reported" else "estimated"
-    return Usage(*counts, *cached, first.reasoning_tokens + second.reasoning_tokens, source)
+    same = first.service_tier if first.service_tier == second.service_tier else None
+    return Usage(**counts, source=source, service_tier=same)
 
 
 def with_told(guess: Usage, told: Usage) -> Usage:
@@ -101,7 +125,7 @@ def with_told(guess: Usage, told: Usage) -> Usage:
     output_tokens = max(guess.output_tokens, told.output_tokens)
     if told.input_tokens <= 0:
         return replace(guess, output_tokens=output_tokens)
-    found = replace(told, output_tokens=output_tokens, reasoning_tokens=0, source=guess.source)
+    found = replace(told, output_tokens=output_tokens, reasoning_tokens=0, audio_output_tokens=0, source=guess.source)
     return found if found.plausible else replace(guess, input_tokens=told.input_tokens, output_tokens=output_tokens)
 
 

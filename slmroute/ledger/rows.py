@@ -125,6 +125,10 @@ def _attempt_row(call_id: str, position: int, attempt: AttemptRecord) -> Row:
         "error": _clean(attempt.error),
         "started_ms": attempt.started_ms,
         "machine_cost_nano": nano(attempt.machine_cost),
+        "cache_write_1h_tokens": usage and min(usage.cache_write_1h_tokens, LARGEST),
+        "audio_input_tokens": usage and min(usage.audio_input_tokens, LARGEST),
+        "audio_output_tokens": usage and min(usage.audio_output_tokens, LARGEST),
+        "service_tier": usage and _clean(usage.service_tier),
     }
 
 
@@ -169,6 +173,10 @@ def _read_attempt(row: Row) -> AttemptRecord:
             cache_write_tokens=row["cache_write_tokens"],
             reasoning_tokens=row["reasoning_tokens"],
             source=cast("Literal['reported', 'estimated', 'cached']", row["usage_source"]),
+            cache_write_1h_tokens=row["cache_write_1h_tokens"] or 0,
+            audio_input_tokens=row["audio_input_tokens"] or 0,
+            audio_output_tokens=row["audio_output_tokens"] or 0,
+            service_tier=row["service_tier"],
         )
     return AttemptRecord(
         role=cast("Role", row["role"]),

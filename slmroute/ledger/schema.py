@@ -35,7 +35,7 @@ __all__ = [
     "metadata",
 ]
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The revision that this version of slmroute reads and writes; the newest file in ``migrations/versions``."""
 
 VERSION_TABLE: Final = "slmroute_schema"
@@ -121,6 +121,10 @@ attempts = Table(
     Column("error", Text),
     Column("started_ms", Float),  # after the call's beginning; NULL in rows of schema 0001
     Column("machine_cost_nano", BigInteger),  # the part of cost_nano for its time; NULL in rows of 0001 and 0002, too
+    Column("cache_write_1h_tokens", BigInteger),  # this and the next three: NULL in rows of schemas before 0004, too
+    Column("audio_input_tokens", BigInteger),
+    Column("audio_output_tokens", BigInteger),
+    Column("service_tier", Text),  # where it is not the usual one
     sqlite_with_rowid=False,
 )
 
