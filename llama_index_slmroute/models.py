@@ -133,6 +133,11 @@ class TierModels:
                 WatchedAsyncClient(llm._get_aclient, watch),  # noqa: SLF001
             )
             private = {**(private or {}), "_client": client, "_aclient": async_client}
+        elif hasattr(carrier, "_responses_model"):  # OpenAI's other class, which has its clients from the beginning
+            made, watch = dict(private or {}), Watch(attempt)
+            client = WatchedClient(lambda: made["_client"], watch)
+            async_client = WatchedAsyncClient(lambda: made["_aclient"], watch)
+            private = {**made, "_client": client, "_aclient": async_client}
         # The clients that LLMs make when first called are kept in here, and so must be common to the copies.
         object.__setattr__(copy, "__pydantic_private__", private)
         return copy

@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from llama_index.core.bridge.pydantic import ValidationError
 from llama_index.core.llms import LLM
 
 from slmroute.attempt import Attempt
 from slmroute.availability import availability_errors, waited_in_vain
 
-__all__ = ["Watch", "WatchedAsyncClient", "WatchedClient", "aclose_streams", "close_streams"]
+__all__ = ["Watch", "WatchedAsyncClient", "WatchedClient", "aclose_streams", "close_streams", "parsed_answers"]
 
-_WAYS: Final = frozenset({"chat", "completions"})
-"""The parts of a client that lead to the methods that open streams."""
+_WAYS: Final = frozenset({"chat", "completions", "responses"})
+"""The parts of a client that lead to the methods that ask a model."""
 
 
 @dataclass(slots=True)
@@ -30,12 +31,25 @@ class Watch:
     Attributes:
         attempt: Where it is noted what earlier rounds waited for in vain, or None.
         streams: The streams that were opened.
+        parsed: The answers that the client parsed itself, whose class tells no callbacks of them; None for each that
+            could not be parsed.
         late: How many requests the latest round waited for in vain.
     """
 
     attempt: Attempt | None = None
     streams: list[Any] = field(default_factory=list[Any])
+    parsed: list[Any] = field(default_factory=list[Any])
     late: int = 0
+
+    @contextmanager
+    def parsing(self) -> Generator[None]:
+        """Watch one round of asking for an answer that the client parses."""
+        with self.round():
+            try:
+                yield
+            except ValidationError:
+                self.parsed.append(None)
+                raise
 
     @contextmanager
     def round(self) -> Generator[None]:
@@ -67,6 +81,15 @@ class WatchedClient:
         with self._slmroute_watch.round():
             return self._noted(self._slmroute_client().create(*args, **kwargs))
 
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what the client's own method does."""
+        with self._slmroute_watch.parsing():
+            return self._noted_parsed(self._slmroute_client().parse(*args, **kwargs))
+
+    def _noted_parsed(self, answer: Any) -> Any:
+        self._slmroute_watch.parsed.append(answer)
+        return answer
+
     def _noted(self, answer: Any) -> Any:
         if hasattr(answer, "close"):
             self._slmroute_watch.streams.append(answer)
@@ -88,20 +111,32 @@ class WatchedAsyncClient(WatchedClient):
         with self._slmroute_watch.round():
             return self._noted(await self._slmroute_client().create(*args, **kwargs))
 
+    async def parse(self, *args: Any, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Do what the client's own method does."""
+        with self._slmroute_watch.parsing():
+            return self._noted_parsed(await self._slmroute_client().parse(*args, **kwargs))
+
 
 def close_streams(llm: LLM) -> None:
     """End the streams that an LLM has opened with a watched client; those that were read to their end are ended."""
-    for stream in _streams(llm, "_client"):
-        stream.close()
+    for watch in _watches(llm, "_client"):
+        for stream in watch.streams:
+            stream.close()
 
 
 async def aclose_streams(llm: LLM) -> None:
     """Do what ``close_streams`` does for those of an asynchronous client."""
-    for stream in _streams(llm, "_aclient"):
-        await stream.close()
+    for watch in _watches(llm, "_aclient"):
+        for stream in watch.streams:
+            await stream.close()
 
 
-def _streams(llm: LLM, name: str) -> list[Any]:
+def parsed_answers(llm: LLM) -> list[Any]:
+    """Give the answers that an LLM's watched client has parsed itself; None for each that could not be parsed."""
+    return [answer for watch in _watches(llm, "_client") for answer in watch.parsed]
+
+
+def _watches(llm: LLM, name: str) -> list[Watch]:
     private: dict[str, Any] = llm.__pydantic_private__ or {}
     client = cast("object", private.get(name))
-    return client._slmroute_watch.streams if isinstance(client, WatchedClient) else []  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return [client._slmroute_watch] if isinstance(client, WatchedClient) else []  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, cast
 
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
 from llama_index.core.bridge.pydantic import BaseModel, ValidationError
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 
 from llama_index_slmroute.answers import Response, answer_of
 from llama_index_slmroute.callbacks import WatchedCallbacks
+from llama_index_slmroute.openai_client import parsed_answers
 from llama_index_slmroute.perform import Asked, ChatPerformer, aclosed_after, closed_after
 from slmroute.gate import Chunk, Growth
 from slmroute.steps import Answer, Call, Usage, summed
@@ -92,7 +94,9 @@ class StructuredPerformer(ChatPerformer):
         try:
             value = llm.structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         except _NOT_PARSED as error:
+            self._hear_parsed(llm)
             return self._failed(call, error)
+        self._hear_parsed(llm)
         return self._answer(call, Parsed(value))
 
     async def _acall(self, call: Call) -> Answer:
@@ -102,7 +106,9 @@ class StructuredPerformer(ChatPerformer):
         try:
             value = await llm.astructured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         except _NOT_PARSED as error:
+            self._hear_parsed(llm)
             return self._failed(call, error)
+        self._hear_parsed(llm)
         return self._answer(call, Parsed(value))
 
     def _stream(self, call: Call) -> Generator[Chunk]:
@@ -164,6 +170,12 @@ class StructuredPerformer(ChatPerformer):
         if self.outline.as_given and call.draft is None:
             return self.outline.prompt, self.outline.arguments
         return ChatPromptTemplate(message_templates=self.history(call)), {}
+
+    def _hear_parsed(self, llm: Any) -> None:
+        """Note what a class has had its client parse, without a word to callbacks."""
+        for raw in parsed_answers(llm) if not self._seen else ():
+            text = getattr(raw, "output_text", "")
+            self._seen.append(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=text), raw=raw))
 
     def _failed(self, call: Call, error: Exception) -> Answer:
         if not self._seen:  # it was not the answer that was wrong

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import json
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -13,7 +15,9 @@ import pytest
 from google.genai import types
 from langchain_google_genai.chat_models import _response_to_result
 from llama_index.core.llms import ChatMessage, ChatResponse
+from llama_index.core.prompts import PromptTemplate
 from llama_index.llms.openai import OpenAI, OpenAIResponses
+from pydantic import BaseModel
 from tenacity import wait_none
 
 from langchain_slmroute.messages import answer_of
@@ -31,6 +35,14 @@ REPORTED = {
     "output_tokens_details": {"reasoning_tokens": 60},
     "total_tokens": 10_100,
 }
+
+
+class Floors(BaseModel):
+    """How many floors there are."""
+
+    count: int
+
+
 MESSAGE = {
     "type": "message",
     "id": "msg_1",
@@ -72,16 +84,21 @@ def responses_wire(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, text=sent, headers={"content-type": "text/event-stream"})
 
 
-@pytest.fixture
-def routed() -> tuple[RoutingLLM, list[RouteRecord]]:
-    records: list[RouteRecord] = []
-    transport = httpx.MockTransport(responses_wire)
-    responses = OpenAIResponses(
+def responses_of(wire: Callable[[httpx.Request], httpx.Response], **settings: Any) -> OpenAIResponses:
+    transport = httpx.MockTransport(wire)
+    return OpenAIResponses(
         model="gpt-4.1",
         api_key="k",
         http_client=httpx.Client(transport=transport),
         async_http_client=httpx.AsyncClient(transport=transport),
+        **settings,
     )
+
+
+@pytest.fixture
+def routed() -> tuple[RoutingLLM, list[RouteRecord]]:
+    records: list[RouteRecord] = []
+    responses = responses_of(responses_wire)
     tiers = [Tier("small", "ollama:a", local=True), Tier("frontier", responses)]
     return RoutingLLM(tiers=tiers, classifier=lambda _: 0.9, hooks=[records.append]), records
 
@@ -101,6 +118,50 @@ async def test_what_openais_responses_report_is_billed_in_streams_and_not(
     assert [record.attempts[-1].usage for record in records] == [used] * 6
     assert {str(record.cost) for record in records} == {"0.0073"}
     assert [record.events for record in records] == [()] * 6
+
+
+@pytest.mark.parametrize("way", ["structured_predict", "astructured_predict"])
+@pytest.mark.parametrize("text", ['{"count": 6}', "Paris."])
+async def test_objects_of_openais_responses_are_billed_and_escalate_where_they_do_not_parse(
+    bench: Any, server: FakeServer, way: str, text: str
+) -> None:
+    message = {**MESSAGE, "content": [{"type": "output_text", "text": text, "annotations": []}]}
+    responses = responses_of(lambda request: httpx.Response(200, json={**RESPONSE, "output": [message]}))
+    server.script("gpt-4.1", Reply('{"count": 7}', input_tokens=100, output_tokens=10))
+    made = bench(tiers=[Tier("first", responses), bench().llm.tiers[1]], classifier=None)
+    found = getattr(made.llm, way)(Floors, PromptTemplate("How many floors?"))
+    found = await found if inspect.isawaitable(found) else found
+    first = made.records[0].attempts[0]
+    if text == "Paris.":  # its class keeps what it could not parse to itself
+        assert (found.count, made.tiers, first.fault) == (7, ["frontier"], "bad_json")
+        assert first.usage.source == "estimated"
+    else:
+        assert (found.count, made.tiers) == (6, ["first"])
+        assert first.usage == Usage(10_000, 100, cached_tokens=9_000, reasoning_tokens=60)
+
+
+def test_a_stream_of_openais_responses_that_is_not_read_is_closed() -> None:
+    class Body(httpx.SyncByteStream):
+        closed = False
+
+        def __iter__(self) -> Iterator[bytes]:
+            for event in EVENTS:
+                yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+
+        def close(self) -> None:
+            self.closed = True
+
+    body = Body()
+    responses = responses_of(lambda _: httpx.Response(200, stream=body, headers={"content-type": "text/event-stream"}))
+    llm = RoutingLLM(tiers=[Tier("small", "ollama:a"), Tier("frontier", responses)], classifier=lambda _: 0.9)
+    stream = llm.stream_chat(HELLO)
+    next(stream)
+    gc.disable()  # which would close it some time
+    try:
+        stream.close()
+        assert body.closed
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
