@@ -120,7 +120,7 @@ def call_of(place: int, doc: Doc, given: Format, assumed: Assumptions) -> Logged
 
 def _cost(doc: Doc, given: Format, assumed: Assumptions, tokens_in: float, tokens_out: float) -> tuple[float, str]:
     logged = _number(doc, given.cost)
-    if logged:
+    if logged or (logged == 0 and str(_first(doc, given.cached)).lower() == "true"):
         currency = str(_first(doc, given.currency) or "USD").upper()
         return logged * (1.0 if currency == "USD" else float(assumed.rates[currency])), "logged"
     model, provider = _first(doc, given.model), _first(doc, given.provider) or given.serves

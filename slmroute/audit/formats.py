@@ -49,6 +49,7 @@ class Format:
         began: When it began.
         ended: When it ended.
         category: What kind of task it was, where the log says so.
+        cached: Whether a cache answered it, so that a cost of nothing is what it cost, and not one that is missing.
         keep: Which records are model calls: a place and what stands there; None when all are.
         serves: The provider of all calls, where the log does not say.
         without_prompts: What to do where it has none.
@@ -69,6 +70,7 @@ class Format:
     began: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
     category: tuple[str, ...] = ("category", "metadata.category", "task")
+    cached: tuple[str, ...] = ()
     keep: tuple[str, str] | None = None
     serves: str | None = None
     without_prompts: str = ""
@@ -140,6 +142,7 @@ FORMATS: Final[tuple[Format, ...]] = (
         cost=("response_cost", "spend"),
         without_prompts="LiteLLM keeps prompts only with store_prompts_in_spend_logs: true in its general_settings.",
         provider=("custom_llm_provider",),
+        cached=("cache_hit",),
         latency_s=("response_time",),
         began=("startTime", "start_time"),
         ended=("endTime", "end_time"),

@@ -190,8 +190,8 @@ def _in_words(sums: Sums, assumed: Assumptions, notes: Sequence[str], *, timed: 
     said += assumptions_in_words(sums.sources, sums.estimated, sums.calls)
     if sums.sources.get("assumed"):
         said.append(
-            f"{sums.sources['assumed']:,} of {sums.calls:,} calls have neither a cost nor a model with a list price: "
-            f"they are priced as {assumed.frontier}."
+            f"{sums.sources['assumed']:,} of {sums.calls:,} calls have neither a cost (0 is taken for none) nor "
+            f"a model with a list price: they are priced as {assumed.frontier}."
         )
     if sums.estimated:
         said.append(f"Where no length is told, an answer takes {assumed.answer_tokens} tokens.")

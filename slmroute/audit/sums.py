@@ -186,7 +186,10 @@ def assumptions_in_words(sources: Mapping[str, int], estimated: int, looked_at: 
     """Say what the log did not."""
     said: list[str] = []
     if sources.get("listed"):
-        said.append(f"{sources['listed']:,} of {looked_at:,} calls have no cost: their model's list price was used.")
+        said.append(
+            f"{sources['listed']:,} of {looked_at:,} calls have no cost, or one of 0: "
+            "their model's list price was used."
+        )
     if sources.get("unreadable"):
         said.append(
             f"{sources['unreadable']:,} of {looked_at:,} calls have a cost that is no number (12.5 is one, 12,5 is "

@@ -29,7 +29,9 @@ def audit(
         ),
     ] = None,
     sample: Annotated[int, typer.Option(help="How many calls to draw at random.")] = 10_000,
-    everything: Annotated[bool, typer.Option("--all", help="Look at every call: about 1 ms each and core.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Look at every call: about 0.5 ms for each wording.")
+    ] = False,
     frontier: Annotated[
         str, typer.Option(help="The model whose list price is used where the log has no cost.")
     ] = "openai:gpt-4.1",
@@ -48,7 +50,7 @@ def audit(
 
     Formats are found: OpenAI requests and responses, exports of LangSmith and Langfuse, logs of LiteLLM, plain prompts.
     Nothing leaves this machine and no prompt is shown unless --show-prompts asks for it. Things to --map: prompt,
-    input_tokens, output_tokens, cost, currency, model, provider, latency_ms, latency_s, began, ended, category.
+    input_tokens, output_tokens, cost, currency, model, provider, latency_ms, latency_s, began, ended, category, cached.
     """
     import os
 

@@ -56,6 +56,14 @@ def test_logged_costs_and_times_are_taken_as_they_are(write: Write, rows: Rows) 
     assert found.tokens_estimated == 0
 
 
+def test_what_a_cache_answered_cost_nothing_and_other_costs_of_nothing_are_missing(write: Write, rows: Rows) -> None:
+    row = {**rows("LiteLLM logs")[0], "response_cost": 0.0}
+    found = audit([write("log.jsonl", [{**row, "cache_hit": "True"}, {**row, "cache_hit": "False"}])])
+    assert found.cost_sources == {"logged": 1, "listed": 1}
+    assert found.today == pytest.approx((100 * 2 + 10 * 8) / 1e6)
+    assert "1 of 2 calls have no cost, or one of 0" in found.assumed[0]
+
+
 def test_missing_costs_are_the_list_price_of_the_logs_model(write: Write, rows: Rows) -> None:
     found = audit([write("log.jsonl", rows("OpenAI requests and responses"))])
     assert found.today == pytest.approx(sum((100 + n) * 2 + (10 + n) * 8 for n in range(68)) / 1e6)
