@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from slmroute.record import AttemptRecord, Role, RouteRecord
+
+if TYPE_CHECKING:
+    from slmroute.engine import Engine
 
 __all__ = [
     "Collector",
     "RouteCosts",
     "TierCosts",
     "Within",
+    "around",
     "counted_in",
     "current_collectors",
+    "each_around",
     "is_within_a_tier",
     "route_costs",
 ]
@@ -187,24 +192,45 @@ class RouteCosts:
 class Within:
     """Adds up what is routed within the call of a tier: a router may be a tier of another, whose call is the one.
 
+    Args:
+        engine: The router's whose tier it is.
+        outer: Where that router's own call is within another's, or None.
+
     Attributes:
         calls: How many calls there were.
         cost: Dollars for all of them, as far as they are priced.
         unpriced: How many of them have a cost that is not known.
+        counted: Dollars that they have counted towards the very budget that the router has.
     """
 
-    __slots__ = ("calls", "cost", "unpriced")
+    __slots__ = ("calls", "cost", "counted", "engine", "outer", "unpriced")
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine | None = None, outer: Within | None = None) -> None:
+        self.engine = engine
+        self.outer = outer
         self.calls = 0
         self.cost = Decimal(0)
         self.unpriced = 0
+        self.counted = Decimal(0)
 
     def add(self, record: RouteRecord, /) -> None:
         """Add one call."""
         self.calls += 1
         self.cost += record.cost or 0
         self.unpriced += record.cost is None
+
+
+def around(collectors: tuple[Collector, ...]) -> Within | None:
+    """Give the call of a tier that calls with these collectors are made in; None where they are the user's own."""
+    return next((collector for collector in collectors if isinstance(collector, Within)), None)
+
+
+def each_around(within: Within | None) -> Iterator[tuple[Within, Engine]]:
+    """Give the calls of tiers round a call, from the inside out, each with its router's engine."""
+    while within is not None:
+        if within.engine is not None:
+            yield within, within.engine
+        within = within.outer
 
 
 @contextmanager
@@ -247,4 +273,4 @@ def current_collectors() -> tuple[Collector, ...]:
 
 def is_within_a_tier() -> bool:
     """Whether a call begun here and now is a part of another router's."""
-    return any(isinstance(collector, Within) for collector in _collectors.get())
+    return around(_collectors.get()) is not None

@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Protocol, cast
 
 from slmroute.availability import availability_errors, failure_of
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.confidence import Calibrator, GeometricMean
+from slmroute.costs import Within, each_around
 from slmroute.errors import ConfigError
 from slmroute.health import Breaker
 from slmroute.hooks import HookRunner
@@ -187,11 +189,25 @@ class Engine:
         """
         return failure_of(tier, error, self._extra_errors)
 
-    def publish(self, record: RouteRecord) -> None:
-        """Hand a finished record to the ledger and the hooks; neither can fail the call."""
-        if self.ledger is not None:
+    def publish(self, record: RouteRecord, within: Within | None = None) -> None:
+        """Hand a finished record to the ledger and the hooks; neither can fail the call.
+
+        Args:
+            record: The record.
+            within: The call of another router's tier that this one was. Where that router writes the same ledger, its
+                own record holds what this one cost, and the ledger is to say so once.
+        """
+        if self.ledger is not None and not any(
+            _same_ledger(self.ledger, outer.ledger) for _, outer in each_around(within)
+        ):
             self.ledger.write(record)
         self.hooks.tell(record)
+
+    def count(self, spent: Decimal, within: Within | None) -> None:
+        """Tell the routers round a call what it has counted towards the budget that they share with it."""
+        for call, outer in each_around(within):
+            if self.budget is not None and self.budget.is_one_with(outer.budget):
+                call.counted += spent
 
     def feedback(self, call_id: str, good: bool, *, source: str = "user") -> None:
         """Note someone's word on whether the answer of a call was good, without waiting for anything.
@@ -208,6 +224,11 @@ class Engine:
         if take is None:
             raise ConfigError('feedback() needs a ledger to keep it: give ledger="sqlite:///slmroute.db".')
         take(call_id, good, source=source)
+
+
+def _same_ledger(one: LedgerLike, other: LedgerLike | None) -> bool:
+    url: object = getattr(getattr(one, "address", None), "url", None)
+    return one is other or (url is not None and url == getattr(getattr(other, "address", None), "url", None))
 
 
 def _same_model(tier: Tier, before: Tier | None) -> bool:

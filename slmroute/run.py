@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from slmroute.attempt import Attempt
 from slmroute.availability import retry_after_s, waited_in_vain
 from slmroute.bill import baseline_of, price_of
 from slmroute.context import current_context
-from slmroute.costs import current_collectors
+from slmroute.costs import Within, around, current_collectors
 from slmroute.draft import with_draft
 from slmroute.engine import Engine
 from slmroute.flow import route
@@ -23,13 +23,10 @@ from slmroute.overheard import Heard
 from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
-from slmroute.steps import Answer, Call, Decision, Failure, Reject, Reply, Step, Usage, with_told
+from slmroute.steps import CUT_SHORT, Answer, Call, Decision, Failure, Reject, Reply, Step, Usage, with_told
 from slmroute.tier import Tier
 
 __all__ = ["Run"]
-
-CUT_SHORT: Final = frozenset({"length", "max_tokens", "MAX_TOKENS"})
-"""How the providers say that an answer ended because it was as long as it may be."""
 
 
 class Run(AbstractContextManager["Run"]):
@@ -53,6 +50,7 @@ class Run(AbstractContextManager["Run"]):
         self.aside: Callable[[], AbstractContextManager[object]] = nullcontext
         self.overheard: Heard = []
         self._collectors = current_collectors()
+        self._around = around(self._collectors)
         self.attempts: list[Attempt] = []
         self.events: list[str] = []
         self.record: RouteRecord | None = None
@@ -147,6 +145,7 @@ class Run(AbstractContextManager["Run"]):
             provider=provider or None,
             model=model or None,
             draft_tokens=estimate_tokens(with_draft("", call.draft)) if call.draft else 0,
+            within=Within(self.engine, self._around),
         )
         if (machine := self.engine.machines.get(attempt.name)) is not None:
             attempt.machine_mark = machine.begin(now)
@@ -315,11 +314,12 @@ class Run(AbstractContextManager["Run"]):
             error=type(error).__name__ if error is not None and not isinstance(error, GeneratorExit) else None,
         )
         if self._guard is not None:
-            self._guard.settle(self.record.attempts)
+            counted = sum((attempt.within.counted for attempt in self.attempts), Decimal(0))
+            self.engine.count(self._guard.settle(self.record.attempts, counted), self._around)
         self._remember_scope()
         for collector in self._collectors:
             collector.add(self.record)
-        self.engine.publish(self.record)
+        self.engine.publish(self.record, self._around)
 
     def _final(self) -> Attempt | None:
         """The attempt whose answer the caller got, or had begun to get."""

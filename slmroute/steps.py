@@ -17,6 +17,7 @@ __all__ = [
     "ABORTED",
     "CONTENT_FILTER",
     "COUNTS",
+    "CUT_SHORT",
     "LOW_CONFIDENCE",
     "Answer",
     "Call",
@@ -54,6 +55,10 @@ LOW_CONFIDENCE: Final = "low_confidence"
 
 CONTENT_FILTER: Final = "content_filter"
 """How an answer ends that a provider's content filter withheld."""
+
+
+CUT_SHORT: Final = frozenset({"length", "max_tokens", "MAX_TOKENS"})
+"""How the providers say that an answer ended because it was as long as it may be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,12 @@ class Budget:
         """Whether it asks a server, for which async callers must not be held up."""
         return self._store is not None
 
+    def is_one_with(self, other: Budget | None) -> bool:
+        """Whether what is counted here is counted there: it is the same one, or of the same name in the same store."""
+        if other is None or other is self:
+            return other is self
+        return self._store is not None and (self._store, self.name) == (other._store, other.name)  # noqa: SLF001
+
     def open(self, key: str | None, started_at: datetime) -> Spending:
         """Begin a call.
 

@@ -62,10 +62,20 @@ class Guard:
         cost = self._may_cost(call)
         return self._refusal(call, cost, await self._spending.ahold(cost, escalates=self._escalates(call)))
 
-    def settle(self, attempts: Sequence[AttemptRecord]) -> None:
-        """Count what the call did cost, and drop what it held. Never waits."""
+    def settle(self, attempts: Sequence[AttemptRecord], counted: Decimal = Decimal(0)) -> Decimal:
+        """Count what the call did cost, and drop what it held. Never waits.
+
+        Args:
+            attempts: What was done.
+            counted: What routers that are tiers have counted of it already, in the same budget.
+
+        Returns:
+            What was counted, in dollars.
+        """
         paid = (attempt.cost for attempt in attempts if attempt.cost is not None and not attempt.dry_run)
-        self._spending.settle(sum(paid, Decimal(0)))
+        spent = max(sum(paid, Decimal(0)) - counted, Decimal(0))
+        self._spending.settle(spent)
+        return spent
 
     def _may_cost(self, call: Call) -> Decimal | None:
         drafted = estimate_tokens(with_draft("", call.draft)) if call.draft else 0
