@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.base import RunnableBinding
 from langchain_core.runnables.config import merge_configs
 
-from langchain_slmroute.schemas import neutral_format, response_schema
+from langchain_slmroute.schemas import is_schema, neutral_format, response_schema
 from slmroute.ollama import LACKING
 from slmroute.tier import ABILITIES
 
@@ -43,6 +43,7 @@ class Dialect:
         renamed: Standard arguments of a call that the class calls otherwise.
         refused: Arguments that only other providers know, and that would fail the call here.
         plain_schemas: Whether it takes JSON schemas for structured answers, and no Pydantic classes.
+        window: Which of its settings tells the server a tier's context window, without which it cuts prompts silently.
     """
 
     provider: str | None = None
@@ -53,6 +54,7 @@ class Dialect:
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     refused: frozenset[str] = frozenset()
     plain_schemas: bool = False
+    window: str | None = None
 
 
 _BINDING: Final = frozenset({"parallel_tool_calls", "strict", "tool_choice"})
@@ -84,7 +86,7 @@ _OPENAI: Final = Dialect(
 )
 _DIALECTS: Final[Mapping[str, Dialect]] = {
     # Ollama drops a forced tool choice silently, and what a model can see only the server knows.
-    "chat-ollama": Dialect("ollama", {"logprobs": True}, abilities=ABILITIES - LACKING),
+    "chat-ollama": Dialect("ollama", {"logprobs": True}, abilities=ABILITIES - LACKING, window="num_ctx"),
     "openai-chat": _OPENAI,
     "azure-openai-chat": dataclasses.replace(_OPENAI, provider="azure"),
     "anthropic-chat": Dialect(
@@ -197,7 +199,7 @@ def call_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, An
             said["response_format"] = neutral_format(said["response_format"])
         return said
     if (schema := response_schema(kwargs)) is not None:
-        kwargs = {"format": dict(schema), **kwargs}
+        kwargs = {"format": dict(schema) if is_schema(kwargs["response_format"]) else "json", **kwargs}
     names = ("temperature", "top_p", "top_k", "seed", "num_ctx", "num_predict", "max_tokens", "repeat_penalty")
     wanted = {OLLAMA_OPTIONS.get(name, name): kwargs[name] for name in names if kwargs.get(name) is not None}
     rest = {name: value for name, value in kwargs.items() if name in _OLLAMA_KNOWN}

@@ -93,7 +93,7 @@ class ModelLevel(Router):
         models = self.models
         run = Run(self.engine, request, models.known(request, rest))
         limiter = OncePerCall(self.rate_limiter) if self.rate_limiter else None
-        return Asked(run, models, messages, rest, self.cache, limiter)
+        return Asked(run, models, messages, rest, self.cache, limiter, self.disable_streaming)
 
     def _generate(
         self,

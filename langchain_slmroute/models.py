@@ -54,6 +54,7 @@ class Ready:
         kwargs: The arguments bound to it.
         dialect: How it differs from others.
         provider: Who serves it, for prices and records.
+        window: The context window that the tier declares.
     """
 
     bound: BaseChatModel | RunnableBinding[Any, Any]
@@ -61,6 +62,7 @@ class Ready:
     kwargs: Mapping[str, Any]
     dialect: Dialect
     provider: str | None
+    window: int | None
 
 
 class TierModels:
@@ -213,7 +215,7 @@ class TierModels:
         bound = build(tier, self._standard) if tier.spec and name in self._used else self.model(tier)
         self._used.add(name)
         inner = chat_model(bound)
-        return Ready(bound, inner, bound_kwargs(bound), dialect_of(inner), self.provider(tier))
+        return Ready(bound, inner, bound_kwargs(bound), dialect_of(inner), self.provider(tier), tier.window)
 
     def _with_facts(self, tier: Tier) -> Tier:
         known = self._facts.get(tier.name)
@@ -224,8 +226,10 @@ class TierModels:
             abilities = tier.abilities if tier.abilities is not None else _abilities(model, profile, shown)
             if lacking := self._lacking.get(tier.name):
                 abilities = frozenset(ABILITIES if abilities is None else abilities) - lacking
-            window = tier.window or getattr(model, "num_ctx", None) or profile.get("max_input_tokens")
-            known = dataclasses.replace(tier, abilities=abilities, window=window or _shown_window(shown))
+            # What a client sends as num_ctx is where its server cuts, whatever the tier says.
+            told = [each for each in (tier.window, getattr(model, "num_ctx", None)) if each]
+            window = min(told, default=None) or profile.get("max_input_tokens") or _shown_window(shown)
+            known = dataclasses.replace(tier, abilities=abilities, window=window)
             self._facts[tier.name] = known
         return known
 

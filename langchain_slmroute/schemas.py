@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 __all__ = ["is_schema", "json_schema_of", "neutral_format", "portable_schema", "response_schema", "titled_schema"]
+
+_ABOUT: Final = {"title": "name", "description": "description"}
+"""What a schema says of itself, and where a function's description says it."""
 
 
 def json_schema_of(given: object) -> Mapping[str, object]:
@@ -22,7 +25,8 @@ def json_schema_of(given: object) -> Mapping[str, object]:
     described = _mapping(given)
     if described is None:
         function = convert_to_openai_tool(cast("Any", given))["function"]
-        return cast("Mapping[str, object]", function.get("parameters") or {"type": "object"})
+        about = {key: function[name] for key, name in _ABOUT.items() if function.get(name)}
+        return about | cast("dict[str, object]", function.get("parameters") or {"type": "object"})
     for wrapper in ("json_schema", "function"):
         if described.get("type") == wrapper:
             described = _mapping(described.get(wrapper)) or described

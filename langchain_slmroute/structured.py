@@ -52,6 +52,7 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
         self.router = router
         self.outline = outline
         self.name = router.get_name()
+        self._schema = json_schema_of(outline.schema)
 
     @property
     def OutputType(self) -> Any:  # noqa: N802  LangChain's name
@@ -116,13 +117,13 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
 
     def _prepared(self, model_input: LanguageModelInput, config: RunnableConfig | None, kwargs: dict[str, Any]) -> Any:
         stop = kwargs.pop("stop", None)
-        return self.router.prepared(model_input, config, stop, kwargs, self._make, json_schema_of(self.outline.schema))
+        return self.router.prepared(model_input, config, stop, kwargs, self._make, self._schema)
 
     async def _aprepared(
         self, model_input: LanguageModelInput, config: RunnableConfig | None, kwargs: dict[str, Any]
     ) -> Any:
-        stop, schema = kwargs.pop("stop", None), json_schema_of(self.outline.schema)
-        return await self.router.aprepared(model_input, config, stop, kwargs, self._make, schema)
+        stop = kwargs.pop("stop", None)
+        return await self.router.aprepared(model_input, config, stop, kwargs, self._make, self._schema)
 
     def _make(self, asked: Asked, own: RunnableConfig, child: Child) -> StructuredPerformer:
         performer = StructuredPerformer(asked, own, child)
@@ -131,12 +132,7 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
 
     def _settings(self) -> dict[str, Any]:
         """Give what the router itself is set to and its tiers' chains must be, for they are what is streamed."""
-        router, settings = self.router, dict[str, Any]()
-        if router.disable_streaming:
-            settings["disable_streaming"] = router.disable_streaming
-        if router.output_version == "v1":
-            settings["output_version"] = "v1"
-        return settings
+        return {"output_version": "v1"} if self.router.output_version == "v1" else {}
 
 
 class StructuredPerformer(ChatPerformer):
@@ -197,7 +193,7 @@ class StructuredPerformer(ChatPerformer):
     @property
     def _whole(self) -> bool:
         """Whether an answer is to come whole that LangChain's parsers make nothing of in a stream: a tool call's."""
-        return bool(self.settings.get("disable_streaming")) and self.outline.method == "function_calling"
+        return bool(self.asked.disable_streaming) and self.outline.method == "function_calling"
 
     def _parts(self, answer: Answer) -> Generator[Chunk]:
         found = cast("Parsed", answer.native)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 
 from langchain_slmroute.cache import CacheSetting, cache_setting
-from langchain_slmroute.dialects import Dialect, bound_kwargs, call_kwargs, chat_model, logprob_kwargs
+from langchain_slmroute.dialects import bound_kwargs, call_kwargs, chat_model, logprob_kwargs
 from langchain_slmroute.limiter import OncePerCall
 from langchain_slmroute.messages import answer_of, for_tier, without_logprobs
 from langchain_slmroute.models import Ready, TierModels
@@ -43,6 +43,7 @@ class Asked:
         kwargs: The call's arguments for the tiers.
         cache: The router's own ``cache`` setting.
         limiter: The router's own rate limiter, where it has one.
+        disable_streaming: The router's own ``disable_streaming``; its tiers' calls are what is streamed.
     """
 
     run: Run
@@ -51,6 +52,7 @@ class Asked:
     kwargs: Mapping[str, Any]
     cache: CacheSetting
     limiter: OncePerCall | None = None
+    disable_streaming: bool | Literal["tool_calling"] = False
 
 
 class TierCalls(OnceMore):
@@ -107,15 +109,15 @@ class TierCalls(OnceMore):
         """
         ready, asked = self.ready(call), self.asked.kwargs
         model, own, dialect = ready.model, ready.kwargs, ready.dialect
+        if settings := self._settings(ready, streams=streams or bool(asked.get("stream"))):
+            model = model.model_copy(update=settings)
         kwargs = call_kwargs(model, {k: v for k, v in asked.items() if k not in _BOUND}) if asked else {}
         if call.hold and self.run.policy.judge is None:
             kwargs = self._with_logprobs(call, model, kwargs)
-        if settings := self._settings(model, dialect, streams=streams or bool(kwargs.get("stream"))):
-            model = model.model_copy(update=settings)
         tools = asked.get("tools")
         # An agent without tools binds none of them, and its format all the same.
         if not tools and (tools is None or "response_format" not in asked.keys() & dialect.binding):
-            return model, {**own, **kwargs}
+            return model, self._windowed(ready, model, {**own, **kwargs})
         given: dict[str, Any] = {name: asked.get(name) for name in _OPTIONS}
         given["tool_choice"] = choice_for(asked.get("tool_choice"), ready.provider)
         options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
@@ -130,7 +132,7 @@ class TierCalls(OnceMore):
         bound = bound_kwargs(binding)
         if not tools:
             del bound["tools"]  # servers refuse an empty list
-        return chat_model(binding), {**own, **bound, **kwargs}
+        return chat_model(binding), self._windowed(ready, model, {**own, **bound, **kwargs})
 
     def provider(self, call: Call) -> str | None:
         """Give the provider of the tier that is called."""
@@ -152,8 +154,16 @@ class TierCalls(OnceMore):
             self._unasked.add(call.tier.name)
         return {**logprob_kwargs(model), **kwargs}
 
-    def _settings(self, inner: BaseChatModel, dialect: Dialect, *, streams: bool) -> dict[str, Any]:
+    def _windowed(self, ready: Ready, model: BaseChatModel, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Have a call's own options say a declared window, too: they replace those of the model."""
+        name, options = ready.dialect.window, kwargs.get("options")
+        if name is None or ready.window is None or options is None or name in options:
+            return kwargs
+        return {**kwargs, "options": {name: getattr(model, name), **options}}
+
+    def _settings(self, ready: Ready, *, streams: bool) -> dict[str, Any]:
         """Give what must be set on a copy of a tier's model; what its user has set stands."""
+        inner, dialect, disabled = ready.model, ready.dialect, self.asked.disable_streaming
         settings: dict[str, Any] = {}
         if streams or vars(inner).get("streaming"):
             settings = {name: value for name, value in dialect.streaming.items() if getattr(inner, name, None) is None}
@@ -164,6 +174,10 @@ class TierCalls(OnceMore):
             settings["callbacks"] = None  # they are among those of its run, where a draft can be kept from them
         if self.asked.limiter is not None:
             settings["rate_limiter"] = self.asked.limiter.before(inner.rate_limiter)
+        if disabled and not inner.disable_streaming:
+            settings["disable_streaming"] = disabled
+        if ready.window is not None and dialect.window is not None and getattr(inner, dialect.window) is None:
+            settings[dialect.window] = ready.window
         return settings
 
 

@@ -185,3 +185,12 @@ async def test_a_graphs_third_version_shows_each_turn_once(stage: Stage, is_asyn
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 async def test_a_graphs_third_version_shows_a_held_answer_once(stage: Stage, is_async: bool) -> None:
     assert await v3_messages(create_agent(stage.cascade(), []), is_async, "Blue?") == [{"text": DRAFT, "calls": []}]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+async def test_a_message_is_shown_whole_where_streaming_is_disabled(stage: Stage, way: str) -> None:
+    routers = [stage.router("big", disable_streaming=True), stage.escalating(disable_streaming=True)]
+    for model in (stage.bare_big(disable_streaming=True), *routers):
+        shown = await streamed(graph_of(model, way), way.startswith("a"))
+        assert [message.content for message in shown] == [FINAL]
+    assert not any(call.body.get("stream") for call in stage.server.calls(BIG))

@@ -114,7 +114,17 @@ async def test_a_class_bound_as_response_format_reaches_ollama_as_its_format(sta
     stage.server.script(SMALL, PARIS)
     answer = await ask(stage.router("small").bind_tools([add], response_format=City), "Which city?")
     assert record_of(answer)["tier"] == "small"
-    assert set(stage.server.calls()[-1].body["format"]["properties"]) == {"name", "population"}  # type: ignore[call-overload,index]
+    sent_format: Any = stage.server.calls()[-1].body["format"]
+    assert set(sent_format["properties"]) == {"name", "population"}
+    assert (sent_format["title"], sent_format["description"]) == ("City", "A city.")
+
+
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
+async def test_json_mode_reaches_ollama_as_from_the_bare_model(stage: Stage, ask: ways.Ask) -> None:
+    stage.server.script(SMALL, PARIS)
+    for model in (stage.bare_small(), stage.router("small")):
+        await ask(model.bind(response_format={"type": "json_object"}), "Which city?")
+    assert [call.body["format"] for call in stage.server.calls()] == ["json", "json"]
 
 
 def test_an_answer_that_is_not_of_the_bound_class_escalates(stage: Stage) -> None:

@@ -169,11 +169,18 @@ def complex_(request: RouteRequest) -> float:
     return 0.9
 
 
-def test_a_structured_router_is_pickled(stage: Stage) -> None:
+def test_a_structured_router_is_pickled(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "canary")  # keys are not pickled
     stage.server.script(BIG, good(None))
     router = RoutingChatModel(tiers=stage.strings(), classifier=complex_)
     again = pickle.loads(pickle.dumps(router.with_structured_output(Weather)))  # noqa: S301  written here
     assert again.invoke("How is it?") == Weather(degrees=21, sunny=True)
+
+
+def test_what_is_no_schema_is_refused_before_any_call(stage: Stage) -> None:
+    for model in (stage.bare_big(), stage.router("big")):
+        with pytest.raises(ValueError, match="Unsupported function"):
+            model.with_structured_output(5)  # type: ignore[arg-type]
 
 
 def test_a_structured_router_works_in_chains_and_with_what_runnables_have(stage: Stage) -> None:
