@@ -247,6 +247,7 @@ def check_classifier(settings: RouterConfig, *, offline: bool) -> Iterator[Findi
 
     from slmroute.classify.embedded import EmbeddedClassifier
     from slmroute.classify.few_shot import FewShotClassifier
+    from slmroute.classify.platt import Platt
     from slmroute.request import RouteRequest
 
     classifier: Any = settings.classifier
@@ -270,7 +271,10 @@ def check_classifier(settings: RouterConfig, *, offline: bool) -> Iterator[Findi
         yield Finding("classifier", "problem", str(error), "see what is said of Ollama and its models above")
     else:
         milliseconds = (perf_counter() - started) * 1000
-        yield Finding("classifier", "ok", f"{classifier.version}: a score of {score:.2f} in {milliseconds:.1f} ms")
+        text = f"{classifier.version}: a score of {score:.2f} in {milliseconds:.1f} ms"
+        if isinstance(classifier, FewShotClassifier) and classifier.calibrator == Platt():
+            text += ", not calibrated: slmroute tune few-shot fits that to labelled prompts"
+        yield Finding("classifier", "ok", text)
 
 
 def check_ledger(settings: RouterConfig, environ: Mapping[str, str]) -> Iterator[Finding]:

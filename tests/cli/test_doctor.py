@@ -191,6 +191,7 @@ def test_the_classifier_on_a_server_is_asked(run, few_shot) -> None:
     assert found["model judge"]["state"] == "ok"
     assert found["classifier"]["state"] == "ok"
     assert found["classifier"]["detail"].startswith("few-shot:judge:")
+    assert "not calibrated: slmroute tune few-shot" in found["classifier"]["detail"]
 
 
 def test_the_classifier_s_model_is_not_pulled(run, few_shot) -> None:
