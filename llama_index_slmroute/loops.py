@@ -21,13 +21,17 @@ MOST_LOOPS: Final = 512
 _WRITTEN: Final = (("Observation:", "Action:"), ("Result of executing the code given:", "<execute>"))
 """What such agents write of a result under the user's name, and what stands in the message before that asked for it."""
 
+_COMPLAINTS: Final = ("Error while parsing the output:", "FAILURE: Your previous response was empty.")
+"""How a ReAct agent begins to tell its model, under the user's name, that what it wrote last is no step."""
+
 
 def is_observation(messages: Sequence[ChatMessage], position: int) -> bool:
-    """Whether a message under the user's name is what an agent writes down of a result."""
+    """Whether a message under the user's name is what an agent writes down of a result, or of a step that is none."""
     if position == 0 or messages[position - 1].role != MessageRole.ASSISTANT:
         return False
     text, before = messages[position].content or "", messages[position - 1].content or ""
-    return any(text.startswith(result) and call in before for result, call in _WRITTEN)
+    written = any(text.startswith(result) and call in before for result, call in _WRITTEN)
+    return written or text.startswith(_COMPLAINTS)
 
 
 def users_turns(messages: Sequence[ChatMessage]) -> list[int]:

@@ -22,7 +22,7 @@ from llama_index.core.base.llms.types import (
 
 from llama_index_slmroute.asked import without_state
 from llama_index_slmroute.carried import RECORD_KEY, CarriedRecord, routed, without_records
-from llama_index_slmroute.loops import users_turns
+from llama_index_slmroute.loops import is_observation, users_turns
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
 from slmroute.request import RouteRequest, ToolSpec, estimate_tokens, judged_text
@@ -129,10 +129,13 @@ def question_in(messages: Sequence[ChatMessage]) -> str | None:
 
 
 def _pinned_tier(messages: Sequence[ChatMessage]) -> str | None:
-    """The tier that asked for the tools whose results now end the conversation, as its message says itself."""
-    if not messages or messages[-1].role not in _TOOL_ROLES:
+    """The tier that gave the step whose results now end the conversation, as its message says itself."""
+    end = len(messages)
+    while end and messages[end - 1].role == MessageRole.SYSTEM:  # an agent out of turns asks to come to an end
+        end -= 1
+    if not end or not (messages[end - 1].role in _TOOL_ROLES or is_observation(messages, end - 1)):
         return None
-    for message in reversed(messages):
+    for message in reversed(messages[:end]):
         if message.role == MessageRole.ASSISTANT:
             record = message.additional_kwargs.get(RECORD_KEY)
             return cast("Mapping[str, Any]", record).get("tier") if isinstance(record, Mapping) else None

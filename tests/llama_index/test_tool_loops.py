@@ -31,6 +31,7 @@ def add(a: int, b: int) -> int:
 
 
 TOOL = FunctionTool.from_defaults(add)
+DONE = Reply("Done.")
 BOTH = Reply(tool_calls=[("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})])
 
 
@@ -114,6 +115,28 @@ async def test_an_escalated_react_loop_stays_up(bench: Any, server: FakeServer, 
     assert made.records[1].reason == "tool_loop"
     await agent.run("And what is it again?", memory=memory)
     assert made.records[2].escalated
+
+
+@pytest.mark.parametrize("broken", ["Thought: hm.\nAction: add", ""])
+async def test_a_step_of_a_react_agent_that_is_none_is_asked_for_again_on_its_tier(
+    bench: Any, server: FakeServer, broken: str
+) -> None:
+    server.script(FRONTIER, Reply(broken), Reply("Thought: I know.\nAnswer: It is 3."))
+    once = Once()
+    made = bench(classifier=once, validate=False)
+    await ReActAgent(tools=[add], llm=made.llm).run("What is 1+2?")
+    assert [(record.tier, record.reason) for record in made.records] == [
+        ("frontier", "classified"),
+        ("frontier", "tool_loop"),
+    ]
+
+
+async def test_an_agent_out_of_turns_comes_to_an_end_on_its_tier(bench: Any, server: FakeServer) -> None:
+    server.script(FRONTIER, lambda body: Reply(tool_calls=[("add", {"a": 1, "b": 2})]) if body.get("tools") else DONE)
+    made = bench(classifier=Once())
+    agent = FunctionAgent(tools=[add], llm=made.llm, early_stopping_method="generate")
+    assert str(await agent.run("What is 1+2?", max_iterations=2)) == "Done."
+    assert made.tiers == ["frontier"] * 3
 
 
 async def test_react_loops_at_the_same_time_are_told_apart(bench: Any, server: FakeServer) -> None:
