@@ -225,6 +225,132 @@ HARD_BESIDE = [
 ]
 """As short as those, and alike."""
 
+EASY_AFTERWARDS = [
+    "hey friend, long time no see",
+    "evening all",
+    "ta, much obliged",
+    "cheerio then",
+    "pleased to hear that",
+    "hold on a sec",
+    "whats 8 and 15 together",
+    "how many days until the weekend if today is Tuesday",
+    "how much is a dozen",
+    "three quarters of 80?",
+    "how many grams in half a kilo",
+    "what's 5 feet in metres",
+    "is 21 a prime number",
+    "largest ocean?",
+    "name of the currency in Sweden",
+    "which planet is known for its rings?",
+    "synonym for quick",
+    "what does ETA mean",
+    "is 'their' or 'there' right in: ___ dog is brown",
+    "say good morning in Italian",
+    "pick a number between 1 and 10",
+    "dim the kitchen lights",
+    "remind me to water the plants at seven",
+    "is the shop open on Sunday?",
+    "my parcel arrived broken",
+    "can I pay with PayPal?",
+    "my wifi is down",
+    "how do I log out",
+    "where can I download my invoice",
+    "fix typo: teh cat",
+    "make it lowercase: HELLO WORLD",
+    "Moin, alles klar?",
+    "Wie viel ist 12 mal 3?",
+    "Mach das Radio leiser",
+    "bonsoir, ça va ?",
+    "Combien font 45 moins 9 ?",
+    "buenos días, ¿qué tal?",
+    "ciao, come va?",
+    "A che ora chiudete?",
+    "bom dia, tudo bem?",
+    "goedenavond, hoe gaat het?",
+    "Ile to jest 7 razy 8?",
+    "Сколько будет 15 плюс 6?",
+    "营业时间是几点？",
+    "おはようございます",
+    "nice chatting with you",
+    "gotta run, bye bye",
+    "what's a quarter of 200",
+    "what do you call a baby cat",
+    "spell 'necessary'",
+    "rename my alarm to Gym",
+    "do you gift wrap?",
+    "is there parking at your store?",
+    "Guten Abend zusammen",
+    "Kann ich mit Karte zahlen?",
+    "merci, à plus tard",
+    "¿A qué hora abren?",
+    "Спасибо, всё понятно",
+    "谢谢你的帮助",
+]
+"""Written in one go after the weights had been fitted, before any of them was tried."""
+
+HARD_AFTERWARDS = [
+    "Show that there are infinitely many primes.",
+    "integrate x^2 e^x",
+    "why do empires collapse",
+    "write a limerick about a tax inspector",
+    "debug: my React state is one step behind",
+    "regex that matches IPv6 addresses",
+    "bash one-liner to find duplicate files",
+    "port this Perl script to Python",
+    "How does CRISPR edit genes?",
+    "What caused the 1929 crash?",
+    "was Napoleon a hero or a tyrant",
+    "compare Kafka and RabbitMQ for audit logs",
+    "should I refinance my mortgage now?",
+    "plan a week in Patagonia for two",
+    "meal plan for a diabetic vegetarian",
+    "Write the opening of a detective novel set in Lagos",
+    "pitch a startup for elderly care",
+    "name ideas for a climbing gym",
+    "A train leaves at 9:40 at 80 km/h, another at 10:00 at 100 km/h. When do they meet?",
+    "In how many ways can I seat 5 couples in a row?",
+    "what is the probability of two sixes in four throws",
+    "Explain Gödel's theorem to a teenager",
+    "steelman the case against democracy",
+    "how do I tell my boss I'm burnt out",
+    "what should I do about my noisy neighbour",
+    "fix it",
+    "same as before but better",
+    "design an API for booking rooms",
+    "how would you scale a chat app to a million users",
+    "What is the relation between entropy and time?",
+    "review my life choices",
+    "why does mercury expand when heated",
+    "Who is to blame for climate change?",
+    "rust borrow checker error E0502, how come",
+    "optimise a nested loop join",
+    "write a wedding toast for my best friend",
+    "rap about photosynthesis",
+    "dialogue between Plato and a chatbot",
+    "draft a letter of complaint to my landlord",
+    "Zeige, dass es unendlich viele Primzahlen gibt.",
+    "Warum ist der Himmel blau?",
+    "Schreibe eine Rede zur Hochzeit meiner Schwester",
+    "Wie baue ich eine Wärmepumpe ein?",
+    "Pourquoi la Révolution française a-t-elle éclaté ?",
+    "Écris un poème sur la mer en alexandrins",
+    "Compare le socialisme et le libéralisme",
+    "Escribe una función en Python que invierta una lista enlazada",
+    "Diseña un plan de entrenamiento para un maratón",
+    "Scrivi una favola su un drago timido",
+    "Come funziona un reattore nucleare?",
+    "Escreva um conto sobre a saudade",
+    "Waarom is Nederland zo dicht bevolkt?",
+    "Dlaczego niebo jest niebieskie?",
+    "Докажи, что корень из трёх иррационален",
+    "Напиши функцию быстрой сортировки на C++",
+    "为什么唐朝会衰落？",
+    "用Python写一个爬虫",
+    "なぜ空は青いのですか？",
+    "is beauty subjective?",
+    "¿Por qué fracasó la Armada Invencible?",
+]
+
 NAMED = [
     "hi",
     "thanks!",
@@ -243,6 +369,9 @@ SHARE_RIGHT = 0.88
 
 SHARE_WIDER = 0.4
 """Measured: 42% (light) and 47% (best) of these stay down, all of the hard ones beside them go up."""
+
+SHARE_AFTERWARDS = 0.7
+"""Measured: 75% (light) and 83% (best) of these stay down, 97 and 98% of the hard ones go up."""
 
 
 @pytest.fixture(scope="module", params=["light", "best"])
@@ -271,6 +400,11 @@ def test_of_a_wider_choice_of_everyday_messages_some_stay_down(classifier: Embed
     assert shares_up(classifier, HARD_BESIDE) >= SHARE_RIGHT
 
 
+def test_messages_written_afterwards_are_told_apart(classifier: EmbeddedClassifier) -> None:
+    assert 1 - shares_up(classifier, EASY_AFTERWARDS) >= SHARE_AFTERWARDS
+    assert shares_up(classifier, HARD_AFTERWARDS) >= 0.95
+
+
 def test_what_a_newcomer_tries_first_stays_down(classifier: EmbeddedClassifier) -> None:
     up = [text for text in NAMED if classifier.score(RouteRequest.from_text(text)) > classifier.threshold]
     # The best grade is 0.02 above its threshold for the password.
@@ -288,4 +422,5 @@ def test_none_of_these_prompts_was_fitted_on() -> None:
 
     fitted = {plain(prompt.text) for prompt in own_prompts()}
     tried = [*EASY_ENGLISH, *EASY_ELSEWHERE, *HARD_ENGLISH, *HARD_ELSEWHERE, *EASY_WIDER, *HARD_BESIDE, *NAMED]
+    tried += [*EASY_AFTERWARDS, *HARD_AFTERWARDS]
     assert [text for text in tried if plain(text) in fitted] == []
