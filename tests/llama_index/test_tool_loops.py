@@ -133,6 +133,7 @@ async def test_a_step_of_a_react_agent_that_is_none_is_asked_for_again_on_its_ti
 
 async def test_an_agent_out_of_turns_comes_to_an_end_on_its_tier(bench: Any, server: FakeServer) -> None:
     server.script(FRONTIER, lambda body: Reply(tool_calls=[("add", {"a": 1, "b": 2})]) if body.get("tools") else DONE)
+    server.script(SMALL, DONE)
     made = bench(classifier=Once())
     agent = FunctionAgent(tools=[add], llm=made.llm, early_stopping_method="generate")
     assert str(await agent.run("What is 1+2?", max_iterations=2)) == "Done."
