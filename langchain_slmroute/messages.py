@@ -44,11 +44,17 @@ _MEDIA: Final = {
     "input_audio": "audio",
     "video": "video",
     "file": "file",
+    "document": "file",
+    "input_file": "file",
 }
+"""Kinds of content in LangChain's words and in the providers' own; Google's ``media`` tells its kind by itself."""
 _PORTABLE_BLOCKS: Final = frozenset({"text", "image", "audio", "video", "file", "text-plain"})
+_TAKEN: Final = _PORTABLE_BLOCKS | _MEDIA.keys()
 _PORTABLE_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,40}")
 _AUTHORS: Final = {"azure": "openai"}
 """What messages say of their provider, where they say otherwise."""
+_WRITE_TEXT: Final = ("huggingface", "ollama")
+"""Providers whose classes write plain text: blocks of thoughts and the like are another's, whatever a message says."""
 _WITHHELD: Final = frozenset(
     {"BLOCKLIST", "IMAGE_SAFETY", "PROHIBITED_CONTENT", "RECITATION", "SAFETY", "SPII", "refusal"}
 )
@@ -119,9 +125,16 @@ def _modalities(messages: Sequence[BaseMessage]) -> frozenset[str]:
         if isinstance(message.content, str):
             continue
         for block in message.content:
-            if isinstance(block, dict) and block.get("type") in _MEDIA:
-                found.add(_MEDIA[block["type"]])
+            if isinstance(block, dict) and (medium := _medium(block)) is not None:
+                found.add(medium)
     return frozenset(found)
+
+
+def _medium(block: Mapping[str, Any]) -> str | None:
+    if block.get("type") != "media":
+        return _MEDIA.get(block.get("type", ""))
+    medium = str(block.get("mime_type")).partition("/")[0]
+    return medium if medium in ("audio", "image", "video") else "file"
 
 
 def _pinned_tier(messages: Sequence[BaseMessage]) -> str | None:
@@ -181,8 +194,7 @@ class _Fitter:
         return self._fit_answer(message) if isinstance(message, AIMessage) else message
 
     def _fit_answer(self, message: AIMessage) -> AIMessage:
-        author = message.response_metadata.get("model_provider")
-        foreign = author is not None and author != _AUTHORS.get(self._provider or "", self._provider)
+        foreign = self._is_foreign(message)
         calls = [
             {**call, "id": _call_id(call["id"]) if call["id"] else self._new_id(call)} for call in message.tool_calls
         ]
@@ -194,6 +206,14 @@ class _Fitter:
             rest = {key: value for key, value in message.response_metadata.items() if key != RECORD_KEY}
             changes["response_metadata"] = rest
         return message.model_copy(update=changes) if changes else message
+
+    def _is_foreign(self, message: AIMessage) -> bool:
+        author, provider = message.response_metadata.get("model_provider"), self._provider or ""
+        if author is not None:
+            return author != _AUTHORS.get(provider, self._provider)
+        return provider.startswith(_WRITE_TEXT) and any(
+            isinstance(block, dict) and block.get("type") not in _TAKEN for block in message.content
+        )
 
     def _new_id(self, call: LangChainToolCall) -> str:
         told = f"{len(self._nameless)} {call['name']} {call['args']}"

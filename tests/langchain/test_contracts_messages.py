@@ -54,11 +54,22 @@ MEDIA = {
     "audio": {"type": "audio", "base64": "UklGRg==", "mime_type": "audio/wav"},
     "files": {"type": "file", "base64": "JVBERi0xLjQ=", "mime_type": "application/pdf", "filename": "x.pdf"},
 }
+OWN = {
+    "Anthropic's document": ("files", {"type": "document", "source": {"type": "text", "data": "x"}}),
+    "OpenAI's file": ("files", {"type": "input_file", "file_id": "file_1"}),
+    "Google's file": ("files", {"type": "media", "mime_type": "application/pdf", "data": "JVBERi0xLjQ="}),
+    "Google's sound": ("audio", {"type": "media", "mime_type": "audio/wav", "data": "UklGRg=="}),
+}
+"""The providers' own forms."""
 
 
-@pytest.mark.parametrize("media", MEDIA)
-async def test_what_ollama_takes_of_no_model_goes_to_another_tier(stage: Stage, media: str) -> None:
-    messages = [HumanMessage([{"type": "text", "text": "What is this?"}, MEDIA[media]])]
+@pytest.mark.parametrize(
+    ("media", "block"), [*MEDIA.items(), *OWN.values()], ids=[*(f"LangChain's {kind}" for kind in MEDIA), *OWN]
+)
+async def test_what_ollama_takes_of_no_model_goes_to_another_tier(
+    stage: Stage, media: str, block: dict[str, Any]
+) -> None:
+    messages = [HumanMessage([{"type": "text", "text": "What is this?"}, block])]
     assert record_of(await stage.router("small").ainvoke(messages))["tier"] == "big"
     with pytest.raises(NoEligibleTier, match=f"small: no {media}"):
         await stage.router("small").ainvoke(messages, local_only=True)
@@ -125,10 +136,10 @@ def loop(content: Any, provider: str | None, call_id: str = "call_1") -> list[Ba
     ]
 
 
-@pytest.mark.parametrize(("content", "provider"), [(FOREIGN, "openai"), (THOUGHTS, "anthropic")])
+@pytest.mark.parametrize(("content", "provider"), [(FOREIGN, "openai"), (THOUGHTS, "anthropic"), (THOUGHTS, None)])
 @pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
 async def test_another_providers_reasoning_does_not_reach_a_tier(
-    stage: Stage, content: Any, provider: str, ask: ways.Ask
+    stage: Stage, content: Any, provider: str | None, ask: ways.Ask
 ) -> None:
     history = loop(content, provider)
     before = [message.model_copy(deep=True) for message in history]
