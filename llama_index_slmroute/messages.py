@@ -130,12 +130,9 @@ def question_in(messages: Sequence[ChatMessage]) -> str | None:
 
 def _pinned_tier(messages: Sequence[ChatMessage]) -> str | None:
     """The tier that gave the step whose results now end the conversation, as its message says itself."""
-    end = len(messages)
-    while end and messages[end - 1].role == MessageRole.SYSTEM:  # an agent out of turns asks to come to an end
-        end -= 1
-    if not end or not (messages[end - 1].role in _TOOL_ROLES or is_observation(messages, end - 1)):
+    if not messages or not (messages[-1].role in _TOOL_ROLES or is_observation(messages, len(messages) - 1)):
         return None
-    for message in reversed(messages[:end]):
+    for message in reversed(messages):
         if message.role == MessageRole.ASSISTANT:
             record = message.additional_kwargs.get(RECORD_KEY)
             return cast("Mapping[str, Any]", record).get("tier") if isinstance(record, Mapping) else None

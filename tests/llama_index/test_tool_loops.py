@@ -31,7 +31,6 @@ def add(a: int, b: int) -> int:
 
 
 TOOL = FunctionTool.from_defaults(add)
-DONE = Reply("Done.")
 BOTH = Reply(tool_calls=[("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})])
 
 
@@ -129,15 +128,6 @@ async def test_a_step_of_a_react_agent_that_is_none_is_asked_for_again_on_its_ti
         ("frontier", "classified"),
         ("frontier", "tool_loop"),
     ]
-
-
-async def test_an_agent_out_of_turns_comes_to_an_end_on_its_tier(bench: Any, server: FakeServer) -> None:
-    server.script(FRONTIER, lambda body: Reply(tool_calls=[("add", {"a": 1, "b": 2})]) if body.get("tools") else DONE)
-    server.script(SMALL, DONE)
-    made = bench(classifier=Once())
-    agent = FunctionAgent(tools=[add], llm=made.llm, early_stopping_method="generate")
-    assert str(await agent.run("What is 1+2?", max_iterations=2)) == "Done."
-    assert made.tiers == ["frontier"] * 3
 
 
 async def test_react_loops_at_the_same_time_are_told_apart(bench: Any, server: FakeServer) -> None:
