@@ -53,7 +53,7 @@ class Assumptions:
                 f"--frontier {self.frontier}: no price is known for it. Give one with --frontier-price IN,OUT "
                 "(dollars for a million tokens), or another model."
             )
-        return found
+        return found[:2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,10 @@ def _cost(doc: Doc, given: Format, assumed: Assumptions, tokens_in: float, token
         return logged * (1.0 if currency == "USD" else float(assumed.rates[currency])), "logged"
     model, provider = _first(doc, given.model), _first(doc, given.provider) or given.serves
     listed = list_price(str(provider), model) if isinstance(model, str) and provider else None
-    price_in, price_out = listed or assumed.frontier_price()
-    cost = (tokens_in * price_in + tokens_out * price_out) / MILLION
+    price_in, price_out = listed[:2] if listed else assumed.frontier_price()
+    again = min(_number(doc, given.tokens_from_cache) or 0.0, tokens_in)
+    less = again * (price_in - listed[2]) if listed else 0.0
+    cost = (tokens_in * price_in + tokens_out * price_out - less) / MILLION * given.list_share
     if logged is None and _first(doc, given.cost) is not None:
         return cost, "unreadable"
     return cost, "assumed" if listed is None else "listed"
@@ -177,14 +179,18 @@ def _number(doc: Doc, places: Sequence[str]) -> float | None:
 
 
 @lru_cache(maxsize=512)
-def list_price(provider: str, model: str) -> tuple[float, float] | None:
-    """Give the dollars for a million input and output tokens in the public lists; None where it is not in them."""
+def list_price(provider: str, model: str) -> tuple[float, float, float] | None:
+    """Give what a model costs in the public lists.
+
+    Returns:
+        Dollars for a million input tokens, output tokens, and input tokens read from the provider's cache; None where
+        the model is not in the lists.
+    """
     first, second = Tier("first", f"{provider}:{model}"), Tier("second", f"{provider}:{model}")
     book = PriceBook((first, second))
-    found = [
-        book.price(first, usage, provider=provider, model=model).cost
-        for usage in (Usage(input_tokens=1000), Usage(output_tokens=1000))
-    ]
+    usages = (Usage(input_tokens=1000), Usage(output_tokens=1000), Usage(input_tokens=1000, cached_tokens=1000))
+    found = [book.price(first, usage, provider=provider, model=model).cost for usage in usages]
     if found[0] is None or found[1] is None:
         return None
-    return float(found[0]) * 1000, float(found[1]) * 1000
+    cached = found[0] if found[2] is None else found[2]
+    return float(found[0]) * 1000, float(found[1]) * 1000, float(cached) * 1000

@@ -20,7 +20,7 @@ ENOUGH: Final = 0.5
 """A format fits when so many of the first records are of it and have a prompt."""
 
 NAMED: Final = 12
-NOT_MAPPED: Final = ("name", "keep", "serves", "without_prompts", "note", "is_one")
+NOT_MAPPED: Final = ("name", "list_share", "keep", "serves", "without_prompts", "note", "is_one")
 FIELD_NAME: Final = re.compile(r"[\w.$@/:\[\]'\"-]+(?: [\w.()-]+){0,2}")
 """What reads like a field's name; what does not may be a prompt, and is not shown."""
 LONGEST_NAME: Final = 50
@@ -50,6 +50,8 @@ class Format:
         ended: When it ended.
         category: What kind of task it was, where the log says so.
         cached: Whether a cache answered it, so that a cost of nothing is what it cost, and not one that is missing.
+        tokens_from_cache: Those tokens of the prompt that the provider had in its cache, which cost less.
+        list_share: What calls cost as a share of the list price.
         keep: Which records are model calls: a place and what stands there; None when all are.
         serves: The provider of all calls, where the log does not say.
         without_prompts: What to do where it has none.
@@ -71,6 +73,8 @@ class Format:
     ended: tuple[str, ...] = ()
     category: tuple[str, ...] = ("category", "metadata.category", "task")
     cached: tuple[str, ...] = ()
+    tokens_from_cache: tuple[str, ...] = ()
+    list_share: float = 1.0
     keep: tuple[str, str] | None = None
     serves: str | None = None
     without_prompts: str = ""
@@ -81,6 +85,32 @@ class Format:
 def _has(doc: Doc, *places: str) -> bool:
     return any(at(doc, place) is not None for place in places)
 
+
+def _is_batch(doc: Doc) -> bool:
+    return _has(doc, "custom_id") and _has(doc, "body.messages", "body.input", "body.prompt")
+
+
+OPENAI: Final = Format(
+    name="OpenAI requests and responses",
+    is_one=lambda doc: _has(doc, "messages", "request.messages", "request.input", "request.prompt", "body.messages",
+                            "body.input", "request.body.messages")
+    or (_has(doc, "input", "prompt") and _has(doc, "usage", "choices", "response.usage")),
+    prompt=("request.messages", "request.input", "request.prompt", "request.body.messages", "body.messages",
+            "body.input", "body.prompt", "messages", "input", "prompt"),
+    input_tokens=("response.usage.prompt_tokens", "response.usage.input_tokens",
+                  "response.body.usage.prompt_tokens", "response.body.usage.input_tokens", "usage.prompt_tokens",
+                  "usage.input_tokens"),
+    output_tokens=("response.usage.completion_tokens", "response.usage.output_tokens",
+                   "response.body.usage.completion_tokens", "response.body.usage.output_tokens",
+                   "usage.completion_tokens", "usage.output_tokens"),
+    model=("response.model", "request.model", "response.body.model", "request.body.model", "body.model", "model"),
+    tokens_from_cache=tuple(
+        f"{outer}usage.{name}_details.cached_tokens"
+        for outer in ("response.", "response.body.", "")
+        for name in ("prompt_tokens", "input_tokens")
+    ),
+    serves="openai",
+)  # fmt: skip
 
 FORMATS: Final[tuple[Format, ...]] = (
     Format(
@@ -148,22 +178,13 @@ FORMATS: Final[tuple[Format, ...]] = (
         ended=("endTime", "end_time"),
         category=("metadata.category", "category"),
     ),
-    Format(
-        name="OpenAI requests and responses",
-        is_one=lambda doc: _has(doc, "messages", "request.messages", "request.input", "request.prompt", "body.messages",
-                                "body.input", "request.body.messages")
-        or (_has(doc, "input", "prompt") and _has(doc, "usage", "choices", "response.usage")),
-        prompt=("request.messages", "request.input", "request.prompt", "request.body.messages", "body.messages",
-                "body.input", "body.prompt", "messages", "input", "prompt"),
-        input_tokens=("response.usage.prompt_tokens", "response.usage.input_tokens",
-                      "response.body.usage.prompt_tokens", "response.body.usage.input_tokens", "usage.prompt_tokens",
-                      "usage.input_tokens"),
-        output_tokens=("response.usage.completion_tokens", "response.usage.output_tokens",
-                       "response.body.usage.completion_tokens", "response.body.usage.output_tokens",
-                       "usage.completion_tokens", "usage.output_tokens"),
-        model=("response.model", "request.model", "response.body.model", "request.body.model", "body.model", "model"),
-        serves="openai",
+    replace(
+        OPENAI,
+        is_one=_is_batch,
+        list_share=0.5,
+        note="OpenAI takes half the list price for the calls of a batch, and so they are reckoned here.",
     ),
+    OPENAI,
     Format(
         name="plain prompts",
         prompt=("prompt", "text", "input", "question", "query", "instruction", "content", "message", "request"),

@@ -70,6 +70,21 @@ def test_missing_costs_are_the_list_price_of_the_logs_model(write: Write, rows: 
     assert found.cost_sources == {"listed": 68}
 
 
+def test_tokens_that_the_provider_had_in_its_cache_cost_less(write: Write, rows: Rows) -> None:
+    row = rows("OpenAI requests and responses")[0]
+    usage = {**row["response"]["usage"], "prompt_tokens_details": {"cached_tokens": 60}}
+    found = audit([write("log.jsonl", [{**row, "response": {**row["response"], "usage": usage}}])])
+    assert found.today == pytest.approx((40 * 2 + 60 * 0.5 + 10 * 8) / 1e6)  # gpt-4.1's list prices
+
+
+def test_a_batch_costs_half_the_list_price(write: Write, rows: Rows) -> None:
+    requests = rows("batch")[:3]
+    whole, half = (audit([write(f"{name}.jsonl", log)]) for name, log in
+                   (("whole", [row["body"] for row in requests]), ("half", requests)))  # fmt: skip
+    assert half.today == pytest.approx(whole.today / 2)
+    assert "half the list price for the calls of a batch" in half.assumed[0]
+
+
 def test_without_tokens_model_and_cost_everything_is_said_to_be_assumed(write: Write, rows: Rows) -> None:
     path = write("log.jsonl", rows("plain prompts"))
     found = audit([path], assumed=Assumptions(prices=(Decimal(10), Decimal(30)), answer_tokens=100))
