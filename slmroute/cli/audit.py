@@ -50,8 +50,8 @@ def audit(
 
     Formats are found: OpenAI requests and responses, exports of LangSmith and Langfuse, logs of LiteLLM, plain prompts.
     Nothing leaves this machine and no prompt is shown unless --show-prompts asks for it. Things to --map: prompt,
-    input_tokens, output_tokens, tokens_from_cache, cost, currency, model, provider, latency_ms, latency_s, began, ended,
-    category, cached.
+    input_tokens, output_tokens, tokens_from_cache, cost, currency, model, provider, latency_ms, latency_s, began,
+    ended, category, cached.
     """
     import os
 
