@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,12 +20,15 @@ from slmroute.drive import adrive, drive
 from slmroute.engine import Engine
 from slmroute.judges import Agreement, SelfCheck
 from slmroute.policy import Confidence, Policy
+from slmroute.price import total_of
 from slmroute.record import AttemptRecord, RouteRecord
 from slmroute.request import RouteRequest
 from slmroute.run import Run
 from slmroute.steps import Usage
-from slmroute.testing import FakePerformer, FakeServer, Reply
+from slmroute.testing import FakePerformer, FakeServer, Fault, Reply
 from slmroute.tier import Tier
+
+pytestmark = pytest.mark.usefixtures("shared_ssl")
 
 MODEL, OTHER = "phi3:mini", "qwen2.5:0.5b"
 REQUEST = RouteRequest.from_text("Which language is this? Guten Tag")
@@ -157,8 +162,6 @@ async def test_what_is_cancelled_is_estimated(server: FakeServer, role: str) -> 
 
 
 def test_a_server_that_refuses_takes_nothing(server: FakeServer) -> None:
-    from slmroute.testing import Fault
-
     with FewShotClassifier(MODEL, host=server.url, **PRICES) as classifier:
         sync(routed(classifier))
         server.script(MODEL, Fault(500))
@@ -221,3 +224,42 @@ def test_samples_that_time_out_are_estimated_among_the_others(server: FakeServer
     late.set()
     assert found.usage is not None
     assert (found.usage.source, found.usage.output_tokens, found.usage.input_tokens > 800) == ("estimated", 2, True)
+
+
+def _asked_at_random(dice: random.Random, server: FakeServer) -> tuple[Any, Any]:
+    """Give a classifier and a judge, or None for either."""
+    given: dict[str, Any] = {"host": server.url, "input_price": "1", "output_price": "1"}
+    first, second = FewShotClassifier(MODEL, **given), FewShotClassifier(OTHER, **given)
+    breaking = SelfCheck(MODEL, calibrator=lambda _odds: 1 / 0, **given)
+    judges = [None, breaking, SelfCheck(MODEL, **given), Agreement(OTHER, **given)]
+    classifiers = [None, first, ChainClassifier(first, second, band=(0, 1))]
+    return dice.choice(classifiers), dice.choice(judges)
+
+
+def test_whatever_is_asked_and_goes_wrong_the_bill_is_the_servers(server: FakeServer) -> None:
+    dice, told = random.Random(6), [0, 0]  # noqa: S311  the same calls every time
+
+    def reply(_body: object) -> Reply | Fault:
+        chance = dice.random()
+        if chance < 0.25:
+            return Fault(500) if chance < 0.2 else Fault(garbage=True)
+        tokens = dice.randrange(1, 900), dice.randrange(1, 5)
+        told[0] += tokens[0]
+        told[1] += tokens[1]
+        if chance < 0.4:
+            return Reply("Well, it depends.", input_tokens=tokens[0], output_tokens=tokens[1])
+        return replace(says(), input_tokens=tokens[0], output_tokens=tokens[1])
+
+    server.script(MODEL, reply)
+    server.script(OTHER, reply)
+    records: list[RouteRecord] = []
+    for _ in range(10):
+        classifier, judge = _asked_at_random(dice, server)
+        run = routed(classifier, judge=judge)
+        records += [dice.choice([sync, asynchronous])(Run(run.engine, REQUEST)) for _ in range(3)]
+    found = [each for record in records for each in record.attempts if each.role in ("classifier", "judge")]
+    usages = [each.usage for each in found if each.usage is not None]
+    assert [sum(usage.input_tokens for usage in usages), sum(usage.output_tokens for usage in usages)] == told
+    assert total_of(each.cost for each in found) == Decimal(sum(told)) / 1_000_000
+    assert {usage.source for usage in usages} == {"reported"}
+    assert {"judge_unavailable", "classifier_unavailable"} <= {event for record in records for event in record.events}
