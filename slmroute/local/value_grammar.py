@@ -35,14 +35,17 @@ FORMATS: Mapping[str, str] = {
 UNWRITTEN = r'"\\\x7F\x00-\x1F'
 """Characters that stand in a text of JSON in another way, as part of a set."""
 
+NOT_ASCII = r"\U00000080-\U0010FFFF"
+"""What one dialect of regular expressions takes for letters, digits and spaces, and another does not."""
+
 SETS: Mapping[str, str] = {
     ".": f"[^{UNWRITTEN}]",
     r"\d": "[0-9]",
     r"\w": "[a-zA-Z0-9_]",
     r"\s": "[ ]",
-    r"\D": f"[^0-9{UNWRITTEN}]",
-    r"\W": f"[^a-zA-Z0-9_{UNWRITTEN}]",
-    r"\S": f"[^ {UNWRITTEN}]",
+    r"\D": f"[^0-9{UNWRITTEN}{NOT_ASCII}]",
+    r"\W": f"[^a-zA-Z0-9_{UNWRITTEN}{NOT_ASCII}]",
+    r"\S": f"[^ {UNWRITTEN}{NOT_ASCII}]",
 }
 
 PART = re.compile(
@@ -51,7 +54,9 @@ PART = re.compile(
 )
 """What of regular expressions can be put in a grammar: all that needs no looking around and no memory."""
 
-ITEM = re.compile(r"(?P<known>\\[dws])|(?:\\(?P<low>[^A-Za-z0-9])|(?P<low_plain>[^\\]))(?:-(?P<high>\\?[^\\]))?")
+ITEM = re.compile(
+    r"(?P<known>\\[dws])|(?:\\(?P<low>[^A-Za-z0-9])|(?P<low_plain>[^\\]))(?:-(?P<high>\\[^A-Za-z0-9]|[^\\]))?"
+)
 
 
 class Beyond(Exception):

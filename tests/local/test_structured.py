@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import product
 from typing import Any
 
 import jsonschema
 import ollama
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slmroute.json_schema import fits
@@ -19,7 +21,7 @@ from slmroute.local import LocalServer
 from slmroute.local.json_grammar import grammar_of
 from slmroute.local.model_file import ModelFile
 from slmroute.local.ollama_request import chat_ask
-from slmroute.local.value_grammar import between
+from slmroute.local.value_grammar import Beyond, between, text_of
 
 ASKED: Any = [{"role": "user", "content": "Positive or negative? I loved it."}]
 LABEL = {"type": "object", "properties": {"label": {"enum": ["positive", "negative"]}}, "required": ["label"]}
@@ -164,6 +166,52 @@ def test_the_whole_numbers_between_bounds_are_all_that_is_permitted(low: int, mo
     assert all(permitted.fullmatch(str(each)) for each in (low, inside, high))
     outside = data.draw(st.integers(max_value=low - 1) | st.integers(min_value=high + 1))
     assert not any(permitted.fullmatch(str(each)) for each in (low - 1, high + 1, outside))
+
+
+PIECES = [
+    "a",
+    "é",
+    '"',
+    r"\\",
+    r"\.",
+    "[a-c]",
+    "[^b-d]",
+    r"[^!-\\]",
+    r"[\w.-]",
+    "[!-~]",
+    r"\d",
+    r"\W",
+    ".",
+    "(a|bc)",
+    "(?:x|)",
+]
+TIMES = ["", "", "*", "+", "?", "{2}", "{1,3}", "+?"]
+
+
+CANDIDATES = ["".join(each) for length in range(4) for each in product('abx5."\\\x7fé-!', repeat=length)]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(TIMES)), max_size=3))
+def test_a_patterns_grammar_permits_what_the_pattern_matches(parts: list[tuple[str, str]]) -> None:
+    pattern = f"^{''.join(piece + times for piece, times in parts)}$"
+    token = re.compile(r'(?P<text>"(?:\\.|[^"\\])*")|(?P<set>\[(?:\\.|[^\]])*\])|(?P<space> )')
+
+    def translated(found: re.Match[str]) -> str:
+        return "" if found["space"] else found["set"] or f"(?:{re.escape(json.loads(found['text']))})"
+
+    permitted, matching = re.compile(token.sub(translated, text_of(pattern))), re.compile(pattern)
+    for text in CANDIDATES:
+        if permitted.fullmatch(json.dumps(text, ensure_ascii=False)):
+            assert matching.fullmatch(text)
+        elif not set(text) & set('"\\\x7fé'):
+            assert not matching.fullmatch(text)
+
+
+@given(st.text("ab-^$[](){}|*+?.\\dwWx1,:=!", max_size=12))
+def test_any_pattern_is_put_in_a_grammar_or_refused(inside: str) -> None:
+    with suppress(Beyond):
+        assert text_of(f"^{inside}$").startswith('"\\""')
 
 
 def test_a_completion_without_a_chat_is_refused_where_its_schema_makes_no_sense(
