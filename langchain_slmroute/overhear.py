@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langchain_slmroute.messages import answer_of
 from slmroute.overheard import Heard, ModelCall, hear
 from slmroute.request import estimate_tokens
-from slmroute.steps import Answer, Usage
+from slmroute.steps import Answer, Usage, with_told
 
 __all__ = ["Overhear"]
 
@@ -65,9 +65,17 @@ class Overhear(BaseCallbackHandler):
                 call.model, call.provider = answer.model or call.model, answer.provider
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Note that it has not answered."""
-        for call in self._begun.pop(run_id, ()):
-            call.fail(error)
+        """Note that it has not answered, or a stream of it not to its end."""
+        response = kwargs.get("response")
+        generations = response.generations if isinstance(response, LLMResult) else []
+        for place, call in enumerate(self._begun.pop(run_id, ())):
+            begun = generations[place][0] if place < len(generations) and generations[place] else None
+            if begun is not None and begun.text and call.usage is not None:  # what came before it broke off is paid for
+                guess = replace(call.usage, output_tokens=estimate_tokens(begun.text))
+                told = _answer_of(begun, call.provider).usage
+                call.usage = guess if told is None else with_told(guess, told)
+            else:
+                call.fail(error)
 
     def _begin(self, run_id: UUID, prompts: list[str], told: dict[str, Any]) -> None:
         here = hear()

@@ -31,7 +31,7 @@ from pydantic import PrivateAttr
 from llama_index_slmroute.answers import Response, answer_of, usage_of
 from slmroute.overheard import Heard, ModelCall, hear
 from slmroute.request import estimate_tokens
-from slmroute.steps import Usage
+from slmroute.steps import Usage, with_told
 
 __all__ = ["overhear"]
 
@@ -123,7 +123,7 @@ class _Overhear(BaseEventHandler):
         told = usage_of([response])
         if told is not None:
             begun.told = told if begun.told is None else _greatest(begun.told, told)
-        elif begun.told is None and begun.call.usage is not None:
+        if begun.call.usage is not None:
             # Chunks hold all text so far: what comes of a stream that is left is this much.
             begun.call.usage = replace(begun.call.usage, output_tokens=estimate_tokens(_text(response)))
 
@@ -139,7 +139,11 @@ class _Overhear(BaseEventHandler):
 
     def _fail(self, span: str, error: BaseException) -> None:
         begun = self._close(span)
-        if begun is not None and not begun.parts:
+        if begun is None or begun.parts or begun.call.usage is None:
+            return
+        if begun.told is not None:  # what came before a stream broke off is paid for
+            begun.call.usage = with_told(begun.call.usage, begun.told)
+        elif not begun.call.usage.output_tokens:
             begun.call.fail(error)
 
     def _close(self, span: str) -> _Open | None:
@@ -160,6 +164,12 @@ def _text(response: Response) -> str:
 
 
 def overhear() -> None:
-    """Listen to LlamaIndex's LLMs from now on; once is enough for a process."""
-    if not any(isinstance(handler, _Overhear) for handler in root_dispatcher.event_handlers):
-        root_dispatcher.add_event_handler(_Overhear())
+    """Listen to LlamaIndex's LLMs from now on; further times change nothing."""
+    if _OURS not in root_dispatcher.event_handlers:
+        with _LOCK:  # two handlers would count everything twice
+            if _OURS not in root_dispatcher.event_handlers:
+                root_dispatcher.add_event_handler(_OURS)
+
+
+_OURS: Final = _Overhear()
+_LOCK: Final = threading.Lock()

@@ -101,6 +101,24 @@ def test_a_request_that_was_refused_costs_nothing(server: FakeServer) -> None:
     assert (found["usage"], found["cost"]) == (None, "0")
 
 
+@pytest.mark.parametrize("fault", [None, Fault(die_after_chunks=3, reply=Reply("0.5 it may be, or is it?"))])
+def test_a_stream_that_is_left_or_breaks_off_is_charged_as_far_as_it_came(server: FakeServer, fault: Any) -> None:
+    class Reads:
+        """Reads three chunks, as far as they come."""
+
+        def invoke(self, prompt: str) -> str:
+            chunks = mini(server).stream(prompt)
+            for _ in range(3 if fault is None else 9):
+                next(chunks)
+            chunks.close()  # type: ignore[attr-defined]
+            return "0.5"
+
+    server.script(ASKED, fault or Reply("0.5 it may be, or is it?"))
+    found = judged(server, Reads())
+    assert (found["usage"]["source"], found["usage"]["input_tokens"] > 50) == ("estimated", True)
+    assert found["usage"]["output_tokens"] > 0
+
+
 def test_a_judge_that_is_routed_itself_counts_as_its_own_call(server: FakeServer) -> None:
     server.script(SMALL, GOOD)
     inner = router(server, prices={"small": ("1", "1")}, tiers=[Tier("mini", mini(server)), Tier("big", mini(server))])

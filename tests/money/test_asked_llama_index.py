@@ -15,7 +15,7 @@ from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai import OpenAI
 from pydantic import BaseModel
 
-from llama_index_slmroute import RoutingLLM
+from llama_index_slmroute import RoutingLLM, overhear
 from slmroute import Confidence, Tier, route_costs
 from slmroute.testing import FakeServer, Fault, Reply
 
@@ -131,6 +131,14 @@ def test_a_stream_is_charged_as_reported_or_as_far_as_it_was_read(server: FakeSe
     assert (left["usage"]["source"], left["usage"]["input_tokens"]) == ("estimated", silent["usage"]["input_tokens"])
 
 
+def test_a_stream_that_breaks_off_is_charged_as_far_as_it_came(server: FakeServer) -> None:
+    server.script(ASKED, Fault(die_after_chunks=3, reply=Reply("0.5 it may be, or is it?")))
+    found = judged(server, lambda: list(mini(server).stream_chat(SAYS)))
+    assert found["error"] is not None
+    assert (found["usage"]["source"], found["usage"]["input_tokens"] > 50) == ("estimated", True)
+    assert found["usage"]["output_tokens"] > 0
+
+
 def test_a_request_that_timed_out_is_estimated_and_one_that_was_refused_costs_nothing(server: FakeServer) -> None:
     late = threading.Event()
     server.script(ASKED, Reply("0.5", hold=late))
@@ -163,6 +171,18 @@ def test_a_judge_that_is_routed_itself_counts_as_its_own_call(server: FakeServer
         found = judged(server, lambda: inner.chat(SAYS))
     assert (found["usage"], found["cost"]) == (None, "0")
     assert (costs.calls, costs.cost) == (2, Decimal(COST))
+
+
+def test_one_handler_listens_however_many_begin_at_once() -> None:
+    root = overhear.root_dispatcher
+    overhear.overhear()
+    root.event_handlers.remove(overhear._OURS)
+    threads = [threading.Thread(target=overhear.overhear) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [each.class_name() for each in root.event_handlers].count("SlmrouteOverhear") == 1
 
 
 def test_llms_that_no_router_has_asked_are_in_no_record(server: FakeServer) -> None:
