@@ -7,9 +7,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableParallel, RunnableSequence
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.utils import AddableDict
 
 from langchain_slmroute.messages import answer_of, chunk_of, last_chunk, with_record
@@ -18,7 +18,7 @@ from langchain_slmroute.perform import Asked, ChatPerformer, Child
 from langchain_slmroute.relay import is_streamed
 from langchain_slmroute.routed import AsyncRoutedCall, RoutedCall
 from langchain_slmroute.schemas import json_schema_of
-from langchain_slmroute.validated import Catcher, End, is_pydantic, not_parsed, validated
+from langchain_slmroute.validated import Catcher, End, is_pydantic, not_parsed, validated, with_kwargs
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
 from slmroute.gate import Chunk, Growth
 from slmroute.json_schema import fits
@@ -40,6 +40,10 @@ class Parsed:
     told: bool = False
 
 
+Chains = dict[tuple[str, bool], tuple[BaseChatModel, Runnable[Any, Any]]]
+"""Chains that were built, by their tiers and whether they give the message, too, each with the model it calls."""
+
+
 class StructuredRouter(Runnable[LanguageModelInput, Any]):
     """What ``RoutingChatModel.with_structured_output`` gives: a router whose answers follow a schema.
 
@@ -53,6 +57,10 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
         self.outline = outline
         self.name = router.get_name()
         self._schema = json_schema_of(outline.schema)
+        self._chains: Chains = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_chains": {}}
 
     @property
     def OutputType(self) -> Any:  # noqa: N802  LangChain's name
@@ -127,7 +135,7 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
 
     def _make(self, asked: Asked, own: RunnableConfig, child: Child) -> StructuredPerformer:
         performer = StructuredPerformer(asked, own, child)
-        performer.outline, performer.settings = self.outline, self._settings()
+        performer.outline, performer.settings, performer.chains = self.outline, self._settings(), self._chains
         return performer
 
     def _settings(self) -> dict[str, Any]:
@@ -140,6 +148,7 @@ class StructuredPerformer(ChatPerformer):
 
     outline: Outline
     settings: Mapping[str, Any]
+    chains: Chains
 
     def _call(self, call: Call) -> Answer:
         config, catcher = self._watched(call, watch=True)
@@ -223,15 +232,22 @@ class StructuredPerformer(ChatPerformer):
         inner, kwargs = self.model(call, streams=streams)
         if self.settings:
             inner = inner.model_copy(update=self.settings)
+        place = (call.tier.name, include_raw)
+        model, chain = self.chains.get(place, (None, None))
+        if chain is None or model is not inner:
+            chain = self._built(call, inner, include_raw=include_raw)
+            if inner is self.ready(call).model:  # a copy that was made for one call is not met again
+                self.chains[place] = (inner, chain)
+        return with_kwargs(chain, kwargs)
+
+    def _built(self, call: Call, inner: BaseChatModel, *, include_raw: bool) -> Runnable[Any, Any]:
+        """Build a tier's own chain, which takes a good part of a millisecond."""
         outline, dialect = self.outline, self.ready(call).dialect
-        given: dict[str, Any] = {"method": outline.method}
-        if "strict" in dialect.binding:
-            given["strict"] = outline.is_strict
+        given = {"method": outline.method, "strict": outline.is_strict if "strict" in dialect.binding else None}
         options = {key: value for key, value in given.items() if value is not None}
         schema = outline.schema_for(dialect)
-        chain = inner.with_structured_output(schema, include_raw=include_raw, **options, **outline.kwargs)
-        chain = _with_kwargs(cast("Runnable[Any, Any]", chain), kwargs)
-        plain = dialect.plain_schemas and is_pydantic(outline.schema)
+        asked = inner.with_structured_output(schema, include_raw=include_raw, **options, **outline.kwargs)
+        plain, chain = dialect.plain_schemas and is_pydantic(outline.schema), cast("Runnable[Any, Any]", asked)
         return validated(chain, outline.schema, include_raw=include_raw) if plain else chain
 
     def _watched(self, call: Call, *, watch: bool) -> tuple[RunnableConfig, Catcher]:
@@ -254,18 +270,6 @@ class StructuredPerformer(ChatPerformer):
             or not isinstance(parsed, dict | list | str | int | float)
             or fits(cast("object", parsed), schema)
         )
-
-
-def _with_kwargs(chain: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnable[Any, Any]:
-    """Bind arguments to the model in a structured chain; given to the whole of it, a chain with raw would drop them."""
-    if not kwargs or not isinstance(chain, RunnableSequence):
-        return chain
-    first, *rest = chain.steps
-    if isinstance(first, RunnableParallel):
-        first = RunnableParallel({name: step.bind(**kwargs) for name, step in first.steps__.items()})
-    else:
-        first = first.bind(**kwargs)
-    return RunnableSequence(first, *rest)
 
 
 def _part(part: Any, written: Growth) -> Chunk:

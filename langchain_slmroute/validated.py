@@ -12,7 +12,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata, add_ai_message_chunks
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
-from langchain_core.runnables import Runnable, RunnableGenerator
+from langchain_core.runnables import Runnable, RunnableGenerator, RunnableParallel, RunnableSequence
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from langchain_slmroute.usage import SERVICE_TIERS
 from slmroute.errors import NothingGenerated
 
-__all__ = ["Catcher", "End", "is_pydantic", "not_parsed", "validated"]
+__all__ = ["Catcher", "End", "is_pydantic", "not_parsed", "validated", "with_kwargs"]
 
 
 def is_pydantic(schema: object) -> bool:
@@ -55,6 +55,18 @@ def validated(chain: Runnable[Any, Any], schema: type[BaseModel], *, include_raw
             yield each
 
     return chain | RunnableGenerator(transform, atransform, name="PydanticValidation")
+
+
+def with_kwargs(chain: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnable[Any, Any]:
+    """Bind arguments to the model in a structured chain; given to the whole of it, a chain with raw would drop them."""
+    if not kwargs or not isinstance(chain, RunnableSequence):
+        return chain
+    first, *rest = chain.steps
+    if isinstance(first, RunnableParallel):
+        first = RunnableParallel({name: step.bind(**kwargs) for name, step in first.steps__.items()})
+    else:
+        first = first.bind(**kwargs)
+    return RunnableSequence(first, *rest)
 
 
 def not_parsed() -> tuple[type[Exception], ...]:

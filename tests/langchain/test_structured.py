@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from typing import Any, Literal
@@ -175,6 +176,27 @@ def test_a_structured_router_is_pickled(stage: Stage, monkeypatch: pytest.Monkey
     router = RoutingChatModel(tiers=stage.strings(), classifier=complex_)
     again = pickle.loads(pickle.dumps(router.with_structured_output(Weather)))  # noqa: S301  written here
     assert again.invoke("How is it?") == Weather(degrees=21, sunny=True)
+
+
+def test_each_tiers_chain_is_built_once_for_all_calls(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[type] = []
+    for kind in (type(stage.bare_small()), type(stage.bare_big())):
+
+        def noting(self: Any, *args: Any, build: Any = kind.with_structured_output, **kwargs: Any) -> Any:
+            built.append(type(self))
+            return build(self, *args, **kwargs)
+
+        monkeypatch.setattr(kind, "with_structured_output", noting)
+    stage.server.script(SMALL, Reply("no JSON"))
+    stage.server.script(BIG, good(None))
+    model = stage.router("small", tiers=stage.strings())
+    structured = model.with_structured_output(Weather)
+    for temperature in (None, 0.1, 0.2):
+        told = {} if temperature is None else {"temperature": temperature}
+        assert structured.invoke("How is it?", **told) == Weather(degrees=21, sunny=True)
+    assert len(built) == 2
+    assert [call.body.get("temperature") for call in stage.server.calls(BIG)] == [None, 0.1, 0.2]
+    assert copy.deepcopy(structured).invoke("How is it?") == Weather(degrees=21, sunny=True)
 
 
 def test_what_is_no_schema_is_refused_before_any_call(stage: Stage) -> None:
