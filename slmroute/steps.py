@@ -93,15 +93,20 @@ class Usage:
     @property
     def plausible(self) -> bool:
         """Whether an answered call can have these numbers: a prompt has tokens, and parts fit into their whole."""
-        inside = self.cached_tokens + self.cache_write_tokens <= self.input_tokens
-        inside = inside and self.cache_write_1h_tokens <= self.cache_write_tokens
-        inside = inside and self.audio_input_tokens <= self.input_tokens
-        inside = inside and self.audio_output_tokens <= max(self.output_tokens, 0)
-        parts = min(getattr(self, name) for name in _PARTS) >= 0
-        return self.input_tokens > 0 and self.output_tokens >= 0 and inside and parts
+        return (
+            self.input_tokens > 0
+            and self.cached_tokens >= 0
+            and self.cached_tokens + self.cache_write_tokens <= self.input_tokens
+            and 0 <= self.cache_write_1h_tokens <= self.cache_write_tokens
+            and 0 <= self.audio_input_tokens <= self.input_tokens
+            and 0 <= self.audio_output_tokens <= self.output_tokens
+            and self.reasoning_tokens >= 0
+        )
 
 
-_PARTS: Final = (
+COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
     "cached_tokens",
     "cache_write_tokens",
     "reasoning_tokens",
@@ -109,7 +114,6 @@ _PARTS: Final = (
     "audio_input_tokens",
     "audio_output_tokens",
 )
-COUNTS: Final = ("input_tokens", "output_tokens", *_PARTS)
 """The names of what ``Usage`` counts."""
 
 
