@@ -35,6 +35,8 @@ class Format(StrEnum):
 
 
 SUFFIXES = {".html": Format.HTML, ".htm": Format.HTML, ".json": Format.JSON, ".csv": Format.CSV, ".txt": Format.TEXT}
+NOT_TEXT = frozenset({".pdf", ".xlsx", ".xls", ".docx", ".pptx", ".png", ".svg", ".parquet"})
+"""Endings of files that would be no such files with a report in them."""
 
 
 @app.command()
@@ -74,6 +76,8 @@ def report(
     if as_json and form not in (None, Format.JSON):
         raise ConfigError(f"--json and --format {form.value}: give one of them.")
     if to is not None:
+        if to.suffix.lower() in NOT_TEXT:
+            raise ConfigError(f"--out {to}: a report is written as .html, .json, .csv or .txt; browsers print .html.")
         check_target(to, "--out")
     found = read_report(ledger_address(where), Period.read(since, until))
     wanted = (

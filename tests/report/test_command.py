@@ -46,6 +46,14 @@ def test_json_and_csv_go_to_standard_output(capsys: pytest.CaptureFixture[str], 
     assert "--json and --format csv" in run(capsys, "-l", str(week), *WEEK, "--json", "--format", "csv", code=2)
 
 
+def test_no_report_is_written_to_a_file_that_promises_something_else(
+    capsys: pytest.CaptureFixture[str], week: Path, tmp_path: Path
+) -> None:
+    wanted = tmp_path / "report.PDF"
+    assert "written as .html, .json, .csv or .txt" in run(capsys, "-l", str(week), *WEEK, "-o", str(wanted), code=2)
+    assert not wanted.exists()
+
+
 def test_a_file_that_cannot_be_written_is_told_before_the_ledger_is_read(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
