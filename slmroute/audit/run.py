@@ -203,6 +203,10 @@ def _in_words(sums: Sums, assumed: Assumptions, notes: Sequence[str], *, timed: 
         "A saving lies between what it is if every call that the classifier is unsure of goes up and if every one "
         "stays, a sample's error at 95% included; how often it is wrong where it is sure, slmroute evaluate tells."
     )
+    said.append(
+        "A call that stays is taken to be answered well enough: one that has to be asked again of the frontier saves "
+        "nothing. slmroute report shows how many do."
+    )
     if timed:
         said.append(
             f"A local answer takes {FIRST_TOKEN_MS:.0f} ms and {TOKEN_MS:.0f} ms a token, a classification by a small "

@@ -345,6 +345,7 @@ def test_a_thing_that_cannot_be_mapped_is_told_before_the_log_is_read(write: Wri
 def test_what_the_interval_is_of_is_said(write: Write, rows: Rows) -> None:
     said = " ".join(audit([write("log.jsonl", rows("plain prompts"))]).assumed)
     assert "unsure of goes up and if every one stays" in said
+    assert "one that has to be asked again of the frontier saves nothing" in said
 
 
 def test_processes_of_many_keep_numpy_to_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
