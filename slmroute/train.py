@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["TrainingReport", "train_embedded"]
 
 SPLITS = 3
+DIGITS = 6
+"""Of a bias and of the threshold. Those behind differ between two runs on one machine, as does the order of sums."""
+
 FEWEST_SHOWN = 20
 """Categories with fewer prompts are left out of the text."""
 
@@ -213,8 +216,8 @@ def calibrated(
     return LinearWeights(
         dense=np.zeros(len(feature_names()), dtype=np.float32),
         hashed=(fit.hashed * platt.slope).astype(np.float16),
-        bias=fit.bias * platt.slope + platt.intercept,
-        threshold=IDENTITY(cut),
+        bias=round(fit.bias * platt.slope + platt.intercept, DIGITS),
+        threshold=round(IDENTITY(cut), DIGITS),
         embedding=None if fit.embedding is None else folded(fit.embedding * platt.slope),
         hidden=HiddenLayer(
             hidden.inputs.astype(np.float32),
@@ -230,7 +233,7 @@ def everyday_weights(fit: EverydayFit) -> Everyday:
     import numpy as np
 
     embedding = None if fit.embedding is None else fit.embedding.astype(np.float32)
-    return Everyday(fit.dense.astype(np.float32), fit.hashed.astype(np.float16), fit.bias, embedding)
+    return Everyday(fit.dense.astype(np.float32), fit.hashed.astype(np.float16), round(fit.bias, DIGITS), embedding)
 
 
 def folded(embedding: NDArray[np.float64]) -> NDArray[np.float32]:
