@@ -121,6 +121,8 @@ class TierCalls(OnceMore):
         given: dict[str, Any] = {name: asked.get(name) for name in _OPTIONS}
         given["tool_choice"] = choice_for(asked.get("tool_choice"), ready.provider)
         options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
+        if given["tool_choice"] == "none" and "tool_choice" not in dialect.binding:
+            kwargs = {**kwargs, "tool_choice": "none"}  # the server knows it, whatever the class binds
         if "response_format" in options:
             # Beside a format OpenAI's client takes strict tools only; its class sees to that where there is a schema.
             if is_schema(options["response_format"]):

@@ -52,7 +52,7 @@ SENT: dict[str, dict[str, Any]] = {
         "none": {"mode": "NONE"},
     },
     "ollama": {},
-    "hugging_face": {},
+    "hugging_face": {"none": "none"},
 }
 SPELLED = [("any", each) for each in ANY] + [("named", each) for each in NAMED] + [("auto", each) for each in AUTO]
 SPELLED += [("none", each) for each in NONE] + [("nothing", each) for each in NO_CHOICE]
