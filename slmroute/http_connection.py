@@ -6,13 +6,17 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import cast
 
-__all__ = ["Connection", "Exchange", "Request"]
+__all__ = ["Connection", "Exchange", "Request", "close_all"]
 
 HEAD_END = b"\r\n\r\n"
+
+ROUNDS_TO_TAKE_UP = 3
+"""The rounds of the loop in which a connection that was accepted becomes one of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,27 @@ class Connection(asyncio.Protocol):
         del self._buffer[:end]
         method, target, _ = first.split(" ", 2)
         return Request(method, target.partition("?")[0], headers, content)
+
+
+async def close_all(listener: asyncio.Server | None, connections: set[Connection]) -> None:
+    """Close a server: listen no more, break every connection, and wait until all are gone.
+
+    Args:
+        listener: What listens, if anything does.
+        connections: The open connections, which keep the set up to date.
+    """
+    if listener is not None:
+        # At once, asyncio would lose sight of a connection that it has accepted and not taken up yet.
+        for each in listener.sockets:
+            with suppress(NotImplementedError):  # there is nothing to take away in Windows' loop
+                asyncio.get_running_loop().remove_reader(each.fileno())
+        for _ in range(ROUNDS_TO_TAKE_UP):
+            await asyncio.sleep(0)
+        listener.close()
+    tasks = [connection.abort() for connection in connections]
+    await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+    while connections:  # noqa: ASYNC110 - the loop closes what was aborted in its next rounds
+        await asyncio.sleep(0)
 
 
 def chunked(content: bytes) -> bytes:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from slmroute.errors import ConfigError, MissingExtra, SlmrouteError
-from slmroute.http_connection import Connection, Exchange, Request
+from slmroute.http_connection import Connection, Exchange, Request, close_all
 from slmroute.local.completion import Refused
 from slmroute.local.engine import Engine
 from slmroute.local.model_file import ModelFile
@@ -250,7 +250,6 @@ class LocalServer:
         except SlmrouteError as error:
             started.set_exception(error)
         finally:
-            await self._break_off()
             await self._engine.close()
 
     async def _listen(self, bound: socket.socket, started: Future[None]) -> None:
@@ -260,7 +259,7 @@ class LocalServer:
             started.set_result(None)
             await loop.create_future()
         finally:
-            listener.close()
+            await close_all(listener, self._connections)
 
     async def _bind(self) -> socket.socket:
         where = f"host={self._host!r}, port={self._wanted_port}"
@@ -283,12 +282,6 @@ class LocalServer:
             ) from error
         self._address = cast("tuple[str, int]", bound.getsockname()[:2])
         return bound
-
-    async def _break_off(self) -> None:
-        tasks = [connection.abort() for connection in self._connections]
-        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
-        while self._connections:  # noqa: ASYNC110 - the loop closes what was aborted in its next rounds
-            await asyncio.sleep(0)
 
     def _connection(self) -> Connection:
         return Connection(self._receive, self._connections, failed)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from slmroute.errors import ConfigError
-from slmroute.http_connection import Connection, Exchange, Request
+from slmroute.http_connection import Connection, Exchange, Request, close_all
 from slmroute.steps import Usage
 from slmroute.testing import ollama_wire, openai_wire
 from slmroute.testing.answering import JSON_TYPE, Holds, send_error, send_fault, send_reply
@@ -197,13 +197,8 @@ class FakeServer:
             raise
         started.set_result(None)
         await self._stop.wait()
-        if self._listener is not None:
-            self._listener.close()
+        await close_all(self._listener, self._connections)
         self._reserved.close()
-        tasks = [connection.abort() for connection in self._connections]
-        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
-        while self._connections:  # noqa: ASYNC110 - the loop closes what was aborted in its next rounds
-            await asyncio.sleep(0)
 
     def _bind(self, port: int) -> None:
         """Take the port without listening: connections are refused, and nobody else can have it."""

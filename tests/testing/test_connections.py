@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import socket
 import threading
 from urllib.parse import urlsplit
 
@@ -176,3 +178,14 @@ def test_a_server_may_be_down_from_the_start() -> None:
 def test_a_callable_cannot_refuse() -> None:
     with pytest.raises(ConfigError, match="callable"), FakeServer({"m": lambda body: Fault(refuse=True)}) as server:
         ask(server)
+
+
+def test_what_connects_as_the_server_stops_is_closed_too(recwarn: pytest.WarningsRecorder) -> None:
+    for _ in range(20):
+        with FakeServer({"m": Reply("hi")}) as server:
+            address = urlsplit(server.url)
+            clients = [socket.create_connection((address.hostname, address.port)) for _ in range(5)]
+        for client in clients:
+            client.close()
+    gc.collect()
+    assert [str(each.message) for each in recwarn if each.category is ResourceWarning] == []
