@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
 from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.runnables.base import RunnableBinding
+from langchain_core.runnables.base import Runnable, RunnableBinding
 from pydantic import SecretStr
 
 from langchain_slmroute.build import build
 from langchain_slmroute.dialects import Dialect, bound_kwargs, chat_model, dialect_of, provider_of, served_by
-from langchain_slmroute.tools import builtin_providers
+from langchain_slmroute.tools import Bindings, builtin_providers
 from slmroute.errors import ConfigError
 from slmroute.ollama import TOLD_BY_SERVER, ModelFacts
 from slmroute.ollama_shown import Served, ShownFacts
@@ -55,6 +56,8 @@ class Ready:
         dialect: How it differs from others.
         provider: Who serves it, for prices and records.
         window: The context window that the tier declares.
+        bindings: What binding tools to the model gave.
+        chains: Its chains of structured answers by what they were built for, and whether they give the message, too.
     """
 
     bound: BaseChatModel | RunnableBinding[Any, Any]
@@ -63,6 +66,10 @@ class Ready:
     dialect: Dialect
     provider: str | None
     window: int | None
+    bindings: Bindings = field(default_factory=Bindings)
+    chains: WeakKeyDictionary[object, dict[bool, Runnable[Any, Any]]] = field(
+        default_factory=WeakKeyDictionary[object, dict[bool, Runnable[Any, Any]]]
+    )
 
 
 class TierModels:

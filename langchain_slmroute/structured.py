@@ -40,10 +40,6 @@ class Parsed:
     told: bool = False
 
 
-Chains = dict[tuple[str, bool], tuple[BaseChatModel, Runnable[Any, Any]]]
-"""Chains that were built, by their tiers and whether they give the message, too, each with the model it calls."""
-
-
 class StructuredRouter(Runnable[LanguageModelInput, Any]):
     """What ``RoutingChatModel.with_structured_output`` gives: a router whose answers follow a schema.
 
@@ -57,10 +53,6 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
         self.outline = outline
         self.name = router.get_name()
         self._schema = json_schema_of(outline.schema)
-        self._chains: Chains = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_chains": {}}
 
     @property
     def OutputType(self) -> Any:  # noqa: N802  LangChain's name
@@ -135,7 +127,7 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
 
     def _make(self, asked: Asked, own: RunnableConfig, child: Child) -> StructuredPerformer:
         performer = StructuredPerformer(asked, own, child)
-        performer.outline, performer.settings, performer.chains = self.outline, self._settings(), self._chains
+        performer.structured, performer.outline, performer.settings = self, self.outline, self._settings()
         return performer
 
     def _settings(self) -> dict[str, Any]:
@@ -146,9 +138,9 @@ class StructuredRouter(Runnable[LanguageModelInput, Any]):
 class StructuredPerformer(ChatPerformer):
     """Calls each tier's own structured chain as a child run."""
 
+    structured: StructuredRouter
     outline: Outline
     settings: Mapping[str, Any]
-    chains: Chains
 
     def _call(self, call: Call) -> Answer:
         config, catcher = self._watched(call, watch=True)
@@ -232,12 +224,13 @@ class StructuredPerformer(ChatPerformer):
         inner, kwargs = self.model(call, streams=streams)
         if self.settings:
             inner = inner.model_copy(update=self.settings)
-        place = (call.tier.name, include_raw)
-        model, chain = self.chains.get(place, (None, None))
-        if chain is None or model is not inner:
-            chain = self._built(call, inner, include_raw=include_raw)
-            if inner is self.ready(call).model:  # a copy that was made for one call is not met again
-                self.chains[place] = (inner, chain)
+        ready = self.ready(call)
+        if inner is not ready.model:  # a copy that was made for one call is not met again
+            return with_kwargs(self._built(call, inner, include_raw=include_raw), kwargs)
+        chains = ready.chains.setdefault(self.structured, {})
+        chain = chains.get(include_raw)
+        if chain is None:
+            chain = chains[include_raw] = self._built(call, inner, include_raw=include_raw)
         return with_kwargs(chain, kwargs)
 
     def _built(self, call: Call, inner: BaseChatModel, *, include_raw: bool) -> Runnable[Any, Any]:

@@ -130,11 +130,16 @@ class TierCalls(OnceMore):
             else:
                 options = {"strict": True, **options}
                 del options["response_format"]
-        binding = cast("Any", model).bind_tools(sources(tools), **options)
-        bound = bound_kwargs(binding)
+        bound = ready.bindings.get(tools, options) if model is ready.model else None
+        if bound is None:
+            binding = cast("Any", model).bind_tools(sources(tools), **options)
+            inner, bound = chat_model(binding), bound_kwargs(binding)
+            if inner is model is ready.model:  # a copy that was made for one call is not met again
+                ready.bindings.put(tools, options, bound)
+            model = inner
         if not tools:
             del bound["tools"]  # servers refuse an empty list
-        return chat_model(binding), self._windowed(ready, model, {**own, **bound, **kwargs})
+        return model, self._windowed(ready, model, {**own, **bound, **kwargs})
 
     def provider(self, call: Call) -> str | None:
         """Give the provider of the tier that is called."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -11,6 +12,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from slmroute.request import ToolSpec
 
 __all__ = [
+    "Bindings",
     "BoundTool",
     "builtin_providers",
     "choice_for",
@@ -23,6 +25,8 @@ __all__ = [
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
+MOST: Final = 16
+"""How many bindings are kept: agents bind their tools anew for every call."""
 _WORDS: Final = {"required": "any"}
 """Words for a choice, and what every class of LangChain's calls them."""
 _OPENAIS: Final = frozenset({"openai", "azure"})
@@ -78,6 +82,28 @@ def _restored(described: dict[str, Any], source: ToolLike) -> BoundTool:
     bound = BoundTool(described)
     bound.source = source
     return bound
+
+
+class Bindings:
+    """What one model's class made of tools that are bound once and sent with many calls: making it takes long.
+
+    Safe to use from many threads.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[tuple[Sequence[ToolLike], Mapping[str, Any], Mapping[str, Any]], ...] = ()
+
+    def get(self, tools: Sequence[ToolLike], options: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Give the arguments that binding gave; None where these very tools were not bound so, or not lately."""
+        for bound, given, kwargs in self._known:
+            if len(bound) == len(tools) and all(map(operator.is_, bound, tools)) and given == options:
+                return dict(kwargs)
+        return None
+
+    def put(self, tools: Sequence[ToolLike], options: Mapping[str, Any], kwargs: Mapping[str, Any]) -> None:
+        """Keep the arguments that binding gave; tools that their user can still change are bound anew each time."""
+        if all(isinstance(tool, BoundTool) for tool in tools):
+            self._known = ((tuple(tools), dict(options), dict(kwargs)), *self._known)[:MOST]
 
 
 def neutral_tools(tools: Sequence[ToolLike], *, strict: bool | None = None) -> list[BoundTool]:

@@ -67,6 +67,27 @@ def test_every_kind_of_tool_reaches_each_tier_as_from_the_bare_model(stage: Stag
         assert routed.body["tools"] == alone.body["tools"] != []
 
 
+def test_tools_that_are_bound_once_are_made_each_tiers_own_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[type] = []
+    for kind in (type(stage.bare_small()), type(stage.bare_big())):
+
+        def noting(self: Any, tools: Any, *, make: Any = kind.bind_tools, **kwargs: Any) -> Any:
+            made.append(type(self))
+            return make(self, tools, **kwargs)
+
+        monkeypatch.setattr(kind, "bind_tools", noting)
+    stage.server.script(SMALL, Reply(tool_calls=[("no_such_tool", {})]))
+    stage.server.script(BIG, CALL)
+    bound = stage.router("small").bind_tools([add])
+    for choice in (None, None, "auto", "auto"):
+        given = {} if choice is None else {"tool_choice": choice}
+        assert bound.invoke("1+2?", **given).tool_calls[0]["name"] == "add"  # type: ignore[attr-defined]
+    assert len(made) == 4
+    asked = [call.body for call in stage.server.calls(BIG)]
+    assert [each.get("tool_choice") for each in asked] == [None, None, "auto", "auto"]
+    assert all(each["tools"] == asked[0]["tools"] for each in asked)
+
+
 @pytest.mark.parametrize("kind", TOOLS)
 def test_bound_tools_are_dictionaries_that_agents_can_look_into(stage: Stage, kind: str) -> None:
     bound: Any = stage.router().bind_tools([TOOLS[kind]])
