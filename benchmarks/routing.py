@@ -6,7 +6,8 @@ Run it as ``python -m benchmarks routing --data FOLDER``. The folder, which ``SL
   embedded``; ``public.jsonl``, written by ``slmroute train sources``, is taken along where it is there;
 - ``outcomes_*.jsonl``: what two models scored on prompts (``prompt``, ``weak_score``, ``strong_score``).
 
-Without a folder the project's own prompts are judged alone, whole kinds of task left out, and steering is measured.
+Without a folder the project's own prompts are judged alone, whole kinds of task left out. What
+a score takes, and steering, are measured always.
 ``--small-model N`` has a small model judge N of the prompts, too (by default 120; 0 leaves it out); ``--grade light``
 leaves out the best grade, which embeds every prompt and so takes many minutes. ``--plots FOLDER`` draws cost against
 quality: ``tiers.png`` of the prompts with known tiers, and a picture of each file of outcomes.
@@ -240,14 +241,36 @@ def with_small_model(console: Console, cases: Sequence[Case], unseen: Mapping[st
         chain = ChainClassifier(looked_up(unseen), looked_up(scores), band=band)
         asked = sum(band[0] <= unseen[case.text] <= band[1] for case in sample) / len(sample)
         low, high = band
-        found.append(measured(f"chain {low:g}-{high:g}, asks {asked:.0%}", sample, request_score(chain)))
+        name_and_time = f"chain {low:g}-{high:g}, asks {asked:.0%}: {asked * warm:.0f} ms"
+        found.append(measured(name_and_time, sample, request_score(chain)))
     shown(
         console,
         f"{len(sample)} of these prompts, of all categories alike, with {name} as the small model: calibrated on the "
-        "other half of them; embedded is the light grade of the first table, sources left out.",
+        "other half of them; embedded is the light grade of the first table, sources left out. A chain's time is what "
+        "asking the small model adds to a call on average.",
         found,
     )
     print(f"a few-shot score takes {warm:.0f} ms with the prompt's beginning reused, {cold:.0f} ms without")
+
+
+def latency(found: Mapping[str, EmbeddedClassifier]) -> None:
+    """What a score takes, one after the other, of instructions that come for the first time: real ones of the demo."""
+    asked = [one.prompt for one in load_requests() if len(one.prompt) <= 300]
+    print("\nMilliseconds a score takes, median and 95% quantile (of 10 MB one only):")
+    for grade, classifier in found.items():
+        shown: list[str] = []
+        for name, size in (("as asked", 0), ("1 kB", 1_000), ("100 kB", 100_000), ("10 MB", 10_000_000)):
+            times: list[float] = []
+            for place, prompt in enumerate(asked[:1] if size > 1_000_000 else asked):
+                filler = f"Paragraph {place} of a report on what was sold, and where. "
+                text = prompt if not size else f"{prompt}\n\n{filler * (size // len(filler))}"
+                request = RouteRequest.from_text(text)
+                began = time.perf_counter()
+                classifier.score(request)
+                times.append((time.perf_counter() - began) * 1000)
+            times.sort()
+            shown.append(f"{name} {statistics.median(times):.1f}, {times[int(len(times) * 0.95)]:.1f}")
+        print(f"  {grade}: {'; '.join(shown)}")
 
 
 def steering(classifier: EmbeddedClassifier) -> None:
@@ -268,6 +291,7 @@ def main() -> None:
     given = arguments()
     found = grades(given.grade or ("light", "best"))
     steering(EmbeddedClassifier())
+    latency(found)
     if given.data is None:
         print("\nNo --data FOLDER: only the project's own prompts are judged, no public ones and no outcomes.")
         title = "own prompts with known tiers. Whole kinds of task were left out of the fit: harder than new sources."
