@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.utils import AddableDict
 
+from langchain_slmroute.dialects import llm_type
 from langchain_slmroute.messages import answer_of, chunk_of, last_chunk, with_record
 from langchain_slmroute.outline import Outline
 from langchain_slmroute.perform import Asked, ChatPerformer, Child
@@ -143,22 +144,29 @@ class StructuredPerformer(ChatPerformer):
     settings: Mapping[str, Any]
 
     def _call(self, call: Call) -> Answer:
-        config, catcher = self._watched(call, watch=True)
-        chain = self._chain(call, include_raw=True, streams=is_streamed(config))
+        (config, catcher), include_raw = self._watched(call, watch=True), self._asks_for_raw(call)
+        chain = self._chain(call, include_raw=include_raw, streams=is_streamed(config))
         try:
             result = chain.invoke(self.history(call), config)
-        except not_parsed() as error:
-            result = catcher.result(error)
-        return self._answer(call, result)
+        except (ValueError, *not_parsed()) as error:
+            return self._answer(call, catcher.failed(error))
+        return self._answer(call, result if include_raw else catcher.parsed(result))
 
     async def _acall(self, call: Call) -> Answer:
-        config, catcher = self._watched(call, watch=True)
-        chain = self._chain(call, include_raw=True, streams=is_streamed(config))
+        (config, catcher), include_raw = self._watched(call, watch=True), self._asks_for_raw(call)
+        chain = self._chain(call, include_raw=include_raw, streams=is_streamed(config))
         try:
             result = await chain.ainvoke(self.history(call), config)
-        except not_parsed() as error:
-            result = catcher.result(error)
-        return self._answer(call, result)
+        except (ValueError, *not_parsed()) as error:
+            return self._answer(call, catcher.failed(error))
+        return self._answer(call, result if include_raw else catcher.parsed(result))
+
+    def _asks_for_raw(self, call: Call) -> bool:
+        """Whether a chain is to give the message, too; else it is caught, for such chains start threads to run in.
+
+        Beneath a tier that is a router there may be more messages than the one that is the answer.
+        """
+        return self.outline.include_raw or llm_type(self.ready(call).model) == "slmroute"
 
     def _stream(self, call: Call) -> Generator[Chunk]:
         if self._whole:
@@ -170,7 +178,7 @@ class StructuredPerformer(ChatPerformer):
             for part in chain.stream(self.history(call), config):
                 yield _part(part, written)
         except (ValueError, *not_parsed()) as error:
-            yield Chunk(catcher.end(error))
+            yield Chunk(End(catcher.failed(error)["raw"], error))
         else:
             yield Chunk(End(catcher.message, None))
 
@@ -187,7 +195,7 @@ class StructuredPerformer(ChatPerformer):
                 async for part in stream:
                     yield _part(part, written)
         except (ValueError, *not_parsed()) as error:
-            yield Chunk(catcher.end(error))
+            yield Chunk(End(catcher.failed(error)["raw"], error))
         else:
             yield Chunk(End(catcher.message, None))
 

@@ -154,20 +154,20 @@ class Catcher(BaseCallbackHandler):
         if self._chunks:
             self.message = add_ai_message_chunks(*self._chunks)
 
-    def result(self, error: Exception) -> dict[str, Any]:
-        """Give what a structured chain would have, had it raised in its parser and not in the client beneath."""
-        raw = _unparsed(error) or self.message or AIMessage(content="")
-        return {"raw": raw, "parsed": None, "parsing_error": error}
+    def parsed(self, value: object) -> dict[str, Any]:
+        """Give what a structured chain that gives the message, too, would have given for what it parsed."""
+        return {"raw": self.message or AIMessage(content=""), "parsed": value, "parsing_error": None}
 
-    def end(self, error: Exception) -> End:
-        """Give the end of a stream that could not be parsed.
+    def failed(self, error: Exception) -> dict[str, Any]:
+        """Give what such a chain would have given for an answer that could not be parsed.
 
         Raises:
             Exception: It was something else that was wrong.
         """
         if not isinstance(error, not_parsed()) and (type(error) is not ValueError or self.message is None):
             raise error
-        return End(self.result(error)["raw"], error)
+        raw = _unparsed(error) or self.message or AIMessage(content="")
+        return {"raw": raw, "parsed": None, "parsing_error": error}
 
 
 class _Objects:

@@ -11,6 +11,7 @@ import pytest
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable
+from langchain_core.tracers.schemas import Run
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
@@ -18,7 +19,7 @@ from langchain_slmroute import RouteCostCallback, RoutingChatModel, route_costs
 from slmroute import RouteRequest
 from slmroute.testing import Fault, Reply
 from tests.langchain import ways
-from tests.langchain.stage import BIG, SMALL, Stage, record_of
+from tests.langchain.stage import BIG, SMALL, Stage, Tracer, record_of
 
 
 class Weather(BaseModel):
@@ -197,6 +198,21 @@ def test_each_tiers_chain_is_built_once_for_all_calls(stage: Stage, monkeypatch:
     assert len(built) == 2
     assert [call.body.get("temperature") for call in stage.server.calls(BIG)] == [None, 0.1, 0.2]
     assert copy.deepcopy(structured).invoke("How is it?") == Weather(degrees=21, sunny=True)
+
+
+@pytest.mark.parametrize("ask", [ways.invoke, ways.ainvoke], ids=ways.name_of)
+@pytest.mark.parametrize("include_raw", [False, True])
+async def test_a_tiers_runs_are_those_of_its_own_chain(stage: Stage, ask: ways.Ask, include_raw: bool) -> None:
+    def names(run: Run) -> list[Any]:
+        return [run.name, *map(names, run.child_runs)]
+
+    stage.server.script(BIG, good(None))
+    tracer = Tracer()
+    for model in (stage.bare_big(), stage.router("big")):
+        structured = model.with_structured_output(Weather, include_raw=include_raw)
+        await ask(structured, "How is it?", {"callbacks": [tracer]})
+    bare, routed = tracer.roots
+    assert [names(run) for run in routed.child_runs] == [names(bare)]
 
 
 def test_what_is_no_schema_is_refused_before_any_call(stage: Stage) -> None:
