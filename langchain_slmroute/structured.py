@@ -162,10 +162,8 @@ class StructuredPerformer(ChatPerformer):
         return self._answer(call, result if include_raw else catcher.parsed(result))
 
     def _asks_for_raw(self, call: Call) -> bool:
-        """Whether a chain is to give the message, too; else it is caught, for such chains start threads to run in.
-
-        Beneath a tier that is a router there may be more messages than the one that is the answer.
-        """
+        """Whether a chain is to give the message, too; else it is caught, for such chains start threads to run in."""
+        # Beneath a tier that is a router there may be more messages than the one that is the answer.
         return self.outline.include_raw or llm_type(self.ready(call).model) == "slmroute"
 
     def _stream(self, call: Call) -> Generator[Chunk]:
