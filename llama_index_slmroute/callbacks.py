@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -20,7 +21,7 @@ from slmroute.context import RouteContext, current_context, in_context
 from slmroute.costs import Collector, RouteCosts, counted_in, current_collectors
 from slmroute.record import RouteRecord
 
-__all__ = ["RouteCallbackHandler", "RouteDecisionEvent", "WatchedCallbacks", "query_being_read"]
+__all__ = ["RouteCallbackHandler", "RouteDecisionEvent", "WatchedCallbacks", "query_being_read", "told_too"]
 
 _QUERIES: Final = (CBEventType.QUERY, CBEventType.SYNTHESIZE)
 
@@ -187,6 +188,23 @@ class RouteCallbackHandler(BaseCallbackHandler):
 
     def end_trace(self, trace_id: str | None = None, trace_map: dict[str, list[str]] | None = None) -> None:
         """See ``BaseCallbackHandler``; there is nothing to do."""
+
+
+def told_too(callbacks: CallbackManager, others: CallbackManager) -> CallbackManager:
+    """Give a callback manager whose events other handlers are told of, too; each handler once.
+
+    Args:
+        callbacks: The manager, whose traces are gone on with; where nobody listens to it, the others are given.
+        others: Whose handlers are told as well.
+    """
+    if not callbacks.handlers:
+        return others
+    more = [each for each in others.handlers if not any(each is known for known in callbacks.handlers)]
+    if not more:
+        return callbacks
+    joined = copy(callbacks)  # not one of its own: it notes its events where the manager's traces are told from
+    joined.handlers = [*callbacks.handlers, *more]
+    return joined
 
 
 class WatchedCallbacks(CallbackManager):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.bridge.pydantic import BaseModel
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_slmroute.arguments import forced_tool, schema_of
@@ -39,6 +40,7 @@ class CallingRouter(Router):
         tools: Sequence[Any] | None = None,
         schema: Mapping[str, object] | None = None,
         question: str | None = None,
+        callbacks: CallbackManager | None = None,
     ) -> RoutedCall[PerformerT]:
         """Begin a call, in the context of its caller."""
         question = question or question_in(messages) or asked_in(messages)
@@ -63,9 +65,9 @@ class CallingRouter(Router):
         run = Run(engine, request, known)
         run.context = context
         overhear()
-        callbacks = self.callback_manager if self.callback_manager.handlers else None
-        asked = Asked(run, self.models, messages, rest, place, callbacks)
-        return RoutedCall(run, make(asked), self.callback_manager, place, self.loops)
+        callbacks = callbacks or self.callback_manager
+        asked = Asked(run, self.models, messages, rest, place, callbacks if callbacks.handlers else None)
+        return RoutedCall(run, make(asked), callbacks, place, self.loops)
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> RoutedCall[ChatPerformer]:
         return self._routed(messages, kwargs, ChatPerformer)
@@ -90,8 +92,9 @@ class CallingRouter(Router):
         prompt: BasePromptTemplate,
         llm_kwargs: Mapping[str, Any] | None,
         arguments: dict[str, Any],
+        callbacks: CallbackManager | None = None,
     ) -> RoutedCall[StructuredPerformer]:
-        """Begin a call that is answered with an object."""
+        """Begin a call that is answered with an object; ``callbacks`` are told of it in place of the router's."""
         formatted = prompt.format_messages(llm=self, **arguments)
         messages = self._extend_messages(formatted)
         plain = all(is_plain(message) for message in formatted) and not is_computed(prompt, self)
@@ -103,6 +106,7 @@ class CallingRouter(Router):
             tools=(),
             schema=cast("Mapping[str, object]", output_cls.model_json_schema()),
             question=question_of(prompt, arguments),
+            callbacks=callbacks,
         )
 
     def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:

@@ -18,6 +18,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 
+from llama_index_slmroute.callbacks import told_too
 from llama_index_slmroute.messages import asking, with_record
 from llama_index_slmroute.questions import question_of
 from llama_index_slmroute.routed import RoutedCall
@@ -34,7 +35,8 @@ class RoutedStructuredLLM(StructuredLLM):
     """LlamaIndex's structured LLM around a router; ``RoutingLLM.as_structured_llm`` makes one.
 
     ``raw`` of its responses is the object, and ``message.additional_kwargs["slmroute"]`` the record of the call, a
-    stream's on its last chunk. As the router itself does, it makes no LLM events beside the tiers' own.
+    stream's on its last chunk. As the router itself does, it makes no LLM events beside the tiers' own: its callback
+    manager, which engines set, is told of those, and the router's, each handler once.
     """
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -101,7 +103,8 @@ class RoutedStructuredLLM(StructuredLLM):
 
     def _begun(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> RoutedCall[StructuredPerformer]:
         prompt = ChatPromptTemplate(message_templates=list(messages))
-        return self._router.structured_call(self.output_cls, prompt, kwargs, {})
+        callbacks = told_too(self.callback_manager, self._router.callback_manager)
+        return self._router.structured_call(self.output_cls, prompt, kwargs, {}, callbacks)
 
     def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
         return asking(super()._get_messages(prompt, **prompt_args), question_of(prompt, prompt_args))
