@@ -23,6 +23,7 @@ from llama_index.core.base.llms.types import (
 from llama_index_slmroute.asked import without_state
 from llama_index_slmroute.carried import RECORD_KEY, CarriedRecord, routed, without_records
 from llama_index_slmroute.loops import is_observation, users_turns
+from llama_index_slmroute.questions import Question
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
 from slmroute.request import RouteRequest, ToolSpec, estimate_tokens, judged_text
@@ -97,7 +98,7 @@ def request_of(
     tokens += TOKENS_PER_IMAGE * ("image" in modalities)
     tokens += sum(estimate_tokens(json.dumps(tool.parameters, default=str)) + 10 for tool in options.tools)
     return RouteRequest(
-        text=judged_text(turns) if options.question is None else options.question,
+        text=_judged(turns, options.question),
         turns=len(turns),
         tools=options.tools,
         forced_tool=options.forced_tool,
@@ -111,6 +112,13 @@ def request_of(
         key=context.key,
         tags=context.tags,
     )
+
+
+def _judged(turns: Sequence[str], question: str | None) -> str:
+    """Give the text to judge: of messages made of a prompt it is the question, of others the user's last turn."""
+    if question is None:
+        return judged_text(turns)
+    return judged_text([without_state(question.before), question]) if isinstance(question, Question) else question
 
 
 def asking(messages: list[ChatMessage], question: str | None) -> list[ChatMessage]:

@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
+from llama_index.core.base.llms.types import MessageRole
+from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate, SelectorPromptTemplate
 from llama_index.core.prompts.default_prompts import HYDE_TMPL
 
 from llama_index_slmroute.loops import users_turns
-from slmroute.request import judged_text
+from slmroute.request import is_follow_up, judged_text
 
-__all__ = ["QUESTIONS", "TaskText", "is_computed", "question_of"]
+__all__ = ["QUESTIONS", "Question", "TaskText", "is_computed", "question_of"]
 
 QUESTIONS: Final = ("query_str", "question", "query", "user_query", "user_question")
 """What prompts call the question, beside the chunks retrieved for it, or the history it belongs to."""
@@ -25,6 +26,25 @@ _MATERIAL: Final = re.compile(
     r"passages|schema|source|sources)(?:_|$)|^existing_answer$"
 )
 """The names of variables that hold what a prompt is about and not what it asks for."""
+
+
+class Question(str):
+    """A question that goes on with a conversation; compared as the text alone.
+
+    Attributes:
+        before: The user's turn before it, without material.
+    """
+
+    __slots__ = ("before",)
+
+    before: str
+
+    @classmethod
+    def after(cls, before: str, question: str) -> Question:
+        """Make a question and note the turn before it."""
+        made = cls(question)
+        made.before = before
+        return made
 
 
 class TaskText(str):
@@ -41,7 +61,8 @@ def question_of(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str
         arguments: Those.
 
     Returns:
-        The question, where a variable of its name holds it. Where none does, a ``TaskText``: the prompt's text without
+        The question, where a variable of its name holds it; a ``Question``, where it ends a conversation that the
+        prompt holds, as chat engines' prompts do. Where none does, a ``TaskText``: the prompt's text without
         the variables that by their names hold material (``context_str``, ``docs``, ``schema``, ...). None where the
         prompt has neither, so that it is judged whole.
     """
@@ -50,7 +71,7 @@ def question_of(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str
     for name in QUESTIONS:
         question = given.get(name)
         if isinstance(question, str) and question.strip():
-            return question
+            return _with_turn_before(question, within, arguments)
     material = {name for name in given if _is_material(name, within)}
     if not material:
         return None
@@ -60,6 +81,17 @@ def question_of(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str
         return None
     text = _without(within, {**arguments, **dict.fromkeys(material, "")})
     return TaskText(text) if text.strip() else None
+
+
+def _with_turn_before(question: str, prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str:
+    if not isinstance(prompt, ChatPromptTemplate) or not is_follow_up(question):
+        return question
+    if sum(message.role == MessageRole.USER for message in prompt.message_templates) < 2:
+        return question
+    given = {**prompt.kwargs, **arguments}
+    turns = _turns_without(prompt, {**arguments, **{name: "" for name in given if _is_material(name, prompt)}})
+    # A prompt may as well ask first and give its material in the last turn.
+    return Question.after(turns[-2], question) if turns[-1].strip() == question.strip() and turns[1:] else question
 
 
 def _is_material(name: str, prompt: BasePromptTemplate) -> bool:
@@ -79,7 +111,11 @@ def _functions(prompt: BasePromptTemplate) -> Mapping[str, object]:
 
 def _without(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str:
     """Write a prompt out without its material, what functions compute, and what an output parser would add to it."""
+    return judged_text(_turns_without(prompt, arguments))
+
+
+def _turns_without(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> list[str]:
     bare = prompt.model_copy(update={"output_parser": None, "function_mappings": {}})
     given: dict[str, Any] = {**dict.fromkeys(_functions(prompt), ""), **arguments}
     messages = bare.format_messages(**given)
-    return judged_text([messages[position].content or "" for position in users_turns(messages)])
+    return [messages[position].content or "" for position in users_turns(messages)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["RouteRequest", "ToolSpec", "estimate_tokens", "judged_text"]
+__all__ = ["RouteRequest", "ToolSpec", "estimate_tokens", "is_follow_up", "judged_text"]
 
 CHARACTERS_PER_TOKEN = 4
 """English prose under the usual byte-pair vocabularies; other scripts take more tokens a character."""
@@ -110,6 +110,11 @@ class RouteRequest:
         return frozenset(needs | {_ABILITY_OF[each] for each in self.modalities if each in _ABILITY_OF})
 
 
+def is_follow_up(turn: str) -> bool:
+    """Whether a user's turn is so short that it tells little without the one before it, if there is one."""
+    return len(turn) < SHORT_FOLLOW_UP
+
+
 def judged_text(turns: Sequence[str]) -> str:
     """Give the text that a call is judged by, out of the user's turns.
 
@@ -123,6 +128,6 @@ def judged_text(turns: Sequence[str]) -> str:
     if not turns:
         return ""
     last = turns[-1]
-    if len(turns) > 1 and len(last) < SHORT_FOLLOW_UP:
+    if len(turns) > 1 and is_follow_up(last):
         return f"{turns[-2][-EARLIER_CHARACTERS:]}\n\n{last}"
     return last

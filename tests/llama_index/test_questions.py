@@ -173,3 +173,28 @@ def test_what_computes_a_part_of_a_prompt_is_called_once(
     list(llm.stream_structured_predict(Floors, prompt, docs=CHUNK, task=HARD))
     assert made == ["made"]
     assert {seen.partition("Examples")[0] for seen in judge.seen} == {f"Context: \nTask: {HARD}\n"}
+
+
+async def test_a_chat_engines_follow_up_is_judged_with_the_turn_before_it(
+    llm: Any, judge: Judge, server: FakeServer
+) -> None:
+    server.script(FRONTIER, Reply("It is so."))
+    for mode in ("context", "condense_plus_context"):
+        judge.seen.clear()
+        engine: Any = VectorStoreIndex(NODES).as_chat_engine(chat_mode=mode, llm=llm)
+        engine.chat(HARD)
+        await engine.achat("Go on.")
+        assert judge.seen[0] == HARD
+        assert judge.seen[-1] == f"{HARD}\n\nGo on."
+        assert CHUNK.strip() in str(server.calls(FRONTIER)[-1].body)
+        assert "slmroute" not in str(server.calls(FRONTIER)[-1].body)
+
+
+def test_what_stands_beside_material_in_the_turn_before_is_all_that_a_follow_up_is_judged_with(
+    llm: Any, judge: Judge
+) -> None:
+    turns = [("user", "Read: {context_str}"), ("assistant", "I have."), ("user", "{query_str}")]
+    llm.predict(ChatPromptTemplate.from_messages(turns), context_str=CHUNK, query_str="How many?")
+    turns = [("user", "{query_str}"), ("assistant", "Of what?"), ("user", "Of this: {context_str}")]
+    llm.predict(ChatPromptTemplate.from_messages(turns), context_str=CHUNK, query_str="How many?")
+    assert judge.seen == ["Read: \n\nHow many?", "How many?"]
