@@ -14,7 +14,7 @@ from slmroute.errors import LedgerError
 from slmroute.ledger.address import Address
 from slmroute.ledger.schema import HEAD, VERSION_TABLE, metadata
 
-__all__ = ["OUTAGES", "is_current", "prepare", "reason"]
+__all__ = ["OUTAGES", "is_current", "prepare", "reason", "update"]
 
 OUTAGES: Final = (SQLAlchemyError, sqlite3.Error, LedgerError, OSError)
 """What a ledger that cannot be used at the moment raises. Some of SQLite's errors come as they are."""
@@ -41,6 +41,25 @@ def prepare(address: Address) -> None:
         _refuse_other_files(path)
     if not is_current(address):
         _migrate(address)
+
+
+def update(address: Address) -> None:
+    """Bring a ledger that is there to this version's schema; where there is none, none is made.
+
+    Raises:
+        LedgerError: What is there is no ledger, is damaged, or is of a newer schema; it is left as it is.
+        OperationalError: It cannot be reached or written now.
+    """
+    if is_current(address):
+        return
+    with address.engine(write=False).connect() as connection:
+        names = inspect(connection).get_table_names()
+    if VERSION_TABLE not in names:
+        raise LedgerError(
+            f"There is no ledger in {address.shown}: it holds {_tables(names)}, and was left as it is. Give the path "
+            "or URL that ledger= names."
+        )
+    prepare(address)
 
 
 def is_current(address: Address) -> bool:
@@ -90,6 +109,13 @@ def _check(connection: Connection, address: Address) -> bool:
             "upgrade slmroute, or give ledger= another file. It was left as it is."
         )
     return False
+
+
+def _tables(names: list[str]) -> str:
+    if not names:
+        return "no table"
+    shown = ", ".join(sorted(names)[:5])
+    return f"table{'' if len(names) == 1 else 's'} {shown}{' and others' if len(names) > 5 else ''}"
 
 
 def _refuse_other_files(path: Path) -> None:

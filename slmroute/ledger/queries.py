@@ -43,6 +43,10 @@ Query = Select[*tuple[Any, ...]]
 KIND: Final = func.nullif(func.trim(calls.c.category), literal_column("''"))
 """A call's category. A nameless one, which older versions wrote, is none: calls without one are one group."""
 
+_DRY = attempts.alias("dry")
+DRY: Final = calls.c.call_id.in_(select(_DRY.c.call_id).where(_DRY.c.dry_run))
+"""Whether a call holds an attempt that generated nothing, so that its time says nothing."""
+
 QUANTILES: Final = {"p50": 50, "p90": 90, "p99": 99}
 TOKEN_COLUMNS: Final = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 
@@ -93,14 +97,14 @@ class Cut:
             found[row["group"]][row["value"]] = int(row["number"])
         return found
 
-    def quantiles(self, column: Column) -> Mapping[Group, Quantiles]:
-        """Give the quantiles of a column, group by group."""
+    def quantiles(self, column: Column, where: Column | None = None) -> Mapping[Group, Quantiles]:
+        """Give the quantiles of a column, group by group; of the rows that meet a condition, where there is one."""
         ranked = select(
             self.group.label("group"),
             column.label("value"),
             func.row_number().over(partition_by=self.group, order_by=column).label("rank"),
             func.count().over(partition_by=self.group).label("of"),
-        ).where(column.is_not(None))
+        ).where(column.is_not(None) if where is None else and_(column.is_not(None), where))
         part = between(ranked.select_from(self.source), self.since, self.until).subquery()
         found = [
             func.min(part.c.value).filter(part.c.rank * 100 >= part.c.of * percent).label(name)
@@ -142,11 +146,13 @@ class Cut:
             func.sum(calls.c.saved_nano).label("saved"),
             func.sum(calls.c.projected_nano).label("projected"),
             func.sum(gain).filter(calls.c.degraded).label("degraded_gain"),
+            func.sum(calls.c.projected_nano).filter(calls.c.degraded).label("degraded_projected"),
+            func.count().filter(DRY).label("dry_runs"),
         )
         found = cut.rows(query, cut.group)
         statuses, total_ms, ttft_ms = (
             cut.counts(calls.c.status),
-            cut.quantiles(calls.c.total_ms),
+            cut.quantiles(calls.c.total_ms, ~DRY),
             cut.quantiles(calls.c.ttft_ms),
         )
         with_attempts = replace(cut, source=cut.source.join(attempts, attempts.c.call_id == calls.c.call_id))
@@ -169,8 +175,11 @@ class Cut:
                 saved=_money(row["saved"]),
                 projected=_money(row["projected"]),
                 degraded_gain=_money(row["degraded_gain"]),
+                degraded_projected=_money(row["degraded_projected"]),
                 role_cost={role: _money(part["cost"]) for role, part in sorted(roles[row["group"]].items())},
+                role_unpriced={role: part["unpriced"] for role, part in sorted(roles[row["group"]].items())},
                 tokens=_tokens(*roles[row["group"]].values()),
+                dry_runs=row["dry_runs"],
                 total_ms=total_ms.get(row["group"], Quantiles()),
                 ttft_ms=ttft_ms.get(row["group"], Quantiles()),
             )

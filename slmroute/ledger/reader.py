@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from slmroute.errors import LedgerError
 from slmroute.failures import WRONG_BELOW, FailureKind, FailureRate, failure_of, is_answer
 from slmroute.ledger.address import Address
-from slmroute.ledger.opening import OUTAGES, is_current, prepare, reason
+from slmroute.ledger.opening import OUTAGES, reason, update
 from slmroute.ledger.queries import AttemptGroup, CallGroup, Cut, Query, between
 from slmroute.ledger.rows import Row, as_rows, read_record
 from slmroute.ledger.schema import attempts, calls, feedback, losses
@@ -43,8 +43,7 @@ class LedgerReader:
             raise LedgerError(f"There is no ledger at {self.address.shown}: give the path that ledger= names.")
         self._engine = self.address.engine(write=False)
         try:
-            if not is_current(self.address):
-                prepare(self.address)
+            update(self.address)
         except OUTAGES as error:
             raise self._unreadable(error) from None
 

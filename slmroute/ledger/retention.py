@@ -10,7 +10,7 @@ from sqlalchemy import Delete, Engine, delete, select, text
 
 from slmroute.errors import ConfigError, LedgerError
 from slmroute.ledger.address import Address
-from slmroute.ledger.opening import OUTAGES, prepare, reason
+from slmroute.ledger.opening import OUTAGES, reason, update
 from slmroute.ledger.schema import attempts, budget_holds, budget_meters, calls, feedback
 
 __all__ = ["prune"]
@@ -40,7 +40,7 @@ def prune(url_or_path: str | os.PathLike[str], before: datetime, *, shrink: bool
     if address.path is not None and not address.path.exists():
         raise LedgerError(f"There is no ledger at {address.shown}: give the path that ledger= names.")
     try:
-        prepare(address)
+        update(address)
         engine = address.engine(write=True)
         gone = _delete_calls(engine, before)
         _delete_rest(engine, before)

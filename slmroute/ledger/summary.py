@@ -68,9 +68,12 @@ class CallSummary:
         projected: The same where it is a dry run. ``saved + projected == baseline - compared_cost``, exactly.
         degraded_gain: The part of ``saved + projected`` that comes from degraded calls: they cost less than the last
             tier because a better one did not answer, which is no saving that routing made.
+        degraded_projected: The part of that which is in ``projected``.
         role_cost: The part of ``cost`` that went into each role.
+        role_unpriced: How many attempts of each role are not priced.
         tokens: The tokens of all attempts.
-        total_ms: How long the calls took.
+        dry_runs: How many calls hold an attempt at a tier that generates nothing.
+        total_ms: How long the other calls took.
         ttft_ms: How long the first token shown took, for calls that were streamed.
     """
 
@@ -88,8 +91,11 @@ class CallSummary:
     saved: Decimal = ZERO
     projected: Decimal = ZERO
     degraded_gain: Decimal = ZERO
+    degraded_projected: Decimal = ZERO
     role_cost: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    role_unpriced: Mapping[str, int] = field(default_factory=dict[str, int])
     tokens: Tokens = Tokens()
+    dry_runs: int = 0
     total_ms: Quantiles = Quantiles()
     ttft_ms: Quantiles = Quantiles()
 

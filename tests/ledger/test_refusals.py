@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,7 @@ import pytest
 
 from slmroute.errors import ConfigError, LedgerError
 from slmroute.ledger import Ledger, LedgerReader
+from slmroute.ledger.retention import prune
 
 
 @pytest.fixture
@@ -83,3 +85,19 @@ def test_a_reader_says_that_there_is_no_ledger(path: Path) -> None:
     with pytest.raises(LedgerError, match="There is no ledger"):
         LedgerReader(path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("tables", [(), ("t",), ("a", "b")])
+def test_reading_and_pruning_make_no_tables_in_a_database_of_others(tmp_path: Path, tables: tuple[str, ...]) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for name in tables:
+            connection.execute(f"CREATE TABLE {name}(x)")
+        connection.commit()
+    path.touch()
+    before = path.read_bytes()
+    holds = {(): "no table", ("t",): "table t", ("a", "b"): "tables a, b"}[tables]
+    for use in (lambda: LedgerReader(path), lambda: prune(path, datetime.now(UTC))):
+        with pytest.raises(LedgerError, match=rf"no ledger in .*other\.db.*: it holds {holds}, and was left as it is"):
+            use()
+    assert path.read_bytes() == before
