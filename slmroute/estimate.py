@@ -254,6 +254,7 @@ def estimate(
     Raises:
         ConfigError: A number is out of its range; the message names the setting.
     """
+    _check_order(tiers or ())
     calls = [_count(value, "volume") for value in _pair(volume, "volume")]
     fixed = {
         "classifier": [money(value, "classifier") for value in _pair(classifier, "classifier")],
@@ -332,6 +333,16 @@ def read_share(value: Money, setting: str) -> Decimal:
         said = repr(value) if share.is_nan() else str(value)
         raise ConfigError(f"{setting}={said} must be a share from 0 to 1 (or a percentage: 80%).")
     return share
+
+
+def _check_order(tiers: Sequence[TierShare]) -> None:
+    """Refuse tiers that are not cheapest first: the last one is what all calls would go to without routing."""
+    ordered = sorted(tiers, key=lambda tier: tier.price)
+    if [tier.price for tier in ordered] != [tier.price for tier in tiers]:
+        raise ConfigError(
+            f"tiers= are to be given cheapest first, which is here {', '.join(tier.name for tier in ordered)}; "
+            f"they came as {', '.join(tier.name for tier in tiers)}."
+        )
 
 
 def _count(value: int | str, setting: str) -> int:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
+from slmroute.audit.currency import DOLLARS, NoRateError, currency_name, read_rates
 from slmroute.audit.formats import Format, at, first_prompt
 from slmroute.errors import ConfigError
 from slmroute.price import PriceBook
@@ -16,7 +17,7 @@ from slmroute.request import CHARACTERS_PER_TOKEN
 from slmroute.steps import Usage
 from slmroute.tier import Tier
 
-__all__ = ["Assumptions", "LoggedCall", "call_of"]
+__all__ = ["Assumptions", "LoggedCall", "call_of", "logged_cost"]
 
 MILLION: Final = 1_000_000
 
@@ -32,12 +33,30 @@ class Assumptions:
         prices: Dollars for a million input and output tokens of that model, where given.
         answer_tokens: The tokens of an answer whose length is not told.
         rates: Dollars for one unit of other currencies.
+
+    Raises:
+        ConfigError: A rate is of no use.
     """
 
     frontier: str = "openai:gpt-4.1"
     prices: tuple[Decimal, Decimal] | None = None
     answer_tokens: int = 200
     rates: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rates", read_rates(self.rates))
+
+    def dollars(self, amount: float, currency: str) -> float:
+        """Give an amount in dollars.
+
+        Raises:
+            NoRateError: No rate of its currency is known.
+        """
+        if currency == DOLLARS:
+            return amount
+        if currency not in self.rates:
+            raise NoRateError(f"--rate {currency}=DOLLARS is missing: there are costs in {currency}.")
+        return amount * float(self.rates[currency])
 
     def frontier_price(self) -> tuple[float, float]:
         """Give the dollars for a million input and output tokens of the frontier.
@@ -95,6 +114,9 @@ def call_of(place: int, doc: Doc, given: Format, assumed: Assumptions) -> Logged
 
     Returns:
         None where it has no prompt.
+
+    Raises:
+        NoRateError: Its cost is in a currency without a rate.
     """
     prompt = first_prompt(doc, given)
     if prompt is None:
@@ -118,18 +140,30 @@ def call_of(place: int, doc: Doc, given: Format, assumed: Assumptions) -> Logged
     )
 
 
-def _cost(doc: Doc, given: Format, assumed: Assumptions, tokens_in: float, tokens_out: float) -> tuple[float, str]:
+def logged_cost(doc: Doc, given: Format) -> tuple[float, str] | None:
+    """Give what a record says that it cost, and in which currency.
+
+    Returns:
+        None where it says nothing of use: no number, or 0 for a call that no cache answered.
+    """
     logged = _number(doc, given.cost)
-    if logged or (logged == 0 and str(_first(doc, given.cached)).lower() == "true"):
-        currency = str(_first(doc, given.currency) or "USD").upper()
-        return logged * (1.0 if currency == "USD" else float(assumed.rates[currency])), "logged"
+    if not logged and not (logged == 0 and str(_first(doc, given.cached)).lower() == "true"):
+        return None
+    said = _first(doc, given.currency)
+    return logged or 0.0, DOLLARS if said is None else currency_name(said)
+
+
+def _cost(doc: Doc, given: Format, assumed: Assumptions, tokens_in: float, tokens_out: float) -> tuple[float, str]:
+    logged = logged_cost(doc, given)
+    if logged is not None:
+        return assumed.dollars(*logged), "logged"
     model, provider = _first(doc, given.model), _first(doc, given.provider) or given.serves
     listed = list_price(str(provider), model) if isinstance(model, str) and provider else None
     price_in, price_out = listed[:2] if listed else assumed.frontier_price()
     again = min(_number(doc, given.tokens_from_cache) or 0.0, tokens_in)
     less = again * (price_in - listed[2]) if listed else 0.0
     cost = (tokens_in * price_in + tokens_out * price_out - less) / MILLION * given.list_share
-    if logged is None and _first(doc, given.cost) is not None:
+    if _first(doc, given.cost) is not None and _number(doc, given.cost) is None:
         return cost, "unreadable"
     return cost, "assumed" if listed is None else "listed"
 
@@ -160,7 +194,7 @@ def _moment(value: Any) -> float | None:
 def _first(doc: Doc, places: Sequence[str]) -> Any:
     for place in places:
         value = at(doc, place)
-        if value is not None and value != "":
+        if value is not None and not (isinstance(value, str) and not value.strip()):
             return value
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -229,12 +230,13 @@ def find_format(docs: Sequence[Doc], file: str) -> Format:
     Raises:
         ConfigError: None fits; the message names the fields there are and how to say which is the prompt.
     """
-    best, most = None, 0
-    for each in FORMATS:
-        found = sum(each.is_one(doc) and bool(first_prompt(doc, each)) for doc in docs)
-        if found > most:
-            best, most = each, found
-    if best is None or most < ENOUGH * sum(_is_call(doc) for doc in docs):
+    fits = [[each.is_one(doc) and first_prompt(doc, each) is not None for doc in docs] for each in FORMATS]
+    # A record counts for the first format that it fits: those behind it ask for less, and take it as well.
+    own = Counter(column.index(True) for column in zip(*fits, strict=True) if any(column))
+    enough = max(1.0, ENOUGH * sum(_is_call(doc) for doc in docs))
+    ranked = sorted(range(len(FORMATS)), key=lambda each: -own[each])
+    best = next((each for each in ranked if sum(fits[each]) >= enough), None)
+    if best is None:
         names = _names(docs)
         if not names and any(docs):
             raise ConfigError(
@@ -246,7 +248,7 @@ def find_format(docs: Sequence[Doc], file: str) -> Format:
             f"{', '.join(names[:NAMED]) or '(none)'}: say which holds the prompt with --map prompt=FIELD (inner "
             f"fields as outer.inner).{_looks_like(docs)}"
         )
-    return best
+    return FORMATS[best]
 
 
 def _looks_like(docs: Sequence[Doc]) -> str:

@@ -31,6 +31,18 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
+PACKED: Final[Mapping[bytes, str]] = {
+    b"PK\x03\x04": "a zip archive (or a spreadsheet)",
+    b"\x28\xb5\x2f\xfd": "packed with zstd",
+    b"BZh": "packed with bzip2",
+    b"\xfd7zXZ\x00": "packed with xz",
+}
+"""How files begin that have to be unpacked first."""
+
+CONTROLS: Final = frozenset(range(32)) - frozenset(b"\t\n\r\f\v\b\x1b") | {127}
+MOST_CONTROLS: Final = 0.02
+"""Text has no more than so many bytes that stand for no character."""
+
 HEAD: Final = 4096
 
 
@@ -70,6 +82,9 @@ def kind_of(path: Path, head: bytes) -> Kind:
     Args:
         path: The file.
         head: Its first bytes, see ``head_of``.
+
+    Raises:
+        ConfigError: It would be taken for text, and is none.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".gzip")]
     if head[:4] == b"PAR1":
@@ -78,7 +93,19 @@ def kind_of(path: Path, head: bytes) -> Kind:
     start = head.removeprefix(BYTE_ORDER_MARK).lstrip()
     if kind in (None, "json", "json lines") and start[:1] in (b"{", b"["):
         return _kind_of_json(start)
+    if kind in (None, "text", "csv"):
+        _check_text(path, head)
     return kind or "text"
+
+
+def _check_text(path: Path, head: bytes) -> None:
+    packed = next((what for start, what in PACKED.items() if head.startswith(start)), None)
+    if packed is not None:
+        raise ConfigError(f"{path} is {packed}: unpack it first, or pack it with gzip.")
+    if sum(byte in CONTROLS for byte in head) > MOST_CONTROLS * len(head):
+        raise ConfigError(
+            f"{path} is no log: it holds bytes that are no text. Logs are JSON lines, JSON, CSV, Parquet or plain text."
+        )
 
 
 def object_of(text: str) -> Mapping[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -38,21 +38,19 @@ class UnreadableError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What all records of a log add up to.
+    """How many records a log has.
 
     Attributes:
         records: How many can be read and are model calls.
         other: How many can be read and are something else: chains, tools, spans.
         bad: How many lines cannot be read.
         bad_lines: The numbers of the first of them, counted from 1; empty where the file has no lines.
-        costs: How many say what they cost, and the sum, by currency; in dollars where no currency is given.
     """
 
     records: int
     other: int
     bad: int
     bad_lines: tuple[int, ...]
-    costs: Mapping[str, tuple[int, float]]
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -114,29 +112,19 @@ class Log:
         return docs
 
     def totals(self, given: Format) -> Totals:
-        """Count and add up all records."""
+        """Count all records."""
         return self._in_a_copy_at_worst(lambda: self._totals(given))
 
     def _totals(self, given: Format) -> Totals:
-        cost, currency = _number(given.cost), _text(given.currency)
         keep = _keep(given)
-        rows = self._rows(
-            f"SELECT {currency} AS currency, count(*) FILTER ({keep}), "
-            f"count(*) FILTER (doc IS NOT NULL AND NOT {keep}), count(*) FILTER (doc IS NULL), "
-            f"count({cost}) FILTER ({keep}), coalesce(sum({cost}) FILTER ({keep}), 0) "
-            f"FROM ({self._source}) GROUP BY ALL"
-        )
+        records, other, bad = self._rows(
+            f"SELECT count(*) FILTER ({keep}), count(*) FILTER (doc IS NOT NULL AND NOT {keep}), "
+            f"count(*) FILTER (doc IS NULL) FROM ({self._source})"
+        )[0]
         rejected, lines = self._rejected()
-        bad = sum(int(row[3]) for row in rows) + rejected
         if bad and not lines and self.kind in ("json lines", "text"):
             lines = self._bad_lines()
-        return Totals(
-            records=sum(int(row[1]) for row in rows),
-            other=sum(int(row[2]) for row in rows),
-            bad=bad,
-            bad_lines=lines,
-            costs={str(row[0] or "USD").upper(): (int(row[4]), float(row[5])) for row in rows if row[4]},
-        )
+        return Totals(records=int(records), other=int(other), bad=int(bad) + rejected, bad_lines=lines)
 
     def sample(self, given: Format, size: int, seed: int) -> list[tuple[int, str]]:
         """Draw model calls at random without replacement, the same ones every time.
@@ -198,7 +186,7 @@ class Log:
         match kind:
             case "json lines" | "text":
                 return (
-                    f"SELECT {RECORD} AS doc FROM read_json_objects("
+                    f"SELECT CASE WHEN strlen(json) <= {LARGEST_LINE} THEN {RECORD} END AS doc FROM read_json_objects("
                     f"{name}, format = 'newline_delimited', ignore_errors = true, "
                     f"maximum_object_size = {LARGEST_LINE})"
                 )
@@ -269,15 +257,6 @@ def _path(place: str) -> str:
     """Write a place as a JSON path, quoted for SQL."""
     steps = (f"[{step}]" if step.isdecimal() else f'."{step}"' for step in place.replace('"', "").split("."))
     return "'$" + "".join(steps).replace("'", "''") + "'"
-
-
-def _text(places: Sequence[str]) -> str:
-    found = [f"json_extract_string(doc, {_path(place)})" for place in places]
-    return f"coalesce({', '.join(found)}, NULL)"
-
-
-def _number(places: Sequence[str]) -> str:
-    return f"TRY_CAST({_text(places)} AS DOUBLE)"
 
 
 def _keep(given: Format) -> str:

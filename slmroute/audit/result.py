@@ -90,7 +90,7 @@ class AuditResult:
         unsure: The share of calls that the classifier is unsure of: their score is near the threshold.
         threshold: Scores above it are complex.
         classifier: The classifier's version.
-        today: Today's cost of the whole log in dollars.
+        today: What the log's calls that have a prompt cost today, in dollars.
         today_interval: Where that lies, at 95%.
         cost_sources: How many of the calls looked at have a cost that is logged, listed or assumed.
         tokens_estimated: How many of them have estimated tokens.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from slmroute.audit.calls import Assumptions
-from slmroute.audit.formats import Format, check_things, find_format, mapped
+from slmroute.audit.calls import Assumptions, logged_cost
+from slmroute.audit.currency import DOLLARS, NoRateError, missing_rates
+from slmroute.audit.formats import Format, check_things, find_format, first_prompt, mapped
+from slmroute.audit.kinds import object_of
 from slmroute.audit.log import PAGE, Log, Totals, connect
 from slmroute.audit.projection import CLASSIFIER_MS, FIRST_TOKEN_MS, TOKEN_MS, patterns
 from slmroute.audit.result import AuditResult, FileLine
@@ -83,43 +86,52 @@ def audit(
     check_things(places or {})
     price_in, _ = assumed.frontier_price()
     with connect() as connection, TemporaryDirectory(prefix="slmroute-audit-", ignore_cleanup_errors=True) as scratch:
-        sources = [_source(Log(Path(file), connection, Path(scratch)), places or {}, assumed) for file in files]
+        sources = [_source(Log(Path(file), connection, Path(scratch)), places or {}) for file in files]
         population = sum(source.totals.records for source in sources)
         if population == 0:
             raise ConfigError(f"{', '.join(map(str, files))} hold no model calls that can be read.")
         wanted = population if everything else min(sample, population)
         judge = EmbeddedClassifier(weights)
         sums = Sums(patterns(judge.threshold), judge.threshold, price_in / 1_000_000, show)
-        without_prompt = 0
-        with scorer(wanted, processes, weights) as score:
-            for source in sources:
-                pages = _pages(source, None if everything else _part(source, population, wanted))
-                for judged in score(pages, Reading(source.form, assumed, keeps_text=show > 0)):
-                    without_prompt += judged.missing
-                    sums.add(str(source.log.path), judged.calls, judged.scored)
-                    progress(sums.calls + without_prompt, wanted)
+        sizes = [None if everything else _part(source, population, wanted) for source in sources]
+        try:
+            with scorer(wanted, processes, weights) as score:
+                for source, size in zip(sources, sizes, strict=True):
+                    for judged in score(_pages(source, size), Reading(source.form, assumed, keeps_text=show > 0)):
+                        sums.add(str(source.log.path), judged)
+                        progress(sums.calls + sums.without_prompt, wanted)
+        except NoRateError:
+            raise _without_rates(sources, sizes, assumed) from None
     if sums.calls == 0:
         raise ConfigError(
             f"{', '.join(map(str, files))} hold no prompts: say where they stand with --map prompt=FIELD."
         )
-    return _result(sources, sums, population, without_prompt, assumed, judge.version, time.monotonic() - began)
+    return _result(sources, sums, population, assumed, judge.version, time.monotonic() - began)
 
 
-def _source(log: Log, places: Mapping[str, str], assumed: Assumptions) -> Source:
+def _source(log: Log, places: Mapping[str, str]) -> Source:
     path = log.path
     first = log.first()
     form = mapped(Format("as mapped", (places["prompt"],)), places, first) if "prompt" in places else None
     if form is None:
         form = mapped(find_format(first, str(path)), places, first)
-    totals = log.totals(form)
-    foreign = [currency for currency in totals.costs if currency != "USD" and currency not in assumed.rates]
-    if foreign:
-        found = ", ".join(f"{count:,} calls in {currency}" for currency, (count, _) in sorted(totals.costs.items()))
-        raise ConfigError(
-            f"{path} has costs in other currencies than dollars ({found}): give what one of each is in dollars, for "
-            f"example --rate {foreign[0]}=1.08"
-        )
-    return Source(log, form, totals)
+    return Source(log, form, log.totals(form))
+
+
+def _without_rates(sources: Sequence[Source], sizes: Sequence[int | None], assumed: Assumptions) -> ConfigError:
+    """Say which currencies have no rate: of all calls that would have been looked at, not only of the first."""
+    costs: Counter[str] = Counter()
+    where: list[str] = []
+    for source, size in zip(sources, sizes, strict=True):
+        found: Counter[str] = Counter()
+        for page in _pages(source, size):
+            docs = [doc for _, record in page if (doc := object_of(record)) is not None]
+            calls = [doc for doc in docs if first_prompt(doc, source.form) is not None]
+            found.update(cost[1] for doc in calls if (cost := logged_cost(doc, source.form)) is not None)
+        costs += found
+        if any(name not in (DOLLARS, *assumed.rates) for name in found):
+            where.append(str(source.log.path))
+    return ConfigError(missing_rates(where, costs, assumed.rates))
 
 
 def _part(source: Source, population: int, wanted: int) -> int:
@@ -140,13 +152,12 @@ def _result(
     sources: Sequence[Source],
     sums: Sums,
     population: int,
-    without_prompt: int,
     assumed: Assumptions,
     version: str,
     seconds: float,
 ) -> AuditResult:
     looked_at = sums.calls
-    sampled = looked_at + without_prompt < population
+    sampled = looked_at + sums.without_prompt < population
     mean, interval = sums.today.value or 0.0, sums.today.interval(population) or (0.0, 0.0)
     median, slowest = sums.times()
     share = sums.simple / looked_at
@@ -164,7 +175,7 @@ def _result(
         ),
         calls=population,
         looked_at=looked_at,
-        without_prompt=without_prompt,
+        without_prompt=sums.without_prompt,
         simple=share,
         simple_interval=wilson(sums.simple, looked_at) if sampled else (share, share),
         simple_range=(sums.surely_simple / looked_at, sums.possibly_simple / looked_at),

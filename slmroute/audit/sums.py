@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from slmroute.audit.calls import LoggedCall
 from slmroute.audit.projection import Costs, Pattern, Ratio, Tallied, quantiles
 from slmroute.audit.result import CategoryLine, UnsureCall
-from slmroute.audit.scoring import Scored
+from slmroute.audit.scoring import Judged
 from slmroute.failures import wilson
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Sums:
         self.patterns = patterns
         self.threshold = threshold
         self.calls = self.simple = self.unsure = self.surely_simple = self.possibly_simple = self.estimated = 0
+        self.without_prompt = 0
         self.today = Ratio()
         self.sources: Counter[str] = Counter()
         self._frontier = frontier
@@ -64,10 +65,20 @@ class Sums:
         self._categories: dict[str, CategorySums] = {}
         self._least_sure: list[tuple[float, str, int, float, str, str | None]] = []
 
-    def add(self, file: str, calls: Sequence[LoggedCall], scored: Sequence[Scored]) -> None:
-        """Add calls of one file with their scores."""
+    def add(self, file: str, judged: Judged) -> None:
+        """Add calls of one file with their scores.
+
+        Records without a prompt are a part of what was drawn and cost nothing that is counted.
+        """
         import numpy as np
 
+        calls, scored = judged.calls, judged.scored
+        self.without_prompt += judged.missing
+        self.today.add(
+            np.array([call.cost for call in calls] + [0.0] * judged.missing), np.ones(len(calls) + judged.missing)
+        )
+        for ratio in (ratio for each in self._ratios.values() for ratio in each):
+            ratio.calls += judged.missing
         if not calls:
             return
         columns = Costs(
@@ -87,7 +98,6 @@ class Sums:
         self.possibly_simple += int((simple | unsure).sum())
         self.estimated += sum(call.tokens_source == "estimated" for call in calls)
         self.sources.update(call.cost_source for call in calls)
-        self.today.add(columns.today, np.ones(len(calls)))
         self._add_patterns(columns)
         for call, (score, kind), is_simple, is_unsure in zip(calls, scored, simple, unsure, strict=True):
             self._add_category(file, call, score, kind, simple=bool(is_simple), unsure=bool(is_unsure))

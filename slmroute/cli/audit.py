@@ -94,7 +94,7 @@ def _assumed(frontier: str, price: str | None, answer_tokens: int, rates: Sequen
         frontier=frontier,
         prices=prices,
         answer_tokens=answer_tokens,
-        rates={name.upper(): money(amount, f"--rate {name}") for name, amount in pairs},
+        rates={name: money(amount, f"--rate {name}") for name, amount in pairs},
     )
 
 

@@ -52,6 +52,8 @@ def _looked_at(found: AuditResult) -> str:
     low, high = found.simple_interval
     if not found.sampled:
         every = "The one call was" if found.looked_at == 1 else f"All {count(found.looked_at)} calls were"
+        if found.without_prompt:
+            every = every.replace(" calls", " calls with a prompt").replace("one call", "one call with a prompt")
         said = f"{every} looked at, in {found.seconds:.0f} s."
     else:
         said = (
@@ -60,7 +62,7 @@ def _looked_at(found: AuditResult) -> str:
             "100. --all looks at every call."
         )
     if found.without_prompt:
-        said += f" Left out: {counted(found.without_prompt, 'call')} without a prompt."
+        said += f" Left out, with what they cost: {counted(found.without_prompt, 'call')} without a prompt."
     return said
 
 

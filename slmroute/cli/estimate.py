@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slmroute.report.wording import counted, dollars, percent
+from slmroute.report.wording import alike, counted, percent, saving, sums
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,20 +69,22 @@ def _sums(found: Estimate) -> Table:
     table.add_column("")
     for name in ("a call", "a month", "a year", "a million calls"):
         table.add_column(name, justify="right", no_wrap=True)
-    columns = (found.month, found.year, found.million)
-
-    def row(name: str, amounts: list[Decimal], style: str | None = None) -> None:
-        one = amounts[-1] / found.million.calls
-        table.add_row(name, dollars(one), *(dollars(amount) for amount in amounts), style=style)
-
-    row("classifier, every call", [column.classifier for column in columns])
-    for tier in found.mix.tiers:
-        row(f"{tier.name}, {percent(tier.share)} of calls", [column.tiers[tier.name] for column in columns])
+    million = found.million
+    names = ["classifier, every call", *(f"{tier.name}, {percent(tier.share)} of calls" for tier in found.mix.tiers)]
     if found.month.escalations:
-        row(f"asked again, {percent(found.mix.escalated)}", [column.escalations for column in columns])
-    row("with routing", [column.total for column in columns], "bold")
-    row(f"all at {found.mix.tiers[-1].name}", [column.baseline for column in columns])
-    row("saved", [column.saved for column in columns], "bold green" if found.month.saved >= 0 else "bold red")
+        names.append(f"asked again, {percent(found.mix.escalated)}")
+
+    def column(bill: Bill, calls: int = 1) -> list[str]:
+        parts = [bill.classifier, *bill.tiers.values(), *([bill.escalations] if found.month.escalations else [])]
+        # What is printed adds up.
+        words, total, whole, saved = sums([part / calls for part in parts], bill.baseline / calls)
+        return [*words, total, whole, saved]
+
+    columns = [column(million, million.calls), column(found.month), column(found.year), column(million)]
+    names += ["with routing", f"all at {found.mix.tiers[-1].name}", "saved"]
+    styles = {"with routing": "bold", "saved": "bold green" if found.month.saved >= 0 else "bold red"}
+    for place, (name, *amounts) in enumerate(zip(names, *columns, strict=True)):
+        table.add_row(name, *amounts, style=styles.get(name) if place >= len(names) - 3 else None)
     return table
 
 
@@ -93,19 +95,19 @@ def _mixes(found: Estimate) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title="The same month at other mixes", title_justify="left")
     for name in ("stays local", "a call", "a month", "saved"):
         table.add_column(name, justify="right", no_wrap=True)
-    for share, month in found.mixes:
+    each_call = alike(*(month.per_call or Decimal(0) for _, month in found.mixes))
+    for (share, month), one in zip(found.mixes, each_call, strict=True):
         style = "bold" if share == found.mix.local_share else None
-        table.add_row(percent(share), dollars(month.per_call or Decimal(0)), dollars(month.total), _saved(month),
-                      style=style)  # fmt: skip
+        table.add_row(percent(share), one, saving(month.baseline, month.total)[1], _saved(month), style=style)
     return table
 
 
 def _words(found: Estimate) -> str:
     last = found.mix.tiers[-1].name
+    failing = saving(found.failing.baseline, found.failing.total)[1]
     lines = [
         f"Range ({', '.join(found.ranges)}): saved {_saved(found.least)} to {_saved(found.most)} a month.",
-        f"If 5% of the local answers must be asked again of {last}: {dollars(found.failing.total)} a month, "
-        f"saved {_saved(found.failing)}.",
+        f"If 5% of the local answers must be asked again of {last}: {failing} a month, saved {_saved(found.failing)}.",
     ]
     if found.break_even is None:
         lines.append(f"An answer below {last} costs no less than one of {last}: routing cannot save at these prices.")
@@ -117,8 +119,8 @@ def _words(found: Estimate) -> str:
 
 
 def _saved(bill: Bill) -> str:
-    share = bill.saved_share
-    return dollars(bill.saved) if share is None else f"{dollars(bill.saved)} ({float(share):.1%})"
+    share, saved = bill.saved_share, saving(bill.baseline, bill.total)[-1]
+    return saved if share is None else f"{saved} ({float(share):.1%})"
 
 
 def _range(text: str) -> str | tuple[str, str]:

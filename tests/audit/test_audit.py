@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -207,6 +208,85 @@ def test_other_currencies_need_a_rate(write: Write, rows: Rows) -> None:
         audit([path])
     found = audit([path], assumed=Assumptions(rates={"EUR": Decimal(2)}))
     assert found.today == pytest.approx(sum(0.001 * (n + 1) * (2 if n % 2 else 1) for n in range(68)))
+
+
+ASK = "Is this review positive or negative? I loved it."
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"cost": "$0.01", "currency": "EUR"},
+        {"cost": 0.01, "currency": "", "cost_currency": "EUR"},
+        {"cost": 0.01, "currency": "  ", "cost_currency": "€"},
+        {"cost": "", "total_cost": 0.01, "currency": "EUR"},
+        {"cost": 0.01, "currency": " eur"},
+        {"cost": 0.01, "metadata": {"currency": "EUR"}},
+    ],
+)
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_a_currency_is_found_wherever_its_cost_is(write: Write, row: Row, ending: str) -> None:
+    path = write(f"log.{ending}", [{"prompt": ASK, **row}] * 3)
+    with pytest.raises(ConfigError, match=r"3 calls in EUR\).*--rate EUR=1\.08$"):
+        audit([path])
+    for name in ("EUR", " eur", "€"):
+        assert audit([path], assumed=Assumptions(rates={name: Decimal(2)})).today == pytest.approx(0.06)
+
+
+def test_dollars_are_dollars_however_they_are_written(write: Write) -> None:
+    signs = ("$", "US$", "usd ", " Dollars", "", None)
+    found = audit([write("log.jsonl", [{"prompt": ASK, "cost": 0.5, "currency": sign} for sign in signs])])
+    assert found.today == pytest.approx(3)
+
+
+def test_every_foreign_currency_of_all_files_is_in_the_hint(write: Write) -> None:
+    one = write("one.jsonl", [{"prompt": ASK, "cost": 1, "currency": name} for name in ("GBP", "CHF", "USD")])
+    two = write("two.jsonl", [{"prompt": ASK, "cost": 1, "currency": "EUR"}] * 2)
+    words = (
+        r"\(1 call in CHF, 2 calls in EUR, 1 call in GBP, 1 call in USD\).* --rate CHF=1.08 --rate EUR=.* --rate GBP="
+    )
+    for everything in (False, True):
+        with pytest.raises(ConfigError, match=words):
+            audit([one, two], everything=everything)
+
+
+def test_a_currency_without_a_rate_is_told_from_other_processes_too(write: Write) -> None:
+    rows = [{"prompt": ASK, "cost": 1, "currency": "EUR" if number > 2998 else "USD"} for number in range(3000)]
+    with pytest.raises(ConfigError, match=r"1 call in EUR, 2,999 calls in USD"):
+        audit([write("log.jsonl", rows)], everything=True, processes=2)
+
+
+def test_what_reads_like_no_currency_is_not_shown(write: Write) -> None:
+    path = write("log.jsonl", [{"prompt": ASK, "cost": 1}])
+    with pytest.raises(ConfigError, match=r"--map currency=FIELD") as caught:
+        audit([path], places={"currency": "prompt"})
+    assert "loved" not in str(caught.value).lower()
+
+
+@pytest.mark.parametrize("rates", [{"EUR": 0}, {"$": 2}, {"eur": 1, "EUR": 2}, {" ": 1}])
+def test_rates_of_no_use_are_told(rates: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="--rate"):
+        Assumptions(rates={name: Decimal(rate) for name, rate in rates.items()})
+
+
+def test_calls_without_a_prompt_cost_nothing_that_is_counted(write: Write) -> None:
+    log = [{"prompt": ASK if n % 2 else "", "cost": 0.01 if n % 2 else 1.0} for n in range(40)]
+    found = audit([write("log.jsonl", log)])
+    assert (found.today, found.sampled) == (pytest.approx(0.2), False)
+    assert found.today_interval == (pytest.approx(0.2), pytest.approx(0.2))
+    assert all(each.saved_interval == (each.saved_share, each.saved_share) for each in found.patterns)
+    drawn = audit([write("more.jsonl", log * 25)], sample=400)
+    assert drawn.today_interval[0] < 5 < drawn.today_interval[1]
+    assert drawn.today == pytest.approx(1000 * 0.01 * drawn.looked_at / 400)
+
+
+@pytest.mark.parametrize("name", ["noise.bin", "noise.txt", "noise.csv"])
+def test_bytes_that_are_no_text_are_no_log(tmp_path: Path, name: str) -> None:
+    noise = random.Random(1).randbytes(3000)  # noqa: S311  not a secret
+    with pytest.raises(ConfigError, match="no log: it holds bytes that are no text"):
+        audit([broken(tmp_path, name, noise)])
+    with pytest.raises(ConfigError, match="packed with zstd: unpack it first"):
+        audit([broken(tmp_path, "log.jsonl.zst", b"\x28\xb5\x2f\xfd" + noise)])
 
 
 def test_an_unknown_frontier_needs_a_price(write: Write, rows: Rows) -> None:

@@ -39,6 +39,19 @@ def test_records_of_other_kinds_do_not_hide_a_format(rows: Rows) -> None:
     assert find_format([*chains, *rows("LangSmith runs")[:20]], "log").name == "LangSmith runs"
 
 
+@pytest.mark.parametrize("name", FORMATS[:-1])
+@pytest.mark.parametrize("stray", [{"prompt": "hello"}, {"messages": [{"role": "user", "content": "Hi?"}]}])
+def test_a_stray_record_does_not_change_a_logs_format(name: str, stray: dict[str, Any], rows: Rows) -> None:
+    assert find_format([*rows(name)[:20], stray], "log").name == name
+    assert find_format([stray, *rows(name)[:20]], "log").name == name
+
+
+def test_a_format_that_half_of_the_records_fit_is_taken_before_plain_prompts(rows: Rows) -> None:
+    plain = [{"prompt": "hello"}] * 20
+    assert find_format([*plain, *rows(FORMATS[0])[:20]], "log").name == FORMATS[0]
+    assert find_format([*plain, *rows(FORMATS[0])[:19]], "log").name == "plain prompts"
+
+
 def test_an_unknown_format_names_its_fields_and_the_option() -> None:
     with pytest.raises(ConfigError, match=r"fields when, body_text, meta, meta\.who.*--map prompt=FIELD"):
         find_format([{"when": 1, "body_text": "Hello?", "meta": {"who": "me"}}], "strange.jsonl")

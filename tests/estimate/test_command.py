@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from decimal import Decimal
 
 import pytest
 
@@ -55,3 +57,20 @@ def test_errors_are_one_line_that_names_the_setting(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
 ) -> None:
     assert words in run(capsys, *arguments, code=2)
+
+
+def test_every_column_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
+    tiers = ("--tier", "micro=0.5:0.0005", "--tier", "mid=0.3:0.002", "--tier", "frontier=0.2:0.03")
+    lines = run(capsys, *tiers, "--escalated", "0.033").split("The same month")[0].splitlines()
+    rows = [
+        [Decimal(cell) for cell in re.findall(r"\$([\d.]+)", line.replace(",", ""))] for line in lines if "$" in line
+    ]
+    assert [len(row) for row in rows] == [4] * 8
+    for *parts, total, whole, saved in zip(*rows, strict=True):
+        assert (sum(parts), whole - total) == (total, saved)
+
+
+def test_tiers_that_are_not_cheapest_first_are_told_in_which_order(capsys: pytest.CaptureFixture[str]) -> None:
+    tiers = ("--tier", "big=0.2:0.03", "--tier", "micro=0.5:0.0005", "--tier", "mid=0.3:0.002")
+    printed = " ".join(run(capsys, *tiers, code=2).split())
+    assert "cheapest first, which is here micro, mid, big" in printed
