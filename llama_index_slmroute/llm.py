@@ -66,7 +66,8 @@ class RoutingLLM(CallingRouter):
         default_tier: Where a call goes when the classifier cannot be asked; by default the last tier.
         validate: Whether answers wrong on their face escalate, or which: names out of ``validate.FAULTS``.
         failover: Whether another tier answers when one is not available.
-        deadline_s: Seconds for a whole call, all tiers together.
+        deadline_s: Seconds for a whole call, all tiers together. Asynchronously a call is cut at it; synchronously no
+            further tier is asked after it, and a request that is under way ends by its client's own timeout.
         budget: Spending limits.
         ledger: A ``Ledger``, or its URL, for example ``"sqlite:///slmroute.db"``.
         hooks: Callables told of every call's ``RouteRecord``.

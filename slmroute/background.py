@@ -85,7 +85,7 @@ class Background(Generic[T]):
         Returns:
             Whether it is; False when time ran out first.
         """
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             return self.waiting == 0
         return self._mark().wait(timeout_s)
 

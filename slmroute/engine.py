@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Clock", "Engine", "LedgerLike", "SystemClock"]
 
 _numbers = count(1)
+
+logger = logging.getLogger("slmroute.engine")
 
 
 class Clock(Protocol):
@@ -200,7 +203,14 @@ class Engine:
         if self.ledger is not None and not any(
             _same_ledger(self.ledger, outer.ledger) for _, outer in each_around(within)
         ):
-            self.ledger.write(record)
+            try:
+                self.ledger.write(record)
+            except Exception as error:  # noqa: BLE001  a ledger of the user's own is like a hook: the answer is there
+                logger.warning(
+                    "ledger=%s has failed with %s: a call's record is lost",
+                    type(self.ledger).__name__,
+                    type(error).__name__,
+                )
         self.hooks.tell(record)
 
     def count(self, spent: Decimal, within: Within | None) -> None:

@@ -103,8 +103,15 @@ class FewShotClassifier:
         if not model:
             raise ConfigError("FewShotClassifier(model=) must name a model, for example 'phi3:mini'.")
         for setting, seconds in (("timeout_s", timeout_s), ("warm_up_timeout_s", warm_up_timeout_s)):
-            if not 0 < seconds < math.inf:
+            if not is_number(seconds) or not 0 < seconds < math.inf:
                 raise ConfigError(f"{where}: {setting}={seconds!r} must be a number of seconds above zero.")
+        if not is_number(num_ctx) or num_ctx != int(num_ctx):
+            raise ConfigError(f"{where}: num_ctx={num_ctx!r} must be a whole number of tokens.")
+        if calibrator is not None and not isinstance(calibrator, Platt):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(
+                f"{where}: calibrator= is a {type(calibrator).__name__}: give a Platt, which `slmroute tune few-shot` "
+                "and calibrate() make, or None."
+            )
         if (input_price is None) != (output_price is None):
             raise ConfigError(f"{where}: give both input_price= and output_price=, or neither.")
         self._prompt = FewShotPrompt(
@@ -283,3 +290,8 @@ def check_labels(prompts: Sequence[str], labels: Sequence[bool]) -> None:
             raise ConfigError(
                 f"calibrate() has {count} {kind} prompts: it needs {FEWEST_OF_A_KIND} or more of each kind."
             )
+
+
+def is_number(value: object) -> bool:
+    """Whether a setting is a number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

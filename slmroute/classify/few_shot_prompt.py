@@ -84,6 +84,12 @@ class FewShotPrompt:
     max_bytes: int = 2000
 
     def __post_init__(self) -> None:
+        for example in self.examples:
+            if not isinstance(example, Example) or not isinstance(example.complex, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigError(
+                    f"FewShotClassifier(examples=) holds a {type(example).__name__} that is no Example with True or "
+                    "False: write Example('the request', complex=True)."
+                )
         count = len(self.examples)
         if not FEWEST <= count <= MOST:
             raise ConfigError(f"FewShotClassifier(examples=) has {count}: give {FEWEST} to {MOST}.")

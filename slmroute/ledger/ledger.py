@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
-from slmroute.errors import LedgerError
+from slmroute.errors import ConfigError, LedgerError
 from slmroute.ledger.address import Address
 from slmroute.ledger.opening import OUTAGES, prepare
 from slmroute.ledger.store import Feedback
@@ -33,11 +33,11 @@ class Ledger:
 
     Args:
         url_or_path: A file, ``sqlite:///slmroute.db``, or ``postgresql://user@host/database``.
-        limit: How many records may wait to be written.
+        limit: How many records may wait to be written, one or more.
 
     Raises:
         LedgerError: What is there is no ledger, is damaged, or was written by a newer slmroute. It is left as it is.
-        ConfigError: It is neither a path nor a URL of a database that is known here.
+        ConfigError: It is neither a path nor a URL of a database that is known here; or ``limit`` is no such number.
         MissingExtra: It is in PostgreSQL and the extra ``postgres`` is not installed.
 
     Example:
@@ -49,6 +49,8 @@ class Ledger:
 
     def __init__(self, url_or_path: str | os.PathLike[str], *, limit: int = LIMIT) -> None:
         self.address = Address(url_or_path)
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"Ledger(limit={limit!r}) must be how many records may wait: a number of 1 or more.")
         self._limit = limit
         # One writer for each process: a forked child has the parent's in here too, and must not touch it.
         self._writers: dict[int, Writer] = {}

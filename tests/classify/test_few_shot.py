@@ -378,6 +378,12 @@ def test_from_many_threads_and_loops_at_once(asked: FewShotClassifier) -> None:
         ({"instruction": "Say easy or complex."}, "does not name the label 'simple'"),
         ({"max_characters": 10}, r"max_characters=10\) must be 100 or more"),
         ({"num_ctx": 256}, "num_ctx=256 is too small for a prompt of about"),
+        ({"num_ctx": "2k"}, "num_ctx='2k' must be a whole number"),
+        ({"timeout_s": "2"}, "timeout_s='2' must be a number of seconds"),
+        ({"timeout_s": None}, "timeout_s=None must be a number of seconds"),
+        ({"calibrator": "x"}, "calibrator= is a str"),
+        ({"examples": [("Sort: b, a", False)] * 5}, "holds a tuple that is no Example"),
+        ({"examples": [Example("Sort: b, a", "simple")] * 5}, "no Example with True or False"),  # type: ignore[arg-type]
         ({"input_price": "1"}, "give both"),
         ({"input_price": "-1", "output_price": "1"}, "input_price='-1'"),
     ],

@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from slmroute.engine import Engine
 from slmroute.errors import ConfigError
 from slmroute.hooks import LONGEST_QUEUE, HookRunner
+from slmroute.policy import Policy
 from slmroute.record import RouteRecord
+from slmroute.tier import Tier
 
 
 def record(call_id: str = "1") -> RouteRecord:
@@ -188,3 +191,18 @@ os.waitpid(child, 0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split("\n")[:2] == ["True parent", "True child"]
+
+
+def test_a_ledger_of_ones_own_that_fails_breaks_no_call(caplog: pytest.LogCaptureFixture) -> None:
+    class Full:
+        def write(self, record: RouteRecord) -> None:
+            raise OSError("the prompt was: canary")
+
+    told = Keeps()
+    tiers = [Tier("small", "ollama:small"), Tier("big", "openai:gpt-4.1")]
+    engine = Engine(Policy.build(tiers), ledger=Full(), hooks=[told])
+    engine.publish(record())
+    assert engine.hooks.flush()
+    assert len(told.records) == 1
+    assert "ledger=Full has failed with OSError" in caplog.text
+    assert "canary" not in caplog.text

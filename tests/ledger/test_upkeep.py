@@ -288,3 +288,17 @@ def test_feedback_is_a_command(records: list[RouteRecord], where: str, reader: L
     assert (code, "--good or --bad" in err) == (2, True)
     code, _, err = run("feedback", "unknown", "--bad", "-l", where)
     assert (code, "has no call" in err) == (2, True)
+
+
+def test_a_ledger_that_is_closed_has_nothing_to_wait_for(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.feedback("1", good=True)
+    ledger.close()
+    assert (ledger.flush(timeout_s=60), ledger.waiting) == (True, 0)
+
+
+@pytest.mark.parametrize("limit", [0, -1, "x", True, 1.5, None])
+def test_a_limit_that_is_no_number_of_records_is_refused(tmp_path: Path, limit: Any) -> None:
+    with pytest.raises(ConfigError, match=r"Ledger\(limit="):
+        Ledger(tmp_path / "ledger.db", limit=limit)
+    assert not (tmp_path / "ledger.db").exists()
