@@ -12,7 +12,8 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata, add_ai_message_chunks
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableParallel, RunnableSequence
+from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableParallel, RunnableSequence
+from langchain_core.runnables.retry import RunnableRetry
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
@@ -59,8 +60,12 @@ def validated(chain: Runnable[Any, Any], schema: type[BaseModel], *, include_raw
 
 def with_kwargs(chain: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnable[Any, Any]:
     """Bind arguments to the model in a structured chain; given to the whole of it, a chain with raw would drop them."""
-    if not kwargs or not isinstance(chain, RunnableSequence):
+    if not kwargs or isinstance(chain, RunnableLambda | RunnableGenerator):  # they would hand them to their function
         return chain
+    if isinstance(chain, RunnableRetry):  # as some classes wrap theirs
+        return chain.model_copy(update={"bound": with_kwargs(chain.bound, kwargs)})
+    if not isinstance(chain, RunnableSequence):
+        return chain.bind(**kwargs)
     first, *rest = chain.steps
     if isinstance(first, RunnableParallel):
         first = RunnableParallel({name: step.bind(**kwargs) for name, step in first.steps__.items()})

@@ -9,9 +9,12 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager, UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, SecretStr
 
 from langchain_slmroute import RouteCostCallback, RoutingChatModel, route_costs
 from slmroute import Tier
+from slmroute.testing import Reply
 from tests.langchain import ways
 from tests.langchain.stage import BIG, SMALL, Stage, record_of
 
@@ -105,3 +108,33 @@ async def test_a_handler_of_a_chain_that_is_the_routers_too_hears_of_the_router_
     chain = RunnableLambda(lambda prompt: prompt) | stage.router(callbacks=[heard])
     await chain.ainvoke("Blue?", {"callbacks": [heard]})
     assert (heard.chains, heard.answers) == (3, 1)  # the sequence, the lambda and the router
+
+
+class Word(BaseModel):
+    """A word."""
+
+    word: str
+
+
+class Wrapped(ChatOpenAI):
+    """A class whose structured chains are tried again when they fail."""
+
+    def with_structured_output(self, schema: Any = None, **kwargs: Any) -> Any:
+        return super().with_structured_output(schema, **kwargs).with_retry(stop_after_attempt=2)
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")  # as bare ChatOpenAI has it
+@pytest.mark.parametrize("include_raw", [False, True])
+@pytest.mark.parametrize("how", ["a router", "a chain that is tried again"])
+async def test_a_structured_call_s_arguments_reach_the_model_within(stage: Stage, how: str, include_raw: bool) -> None:
+    stage.server.script(BIG, Reply('{"word": "blue"}', input_tokens=100, output_tokens=10))
+    tier = stage.router("big")
+    if how != "a router":
+        tier = Wrapped(model=BIG, base_url=stage.server.openai_url, api_key=SecretStr("canary"), max_retries=0)
+    router = nested(stage, tier)  # type: ignore[arg-type]
+    asked = router.with_structured_output(Word, method="json_schema", include_raw=include_raw)
+    asked.invoke("Blue?", stop=["X"], temperature=0.25)
+    await asked.ainvoke("Blue?", stop=["X"], temperature=0.25)
+    list(asked.stream("Blue?", stop=["X"], temperature=0.25))
+    bodies = [call.body for call in stage.server.calls(BIG)]
+    assert [(body["stop"], body["temperature"]) for body in bodies] == [(["X"], 0.25)] * 3
