@@ -10,7 +10,8 @@ from rich.text import Text
 
 from slmroute.report import sentences
 from slmroute.report.advice import advice_of
-from slmroute.report.wording import alike, count, dollars, duration, percent, saving
+from slmroute.report.gains import at_least, gain_columns, money_cells
+from slmroute.report.wording import count, dollars, duration, percent
 
 if TYPE_CHECKING:
     from slmroute.report.facts import Group as Grouping
@@ -67,26 +68,27 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _money(report: Report) -> Table:
-    table = _table("Where the money went", "spent on", "cost", "share")
+    table = _table("Where the money went", "what for", "cost", "share")
     for part in report.money:
         share = percent(part.cost / report.total.cost) if report.total.cost else "-"
-        table.add_row(part.name, dollars(part.cost), share)
-    table.add_row("in all", dollars(report.total.cost), "", style="bold")
+        table.add_row(part.name, at_least(dollars(part.cost), part.cost, part.unpriced), share)
+    total = report.total
+    table.add_row("in all", at_least(dollars(total.cost), total.cost, total.unpriced), "", style="bold")
+    if total.dry_run_cost:
+        table.add_row("never billed (dry runs)", dollars(total.dry_run_cost), "")
     return table
 
 
 def _groups(report: Report, by: Grouping) -> Table:
     title = {"day": "Day by day", "tier": "By the tier that answered", "key": "The dearest keys",
              "tag": "The dearest tags; a call counts in each of its tags"}[by]  # fmt: skip
-    table = _table(title, by, "calls", "last tier", "cost", "saved", "share", "median")
+    gained = gain_columns(report.groups(by))
+    table = _table(title, by, "calls", "last tier", "cost", *gained, "share", "median")
     for group in report.groups(by):
-        gain = group.baseline - group.compared_cost
-        whole = group.cost == group.compared_cost
         table.add_row(
             "(none)" if group.group is None else group.group,
             count(group.calls),
-            *(saving(group.baseline, group.cost) if whole else alike(group.baseline, group.cost, gain)),
-            f"{gain / group.baseline:.1%}" if group.baseline else "-",
+            *money_cells(group, gained),
             duration(group.total_ms.p50),
         )
     return table

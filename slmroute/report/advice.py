@@ -9,6 +9,7 @@ from typing import Final
 
 from slmroute.failures import LINE, FailureRate
 from slmroute.report.facts import Report
+from slmroute.report.gains import gain_of
 from slmroute.report.wording import count, counted, dollars, percent
 
 __all__ = ["Advice", "advice_of"]
@@ -48,11 +49,12 @@ def advice_of(report: Report) -> tuple[Advice, ...]:
 
 
 def _losing(report: Report) -> Iterator[Advice]:
-    if report.total.compared and report.gain < 0:
+    if report.compares and report.achieved < 0:
         dearest = max(report.money, key=lambda part: part.cost)
         yield Advice(
             "Find out why routing costs more than it saves; until then send everything to the last tier.",
-            f"It cost {dollars(-report.gain)} more than the last tier alone; most of it went into {dearest.name} "
+            f"It {'would cost' if report.total.dry_run_cost else 'cost'} {dollars(-report.achieved)} more than the "
+            f"last tier alone; most of it went into {dearest.name} "
             f"({dollars(dearest.cost)}).",
         )
 
@@ -133,10 +135,10 @@ def _degraded(report: Report) -> Iterator[Advice]:
 
 
 def _projected(report: Report) -> Iterator[Advice]:
-    if report.total.projected:
+    if projected := gain_of(report.total).projected:
         yield Advice(
             "Put a real model in place of the dry run to turn the projection into a saving.",
-            f"{dollars(report.total.projected)} of the figures are projected: the frontier was not called.",
+            f"{dollars(projected)} of the figures are projected: the frontier was not called.",
         )
 
 
@@ -156,12 +158,12 @@ def _dear_key(report: Report) -> Iterator[Advice]:
         return
     top = named[0]
     share = top.cost / report.total.cost
-    saved = (top.baseline - top.compared_cost) / top.baseline if top.baseline else None
-    if share > Decimal("0.3") and saved is not None:
+    gain = gain_of(top)
+    if share > Decimal("0.3") and gain.share is not None:
+        what = f"{percent(gain.share)} is {gain.word} there"
         yield Advice(
             f"Look at the calls of {top.group} first: what they cost weighs most (slmroute audit).",
-            f"{dollars(top.cost)} ({percent(share)} of the cost) was spent on them, and routing saves {percent(saved)} "
-            "there.",
+            f"They make up {dollars(top.cost)} ({percent(share)} of the cost), and {what}.",
         )
 
 

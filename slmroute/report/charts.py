@@ -215,7 +215,11 @@ def failure_rows(report: Report) -> list[tuple[str, float, tuple[float, float], 
     rows = [row(rate.tier, rate) for rate in report.failures if rate.answers]
     below = [rate for rate in report.failures_by_category if rate.category and rate.tier not in report.last_tiers]
     below.sort(key=lambda rate: -(rate.rate or 0.0))
-    rows += [row(f"{rate.category}", rate) for rate in below[: MOST_ROWS - len(rows)]]
+    several = len({rate.tier for rate in below}) > 1
+    rows += [
+        row(f"{rate.tier}, {rate.category}" if several else f"{rate.category}", rate)
+        for rate in below[: MOST_ROWS - len(rows)]
+    ]
     moved, calls = report.total.escalated, report.total.calls
     if rows:
         rows.append(("escalated", moved / calls, wilson(moved, calls), LIGHT["muted"]))

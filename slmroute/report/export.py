@@ -12,6 +12,7 @@ from slmroute.errors import MissingExtra
 from slmroute.report import sentences
 from slmroute.report.advice import advice_of
 from slmroute.report.facts import Group, Report
+from slmroute.report.gains import gain_of
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -69,15 +70,18 @@ def to_json(report: Report, by: Group | None = None) -> dict[str, object]:
         "since": report.period.since.isoformat(),
         "until": report.period.until.isoformat(),
         "made_at": report.made_at.isoformat(),
-        "achieved": _text(report.achieved),
+        "achieved": _text(report.achieved) if report.compares else None,
+        "never_billed": _text(report.total.dry_run_cost),
         "idle": _text(report.idle),
         "unanswered": report.unanswered,
         "total": _plain(_numbers(report.total)),
         "before": _plain(_numbers(report.before)),
         "last_tiers": sorted(report.last_tiers),
-        "money": [{"name": part.name, "cost": _text(part.cost)} for part in report.money],
+        "money": [{"name": part.name, "cost": None if part.unpriced and not part.cost else _text(part.cost),
+                   "unpriced_attempts": part.unpriced} for part in report.money],
         "certainty": {
-            "low": _text(sure.low), "high": _text(sure.high), "assumed": _text(sure.assumed),
+            "low": _text(sure.low) if report.compares else None,
+            "high": _text(sure.high) if report.compares else None, "assumed": _text(sure.assumed),
             "projected": _text(sure.projected), "compared_calls": sure.compared, "left_out_calls": sure.left_out,
             "attempts": sure.attempts, "estimated_attempts": sure.estimated, "lost_rows": sure.lost,
         },
@@ -142,7 +146,8 @@ def frames(report: Report) -> dict[str, pd.DataFrame]:
 
 
 def _numbers(group: CallSummary) -> dict[str, Value]:
-    gain = group.baseline - group.compared_cost
+    gain = gain_of(group)
+    unknown = bool(group.unpriced and not group.compared)  # an amount that is not known is never a zero
     return {
         "calls": group.calls,
         "ok": group.statuses.get("ok", 0),
@@ -152,16 +157,22 @@ def _numbers(group: CallSummary) -> dict[str, Value]:
         "compared": group.compared,
         "input_tokens": group.tokens.input_tokens,
         "output_tokens": group.tokens.output_tokens,
-        "cost": group.cost,
-        "baseline": group.baseline,
-        "saved": group.saved,
-        "projected": group.projected,
+        "cost": None if group.unpriced and not group.cost else group.cost,
+        "never_billed": group.dry_run_cost,
+        "baseline": None if unknown else group.baseline,
+        "saved": None if unknown else gain.saved,
+        "projected": None if unknown else gain.projected,
         "degraded_gain": group.degraded_gain,
-        "saved_share": round(float(gain / group.baseline), 6) if group.baseline else None,
-        **{f"cost_{role}": group.role_cost.get(role, Decimal(0)) for role in ROLES},
+        "saved_share": None if gain.share is None else round(gain.share, 6),
+        **{f"cost_{role}": _of_role(group, role) for role in ROLES},
         **{f"{name}_ms": None if ms is None else round(ms, 3) for name, ms in
            (("p50", group.total_ms.p50), ("p90", group.total_ms.p90), ("p99", group.total_ms.p99))},
     }  # fmt: skip
+
+
+def _of_role(group: CallSummary, role: str) -> Decimal | None:
+    cost = group.role_cost.get(role, Decimal(0))
+    return None if group.role_unpriced.get(role) and not cost else cost
 
 
 def _failure(rate: FailureRate) -> dict[str, object]:

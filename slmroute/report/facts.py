@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from slmroute.errors import LedgerError
 from slmroute.failures import FailureRate, wilson
+from slmroute.report.gains import gain_of
 from slmroute.report.period import Period
 
 if TYPE_CHECKING:
@@ -38,10 +39,12 @@ class MoneyPart:
     Attributes:
         name: What it was spent on.
         cost: Dollars.
+        unpriced: How many attempts have no known price, so that more was spent than is said.
     """
 
     name: PartName
     cost: Decimal
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,7 @@ class Report:
     @property
     def achieved(self) -> Decimal:
         """The part of the gain that routing made: without what an answer that should have been better cost less."""
-        return self.gain - self.total.degraded_gain
+        return gain_of(self.total).both
 
     @property
     def idle(self) -> Decimal:
@@ -139,13 +142,16 @@ class Report:
 
     @property
     def gain_share(self) -> float | None:
-        """The same as a share of the baseline; None without a baseline."""
-        return float(self.gain / self.total.baseline) if self.total.baseline else None
+        """What routing achieved as a share of the baseline; None without a baseline."""
+        return gain_of(self.total).share
 
     @property
-    def gain_word(self) -> Literal["saved", "projected"]:
-        """Whether the larger part of it was saved or is only projected."""
-        return "projected" if abs(self.total.projected) > abs(self.total.saved) else "saved"
+    def compares(self) -> bool:
+        """Whether anything can be compared: an answer whose cost and baseline are known, or money spent without one."""
+        if not self.total.compared:
+            return False
+        answered = any(tier.compared for tier in self.tiers if tier.group is not None)
+        return answered or bool(self.total.baseline or self.total.compared_cost)
 
     @property
     def last_tiers(self) -> frozenset[str]:
@@ -172,23 +178,28 @@ class Report:
     def money(self) -> tuple[MoneyPart, ...]:
         """Where the money went; the parts add up to ``total.cost`` exactly."""
         last = self.last_tiers
-        answers = [(tier.group in last, tier.role_cost.get("final", ZERO)) for tier in self.tiers]
-        roles = self.total.role_cost
+
+        def role(name: PartName, role: str) -> MoneyPart:
+            return MoneyPart(name, self.total.role_cost.get(role, ZERO), self.total.role_unpriced.get(role, 0))
+
+        def answers(name: PartName, *, of_last: bool) -> MoneyPart:
+            tiers = [tier for tier in self.tiers if (tier.group in last) == of_last]
+            cost = sum((tier.role_cost.get("final", ZERO) for tier in tiers), ZERO)
+            return MoneyPart(name, cost, sum(tier.role_unpriced.get("final", 0) for tier in tiers))
+
         return (
-            MoneyPart("classifier", roles.get("classifier", ZERO)),
-            MoneyPart("small answers", sum((cost for is_last, cost in answers if not is_last), ZERO)),
-            MoneyPart("drafts thrown away", roles.get("draft", ZERO)),
-            MoneyPart("frontier answers", sum((cost for is_last, cost in answers if is_last), ZERO)),
-            MoneyPart("judges", roles.get("judge", ZERO)),
-            MoneyPart("failed attempts", roles.get("failed", ZERO)),
+            role("classifier", "classifier"),
+            answers("small answers", of_last=False),
+            role("drafts thrown away", "draft"),
+            answers("frontier answers", of_last=True),
+            role("judges", "judge"),
+            role("failed attempts", "failed"),
         )
 
     @property
     def dry_tiers(self) -> frozenset[str]:
-        """The tiers that generated nothing, whose times say nothing."""
-        return frozenset(
-            tier.group for tier in self.called if tier.group is not None and tier.dry_run_cost and tier.cost
-        )
+        """The tiers that generated nothing in all calls that they answered, so that nothing is known of their times."""
+        return frozenset(tier.group for tier in self.tiers if tier.group is not None and tier.dry_runs == tier.calls)
 
     @property
     def speed_up(self) -> float | None:
@@ -211,7 +222,7 @@ class Report:
             low=self.achieved - ASSUMED * assumed,
             high=self.achieved + ASSUMED * assumed,
             assumed=assumed,
-            projected=self.total.projected,
+            projected=gain_of(self.total).projected,
             compared=self.total.compared,
             left_out=self.total.calls - self.total.compared,
             attempts=sum(role.attempts for role in self.roles),
@@ -275,7 +286,7 @@ def _dearest(groups: Iterable[CallSummary]) -> tuple[CallSummary, ...]:
 
 def _middle(tiers: Sequence[CallSummary]) -> float | None:
     """The median time of some tiers' calls together: the medians, weighted by calls, as rows are not read here."""
-    known = [(tier.total_ms.p50, tier.calls) for tier in tiers if tier.total_ms.p50 is not None]
+    known = [(tier.total_ms.p50, tier.calls - tier.dry_runs) for tier in tiers if tier.total_ms.p50 is not None]
     calls = sum(number for _, number in known)
     return sum(ms * number for ms, number in known) / calls if calls else None
 

@@ -9,8 +9,9 @@ from slmroute.failures import LINE, FailureRate
 from slmroute.report import charts, sentences
 from slmroute.report.advice import advice_of
 from slmroute.report.facts import Report
+from slmroute.report.gains import at_least, gain_columns, gain_of, money_cells
 from slmroute.report.page import Mood, Page, Section, Table, Tile, picture, render
-from slmroute.report.wording import alike, count, counted, dollars, duration, percent, saving
+from slmroute.report.wording import alike, count, counted, dollars, duration, percent
 
 if TYPE_CHECKING:
     from slmroute.ledger.summary import CallSummary
@@ -39,9 +40,9 @@ def html_of(report: Report) -> str:
         title=f"slmroute: {sentences.headline(report)}, {report.period}",
         kicker=f"What routing did, {report.period}",
         headline=sentences.headline(report),
-        mood=_mood(report.achieved >= report.idle if report.total.compared else None),
+        mood=_mood(report.achieved >= report.idle if report.compares else None),
         lead=sentences.summary(report),
-        asides=(*said, *(asides if report.total.compared else ()), *([before] if before else ())),
+        asides=(*said, *(asides if report.compares else ()), *([before] if before else ())),
         warning=_warning(report),
         tiles=report_tiles(report),
         sections=report_sections(report),
@@ -53,8 +54,10 @@ def html_of(report: Report) -> str:
 def report_tiles(report: Report) -> tuple[Tile, ...]:
     """Give the figures that stand out."""
     total, (local, answered) = report.total, report.local
+    cost = at_least(dollars(total.cost), total.cost, total.unpriced)
+    of = counted(total.calls, "call") + (f", {count(total.unpriced)} unpriced" if total.unpriced else "")
     tiles = [
-        Tile("Cost, all counted", dollars(total.cost), counted(total.calls, "call")),
+        Tile("Cost, all counted", cost, of),
         Tile("Answered by smaller models", percent(local / answered) if answered else "-",
              f"{count(local)} of {counted(answered, 'answered call')}"),
     ]  # fmt: skip
@@ -62,7 +65,7 @@ def report_tiles(report: Report) -> tuple[Tile, ...]:
         note = f"and {count(report.unanswered)} without any" if report.unanswered else "a better tier did not answer"
         tiles.append(Tile("Weaker answers than wanted", count(total.degraded), note, "bad"))
     small = [rate for rate in report.failures if rate.tier not in report.last_tiers and rate.answers]
-    for rate in small[:2]:
+    for rate in sorted(small, key=lambda rate: (rate.verdict != "over", -rate.answers))[:2]:
         low, high = rate.interval
         words = {"under": "under", "over": "over", "open": "may be over"}[rate.verdict]
         note = f"{words} the {percent(LINE)} line; {percent(low)} to {percent(high)}"
@@ -107,8 +110,11 @@ def footer(report: Report) -> tuple[str, ...]:
 
 
 def _days(report: Report) -> Section:
+    gained = gain_columns(report.days)
+    none = ("0", "$0", "$0", *("$0" for _ in gained), "-")
     rows = [
-        (day, *(_saving_cells(found) if found else ("0", "$0", "$0", "$0", "-"))) for day, found in report.every_day
+        (day, *((count(found.calls), *money_cells(found, gained)) if found else none))
+        for day, found in report.every_day
     ]
     text = (
         f"Bars for each day of {report.period}: what its calls would have cost at the last tier, "
@@ -117,32 +123,49 @@ def _days(report: Report) -> Section:
     return Section(
         title="Day by day",
         lines=("What each day's calls would have cost at the last tier, and in front of it what they cost.",),
-        picture=picture("days", text, lambda width: charts.cost_by_day(report, width)),
-        tables=(Table("Calls and cost by day", ("day", "calls", "at the last tier", "cost", "saved", "share"),
-                      tuple(rows), frozenset({"calls", "at the last tier"})),),
+        picture=picture("days", text, lambda width: charts.cost_by_day(report, width)) if report.compares else None,
+        tables=(Table("Calls and cost by day", ("day", "calls", "at the last tier", "cost", *gained, "share"),
+                      tuple(rows), _wide_only(gained)),),
     )  # fmt: skip
 
 
 def _money(report: Report) -> Section:
     spent = report.total.cost
-    rows = tuple((part.name, dollars(part.cost), percent(part.cost / spent) if spent else "-") for part in report.money)
+    rows = tuple(
+        (
+            part.name,
+            at_least(dollars(part.cost), part.cost, part.unpriced),
+            percent(part.cost / spent) if spent else "-",
+        )
+        for part in report.money
+    )
+    free = sentences.unbilled(report)
+    whole = at_least(dollars(spent), spent, report.total.unpriced)
     parts = ", ".join(f"{part.name} {dollars(part.cost)}" for part in report.money if part.cost)
-    text = f"All at the last tier {dollars(report.total.baseline)}; spent: {parts or 'nothing'}."
+    text = f"All at the last tier {dollars(report.total.baseline)}; with routing: {parts or 'nothing'}."
     return Section(
         title="Where the money went",
         lines=(
-            f"{dollars(spent)} was spent. Answers of the last tier are the frontier answers; a draft is a small answer "
+            f"In all: {whole}. Answers of the last tier are the frontier answers; a draft is a small answer "
             "that was not good enough, a judge a model that looks at answers.",
+            *((free,) if free else ()),
         ),
-        picture=picture("money", text, lambda width: charts.money(report, width)),
-        tables=(Table("Cost by what it was spent on", ("spent on", "cost", "share"), rows),),
+        picture=picture("money", text, lambda width: charts.money(report, width)) if spent else None,
+        tables=(Table("Cost by what it was for", ("what for", "cost", "share"), rows),),
     )
 
 
 def _shares(report: Report) -> Section:
+    unpriced = {tier.group: tier.unpriced for tier in report.tiers}
     total, all_calls = report.total.cost, sum(calls for _, calls, _ in charts.answering(report))
     rows = tuple(
-        (name, count(calls), percent(calls / all_calls), dollars(cost), percent(cost / total) if total else "-")
+        (
+            name,
+            count(calls),
+            percent(calls / all_calls),
+            at_least(dollars(cost), cost, unpriced[name]),
+            percent(cost / total) if total else "-",
+        )
         for name, calls, cost in charts.answering(report)
     )
     shares = "; ".join(f"{name}: {of_calls} of calls, {of_cost} of cost" for name, _, of_calls, _, of_cost in rows)
@@ -150,7 +173,14 @@ def _shares(report: Report) -> Section:
         title="Who answered",
         lines=("Each tier's share of the calls, and of all that these calls cost.",),
         picture=picture("shares", f"Shares by tier. {shares}.", lambda width: charts.shares(report, width)),
-        tables=(Table("Calls and cost by the tier that answered", ("tier", "calls", "share", "cost", "share"), rows),),
+        tables=(
+            Table(
+                "Calls and cost by the tier that answered",
+                ("tier", "calls", "of calls", "cost", "of cost"),
+                rows,
+                frozenset({"calls"}),
+            ),
+        ),
     )
 
 
@@ -172,6 +202,11 @@ def _latency(report: Report) -> Section:
         lines.insert(0, said)
     if dry:
         lines.append(f"{', '.join(dry)} was a dry run, whose times say nothing.")
+    lines += [
+        f"Left out: {count(tier.dry_runs)} of {counted(tier.calls, 'call')} of {tier.group}, dry runs."
+        for tier in timed
+        if tier.dry_runs and tier.group not in dry
+    ]
     times = "; ".join(f"{row[0]}: median {row[2]}, nine in ten within {row[3]}" for row in rows if row[2] != "-")
     return Section(
         title="How fast",
@@ -208,9 +243,13 @@ def _failures(report: Report) -> Section:
 
 
 def _dearest(report: Report) -> Section:
-    columns = ("calls", "at the last tier", "cost", "saved", "share")
     tables = tuple(
-        Table(caption, (name, *columns), _group_rows(groups), frozenset({"at the last tier"}))
+        Table(
+            caption,
+            (name, "calls", "at the last tier", "cost", *gain_columns(groups), "share"),
+            _group_rows(groups),
+            _wide_only(gain_columns(groups)) - ({"calls"} if len(gain_columns(groups)) == 1 else set()),
+        )
         for caption, name, groups in (
             ("The dearest keys", "key", report.keys),
             ("The dearest tags; a call counts in each of its tags", "tag", report.tags),
@@ -238,20 +277,26 @@ def _machines(report: Report) -> Section:
 
 
 def _group_rows(groups: Sequence[CallSummary]) -> tuple[tuple[str, ...], ...]:
-    rows = [(NOBODY if group.group is None else group.group, *_saving_cells(group)) for group in groups[:MOST_GROUPS]]
+    gained = gain_columns(groups)
+    rows = [(NOBODY if group.group is None else group.group, count(group.calls), *money_cells(group, gained))
+            for group in groups[:MOST_GROUPS]]  # fmt: skip
     if len(groups) > MOST_GROUPS:
         rest = groups[MOST_GROUPS:]
-        rows.append((f"and {count(len(rest))} more", count(sum(group.calls for group in rest)), "", "", "", ""))
+        rows.append(
+            (
+                f"and {count(len(rest))} more",
+                count(sum(group.calls for group in rest)),
+                "",
+                "",
+                "",
+                *("" for _ in gained),
+            )
+        )
     return tuple(rows)
 
 
-def _saving_cells(group: CallSummary) -> tuple[str, ...]:
-    gain = group.baseline - group.compared_cost
-    share = f"{gain / group.baseline:.1%}" if group.baseline else "-"
-    # What has no known baseline was spent as well, and is in no saving: then the row need not add up.
-    whole = group.cost == group.compared_cost
-    money = saving(group.baseline, group.cost) if whole else alike(group.baseline, group.cost, gain)
-    return count(group.calls), *money, share
+def _wide_only(gained: tuple[str, ...]) -> frozenset[str]:
+    return frozenset({"calls", "at the last tier", *(("share",) if len(gained) > 1 else ())})
 
 
 def _rate_cells(rate: FailureRate) -> tuple[str, ...]:
@@ -260,9 +305,9 @@ def _rate_cells(rate: FailureRate) -> tuple[str, ...]:
 
 
 def _warning(report: Report) -> str | None:
-    if report.total.projected:
+    if projected := gain_of(report.total).projected:
         return (
-            f"{dollars(report.total.projected)} of this is projected: the last tier was a dry run that generated "
+            f"{dollars(projected)} of this is projected: the last tier was a dry run that generated "
             "nothing and was priced by estimated tokens. Nothing was really saved there."
         )
     return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from slmroute.failures import LINE, FailureRate
 from slmroute.report.facts import Report
+from slmroute.report.gains import gain_of
 from slmroute.report.wording import alike, count, counted, dollars, duration, percent, saving
 
 MUCH: Final = Decimal("0.05")
@@ -28,6 +29,7 @@ __all__ = [
     "outages",
     "speed",
     "summary",
+    "unbilled",
 ]
 
 HOURS: Final = (
@@ -39,15 +41,29 @@ HOURS: Final = (
 
 def headline(report: Report) -> str:
     """Say the one thing that matters: what was saved, or lost."""
-    if not report.total.compared:
-        return f"{dollars(report.total.cost)} spent; the saving is not known"
-    gain = achieved(report)
+    if not report.compares:
+        return _unknown(report)
+    gain, made = achieved(report), gain_of(report.total)
     besides = f", not counting {dollars(report.idle)} for idle machines" if _much_idle(report) else ""
     if report.achieved < 0:
-        return f"Routing cost {gain.removeprefix('-')} more than it saved{besides}"
-    if report.gain_word == "projected":
-        return f"{gain} projected saving{besides}"
-    return f"{gain} saved{besides}"
+        more = f"{gain.removeprefix('-')} more than it"
+        if made.projected:
+            return f"Routing would cost {more} would save, dry runs counted as if they were billed{besides}"
+        return f"Routing cost {more} saved{besides}"
+    if made.projected and made.saved:
+        _, projected, _, saved = saving(report.achieved, made.projected, Decimal(0))
+        return f"{saved} saved, {projected} more projected{besides}"
+    return f"{gain} projected saving{besides}" if made.projected else f"{gain} saved{besides}"
+
+
+def _unknown(report: Report) -> str:
+    total = report.total
+    if total.unpriced:
+        cost = f"At least {dollars(total.cost)}, " if total.cost else ""
+        return f"{cost}{counted(total.unpriced, 'call')} unpriced; the saving is not known"
+    if not report.local[1] and not total.cost:
+        return f"No answer to {counted(total.calls, 'call')}; there is no saving to know"
+    return f"{dollars(total.cost)} {'would be' if total.dry_run_cost else 'was'} spent; the saving is not known"
 
 
 def achieved(report: Report) -> str:
@@ -59,16 +75,31 @@ def achieved(report: Report) -> str:
 def summary(report: Report) -> str:
     """Say what it would have cost, and what it cost."""
     total = report.total
-    if not total.compared:
+    if not report.compares:
+        if not total.unpriced and not report.local[1]:
+            return f"{counted(total.calls, 'call')}. None got an answer, so that nothing can be compared."
         return (
             f"{counted(total.calls, 'call')}. None has both a cost and a price at the last tier, so that nothing can "
             "be compared."
         )
-    share = "" if report.gain_share is None else f": {percent(abs(report.gain_share))} {_less(report)}"
+    word = gain_of(total).word if report.achieved >= 0 else "lost"
+    share = "" if report.gain_share is None else f": {percent(abs(report.gain_share))} {word}"
+    came = "would come" if total.dry_run_cost == total.cost and total.cost else "come" if total.dry_run_cost else ""
+    cost_words = "and cost" if not came else f"and {came} to"
     baseline, cost, *_ = saving(total.baseline, total.compared_cost, total.degraded_gain)
     return (
         f"{counted(total.compared, 'call')} would have cost {baseline} had the last tier, the most capable model, "
-        f"answered all, and cost {cost}, everything counted{share}."
+        f"answered all, {cost_words} {cost}, everything counted{share}."
+    )
+
+
+def unbilled(report: Report) -> str | None:
+    """Say how much of the cost nobody was charged; None where all of it was."""
+    if not report.total.dry_run_cost:
+        return None
+    return (
+        f"{dollars(report.total.dry_run_cost)} of the cost was never billed: a dry run generates nothing and is priced "
+        "by estimated tokens."
     )
 
 
@@ -86,16 +117,19 @@ def outages(report: Report) -> str | None:
     if total.degraded_gain:
         less = saving(total.baseline, total.compared_cost, total.degraded_gain)[-2]
         word = "less" if total.degraded_gain > 0 else "more"
-        text += f"; the {less.removeprefix('-')} that weaker answers cost {word} is no saving, and not in the sum above"
+        text += f"; the {less.removeprefix('-')} that weaker answers cost {word} is no saving and in none of them here"
+        text += f" ({dollars(report.gain)} with it)"
     return f"{text}."
 
 
 def idle(report: Report) -> str | None:
     """Say what idle machines leave of the saving; None where there are none, or nothing is compared."""
-    if not report.idle or not report.total.compared:
+    if not report.idle or not report.compares:
         return None
     net = report.achieved - report.idle
-    left = f"{dollars(net)} is left of what was saved" if net >= 0 else f"all in all {dollars(-net)} was lost"
+    word = gain_of(report.total).word
+    kept = f"is {word}" if word == "projected" else f"was {word}"
+    left = f"{dollars(net)} is left of what {kept}" if net >= 0 else f"all in all {dollars(-net)} was lost"
     return (
         f"Machines paid by the hour stood idle for {dollars(report.idle)}, which no call was charged and the saving "
         f"does not count: with it, {left}."
@@ -107,9 +141,9 @@ def before(report: Report) -> str | None:
     old = report.before
     if not old.compared or not old.baseline or report.gain_share is None:
         return None
-    share = float((old.baseline - old.compared_cost - old.degraded_gain) / old.baseline)
+    gain = gain_of(old)
     return (
-        f"The {report.period.name} before: {percent(share)} saved on {counted(old.compared, 'call')}; cost "
+        f"The {report.period.name} before: {percent(gain.share)} {gain.word} on {counted(old.compared, 'call')}; cost "
         f"{dollars(old.compared_cost)}."
     )
 
@@ -118,20 +152,23 @@ def certainty(report: Report) -> list[str]:
     """Say how far the saving can be relied on, one sentence for each thing that it rests on."""
     sure = report.certainty
     lines: list[str] = []
-    if report.total.compared:
+    if report.compares:
         low, high, assumed = alike(sure.low, sure.high, sure.assumed)
         lines.append(
-            f"Saved: between {low} and {high}, if the last tier had answered the other tiers' calls 20% cheaper or "
+            f"{gain_of(report.total).word.capitalize()}: between {low} and {high}, if the last tier had answered "
+            "the other tiers' calls 20% cheaper or "
             f"dearer than assumed. {assumed} of what all would have cost there is such an assumption: the same amount "
             "of text at the last tier's price."
         )
     if sure.projected:
         lines.append(f"{dollars(sure.projected)} is projected, not saved: the last tier was a dry run.")
+    if (free := unbilled(report)) is not None:
+        lines.append(free)
     if sure.left_out:
         lines.append(
             f"Left out: {count(sure.left_out)} of {counted(report.total.calls, 'call')}, which have no known price."
         )
-    else:
+    elif report.compares:
         lines.append("Every call is priced and counted.")
     if sure.estimated:
         share = percent(sure.estimated / sure.attempts)
@@ -197,7 +234,3 @@ def machine(each: Machine) -> str:
 
 def _much_idle(report: Report) -> bool:
     return report.idle > MUCH * abs(report.achieved)
-
-
-def _less(report: Report) -> str:
-    return "less" if report.gain >= 0 else "more"

@@ -20,6 +20,7 @@ def calm(week: Path, period: Period) -> Report:
     report = read_report(week, period)
     return replace(
         report,
+        total=replace(report.total, degraded=0, degraded_gain=Decimal(0)),
         failures=(FailureRate("small", None, 1000, {"said": 10}),),
         failures_by_category=(),
         called=tuple(replace(tier, unpriced=0, errors={}) for tier in report.called),

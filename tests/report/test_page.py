@@ -74,8 +74,10 @@ def sums(ask: Ask, group: str, source: str = "{here} c") -> list[str]:
         "SELECT count(*), sum(priced_nano), "  # noqa: S608
         f"coalesce(sum(CASE WHEN {compared} THEN cost_nano END), 0), "
         f"coalesce(sum(CASE WHEN {compared} THEN baseline_nano END), 0), "
-        f"coalesce(sum(CASE WHEN {compared} THEN baseline_nano - cost_nano END), 0) FROM {source} GROUP BY {group}"
+        f"coalesce(sum(CASE WHEN {compared} AND NOT degraded THEN baseline_nano - cost_nano END), 0) "
+        f"FROM {source} GROUP BY {group}"
     ):
+        words.append(dollars(NANO * (baseline - compared_cost)))
         words += [count(calls), dollars(NANO * cost), dollars(NANO * baseline), dollars(NANO * gain)]
         words += saving(NANO * baseline, NANO * compared_cost)
         words += alike(NANO * baseline, NANO * cost, NANO * gain)
