@@ -17,7 +17,7 @@ from slmroute.errors import ConfigError, MissingExtra
 from slmroute.ollama import LACKING
 from slmroute.tier import ABILITIES, Tier, meant
 
-__all__ = ["DEFAULT_NUM_CTX", "Dialect", "build", "dialect_of"]
+__all__ = ["DEFAULT_NUM_CTX", "Dialect", "build", "check_provider", "dialect_of"]
 
 DEFAULT_NUM_CTX: Final = 4096
 """The context that an Ollama server gives a model where nobody asks for another."""
@@ -122,16 +122,22 @@ def build(tier: Tier, standard: Mapping[str, Any]) -> LLM:
             key: value for key, value in (tier.model_args or {}).items() if key in DryRunLLM.model_fields
         }
         return DryRunLLM(**own, model=spec)
-    match provider:
-        case "ollama":
-            return _build_ollama(tier, name, given)
-        case "openai":
-            return _build_openai(tier, name, given)
-        case _:
-            raise ConfigError(
-                f"Tier({tier.name!r}): {spec!r} cannot be built from a string; 'ollama:...', 'openai:...' and "
-                f"'dry-run:...' can.{meant(spec)} Give the LlamaIndex LLM object of that provider instead."
-            )
+    check_provider(tier)
+    return (_build_ollama if provider == "ollama" else _build_openai)(tier, name, given)
+
+
+def check_provider(tier: Tier) -> None:
+    """Make sure that the LLM of a tier that names it by a string is one that can be built.
+
+    Raises:
+        ConfigError: The provider is not one of those that are built in.
+    """
+    spec = cast("str", tier.spec)
+    if not tier.dry_run and spec.partition(":")[0] not in ("ollama", "openai"):
+        raise ConfigError(
+            f"Tier({tier.name!r}): {spec!r} cannot be built from a string; 'ollama:...', 'openai:...' and "
+            f"'dry-run:...' can.{meant(spec)} Give the LlamaIndex LLM object of that provider instead."
+        )
 
 
 def _build_ollama(tier: Tier, name: str, given: Mapping[str, Any]) -> LLM:

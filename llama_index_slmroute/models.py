@@ -12,7 +12,7 @@ from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms import LLM
 
 from llama_index_slmroute.arguments import ToolSpecs
-from llama_index_slmroute.build import Dialect, build, dialect_of
+from llama_index_slmroute.build import Dialect, build, check_provider, dialect_of
 from llama_index_slmroute.ollama_client import Asked, AskingAsyncClient, AskingClient
 from llama_index_slmroute.openai_client import Watch, WatchedAsyncClient, WatchedClient
 from slmroute.attempt import Attempt
@@ -41,7 +41,7 @@ class TierModels:
         no_logprobs: The names of tiers whose servers are known to refuse requests for log-probabilities.
 
     Raises:
-        ConfigError: A tier's model is no LLM of LlamaIndex.
+        ConfigError: A tier's model is no LLM of LlamaIndex, nor a string that one can be built from.
     """
 
     def __init__(self, tiers: Sequence[Tier], standard: Mapping[str, Any]) -> None:
@@ -57,7 +57,9 @@ class TierModels:
         self.no_logprobs: set[str] = set()
         self._lock = threading.RLock()
         for tier in tiers:
-            if not isinstance(tier.model, str):
+            if isinstance(tier.model, str):
+                check_provider(tier)
+            else:
                 self._built[tier.name] = _checked(tier)
 
     def model(self, tier: Tier) -> LLM:

@@ -23,6 +23,23 @@ __all__ = ["LASTING", "RouterBasics", "Settings", "cannot_change", "check_names"
 
 logger = logging.getLogger("slmroute.router")
 
+_RIGHT: Final = {
+    "default_tier": "the name of one of the tiers, or None",
+    "failover": "True or False",
+    "local_only": "True or False",
+    "deadline_s": "a positive number of seconds, or None",
+    "temperature": "a number of zero or more, for example 0.2, or None",
+    "max_tokens": "a positive number of tokens, for example 800, or None for no limit",
+    "timeout": "a positive number of seconds, for example 30, or None",
+    "stop": 'a list of strings, for example ["END"], or None',
+    "max_retries": "a number of zero or more, for example 2, or None",
+    "api_key": "a string or a SecretStr, or None to have it taken from the environment",
+    "rules": "a list of callables that take a RouteRequest: rules=[...]",
+}
+"""What settings must be that no policy checks, in words."""
+
+_LEAST: Final = {"temperature": 0, "max_tokens": 1, "max_retries": 0}
+
 LASTING: Final = ("availability_errors", "budget", "hooks", "ledger", "prices")
 """The settings that a router shares with its copies, and so keeps: what they have seen so far would be lost."""
 
@@ -67,6 +84,14 @@ class RouterBasics:
 
         def _prepare(self) -> None:
             """Make the engine and the tiers' models, or take over those of the router that this is a copy of."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Set the settings.
+
+        Raises:
+            ConfigError: One is wrong; the message names it and what would be right.
+        """
+        cast("Any", super()).__init__(**{name: self._plain(name, value) for name, value in settings.items()})
 
     @classmethod
     def _aliases(cls) -> dict[str, str | None]:
@@ -123,10 +148,40 @@ class RouterBasics:
         check_names(type(self).__name__, {"tiers", *changes}, aliases)
         return {name: self._checked(name, value) if name in ours else value for name, value in changes.items()}
 
+    @classmethod
+    def _plain(cls, name: str, value: Any) -> Any:
+        """Check a setting that is plain data, and make it of the type that it is kept in."""
+        if name not in _RIGHT:
+            return value
+        if name == "stop" and isinstance(value, str):  # as frameworks' own classes take it, some of them
+            return [value]
+        if name in ("failover", "local_only"):  # "no" is not to be taken for yes, nor for no
+            right = isinstance(value, bool)
+        elif name == "rules":
+            right = callable(value) or (hasattr(value, "__iter__") and not isinstance(value, str))
+        else:
+            value, right = cls._typed(name, value)
+        if right:
+            return value
+        raise ConfigError(f"{name}= is wrong: it must be {_RIGHT[name]}.")
+
+    @classmethod
+    def _typed(cls, name: str, value: Any) -> tuple[Any, bool]:
+        """Give a value in the type of its setting, and whether it can be that and is in its bounds."""
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            typed = TypeAdapter[Any](cast("Any", cls).model_fields[name].annotation).validate_python(value)
+        except ValidationError:
+            return value, False
+        positive = name != "timeout" or typed is None or typed > 0
+        return typed, positive and (typed is None or name not in _LEAST or typed >= _LEAST[name])
+
     def _checked(self, name: str, value: Any) -> Any:
         """Check the new value of a setting, as at construction."""
         from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+        value = self._plain(name, value)
         kept = getattr(self, name)
         if name in LASTING and value is not kept and value != kept:
             raise cannot_change(type(self).__name__, name)
