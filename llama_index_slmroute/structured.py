@@ -58,6 +58,23 @@ class Parsed:
     whole: Answer | None = None
 
 
+@dataclass(slots=True)
+class _Tail:
+    """Keeps back an object that has not grown: it may come of the chunk with the usage that only we asked for."""
+
+    waiting: Chunk | None = None
+
+    def show(self, chunk: Chunk) -> Sequence[Chunk]:
+        """Take an object; gives those to show now."""
+        before = () if self.waiting is None else (self.waiting,)
+        self.waiting = None if chunk.unseen else chunk
+        return (*before, chunk) if chunk.unseen else before
+
+    def end(self, *, silent: bool) -> Sequence[Chunk]:
+        """Give what was kept back, unless a bare LLM would not have had it."""
+        return () if silent or self.waiting is None else (self.waiting,)
+
+
 class StructuredPerformer(ChatPerformer):
     """Has tiers answer by their ``structured_predict`` methods, which give an object and nothing beside.
 
@@ -116,15 +133,16 @@ class StructuredPerformer(ChatPerformer):
             yield _whole(self._call(call))
             return
         self.models.prepare(call.tier)
-        llm, kwargs, _ = self.prepared_stream(call)
+        llm, kwargs, asks_usage = self.prepared_stream(call)
         prompt, arguments = self._prompt(call)
         with self.asked.place.again():
             stream = llm.stream_structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
-        written = Growth()
+        written, tail = Growth(), _Tail()
         try:
             with closed_after(stream, llm) as values:
                 for value in values:
-                    yield _chunk(Parsed(value), written)
+                    yield from tail.show(_chunk(Parsed(value), written))
+            yield from tail.end(silent=asks_usage and self._told_usage())
         except _NOT_PARSED as error:
             if not self._seen:  # it was not the answer that was wrong
                 raise
@@ -135,16 +153,19 @@ class StructuredPerformer(ChatPerformer):
             yield _whole(await self._acall(call))
             return
         await self.models.aprepare(call.tier)
-        llm, kwargs, _ = self.prepared_stream(call)
+        llm, kwargs, asks_usage = self.prepared_stream(call)
         prompt, arguments = self._prompt(call)
         ask = llm.astream_structured_predict
         with self.asked.place.again():
             stream = await ask(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
-        written = Growth()
+        written, tail = Growth(), _Tail()
         try:
             async with aclosed_after(stream, llm) as values:
                 async for value in values:
-                    yield _chunk(Parsed(value), written)
+                    for chunk in tail.show(_chunk(Parsed(value), written)):
+                        yield chunk
+            for chunk in tail.end(silent=asks_usage and self._told_usage()):
+                yield chunk
         except _NOT_PARSED as error:
             if not self._seen:  # it was not the answer that was wrong
                 raise
@@ -165,6 +186,10 @@ class StructuredPerformer(ChatPerformer):
         except ValidationError as error:
             return Parsed(last.value, error)
         return last
+
+    def _told_usage(self) -> bool:
+        """Whether the last chunk of the stream that has ended brought nothing but its usage."""
+        return bool(self._seen) and getattr(self._seen[-1].raw, "choices", None) == []
 
     def _prompt(self, call: Call) -> tuple[BasePromptTemplate, Mapping[str, Any]]:
         if self.outline.as_given and call.draft is None:

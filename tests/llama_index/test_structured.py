@@ -161,3 +161,25 @@ def test_tokens_of_which_some_are_estimated_are_not_said_to_be_reported(bench: A
     assert made.llm.structured_predict(Floors, PROMPT, what="it").count == 7
     usage = made.records[0].attempts[0].usage
     assert (usage.input_tokens, usage.output_tokens, usage.source) == (200, 20, "estimated")
+
+
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # the bare class's
+async def test_a_stream_of_objects_has_as_many_as_the_bare_class_gives(bench: Any, server: FakeServer) -> None:
+    reply = Reply('{"count": 6}', chunks=['{"count"', ": 6", "}"], input_tokens=100, output_tokens=10)
+    server.script(FRONTIER, reply)
+    made = bench(classifier=lambda _: 1.0)
+    bare = made.llm.tiers[-1].model
+
+    async def streams(llm: Any) -> list[list[Any]]:
+        structured = llm.as_structured_llm(Floors)
+        return [
+            list(llm.stream_structured_predict(Floors, PROMPT, what="it")),
+            [part async for part in await llm.astream_structured_predict(Floors, PROMPT, what="it")],
+            [chunk.raw for chunk in structured.stream_chat(ASKED)],
+            [chunk.raw async for chunk in await structured.astream_chat(ASKED)],
+        ]
+
+    expected = [[part.model_dump() for part in parts] for parts in await streams(bare)]
+    assert [[part.model_dump() for part in parts] for parts in await streams(made.llm)] == expected
+    usages = [record.attempts[-1].usage for record in made.records]
+    assert [(usage.input_tokens, usage.source) for usage in usages] == [(100, "reported")] * 4
