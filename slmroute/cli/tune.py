@@ -218,7 +218,15 @@ def _words(found: FewShotTuning, to: Path | None) -> str:
     sets = ", ".join(f"{one:.2f}" for one in found.tried[1:])
     lines = [f"AUC while choosing: {found.tried[0]:.2f} with the examples that come with it; {sets} with yours."]
     if not found.own:
-        lines.append("None of the sets did better beyond chance: keep the examples, and take the calibration.")
+        before, after = found.before, found.calibrated
+        lines.append("None of the sets did better beyond chance: keep the examples that come with it.")
+        if after.accuracy >= before.accuracy and after.ece <= before.ece:
+            lines.append("Take the calibration.")
+        else:
+            lines.append(
+                f"Leave the calibration: on the prompts that had no part in it {percent(after.accuracy)} were right, "
+                f"{percent(before.accuracy)} without it. Label more than {found.chosen_on + found.reported_on} prompts."
+            )
     right = found.after.accuracy
     if right >= 0.8:
         lines.append(f"{percent(right)} right without any fine-tuning.")

@@ -286,7 +286,7 @@ EASY_AFTERWARDS = [
     "Спасибо, всё понятно",
     "谢谢你的帮助",
 ]
-"""Written in one go after the weights had been fitted, before any of them was tried."""
+"""Written after the weights had been fitted; none was tried before it was listed."""
 
 HARD_AFTERWARDS = [
     "Show that there are infinitely many primes.",

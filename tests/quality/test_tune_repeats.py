@@ -11,10 +11,13 @@ from typing import Any, cast
 import pytest
 
 from slmroute.cases import Case
+from slmroute.classify.few_shot_prompt import EXAMPLES
+from slmroute.classify.platt import Platt
 from slmroute.cli import main
+from slmroute.cli.tune import _words
 from slmroute.errors import ConfigError
 from slmroute.testing import FakeServer, Reply
-from slmroute.tune_few_shot import split, tune_few_shot
+from slmroute.tune_few_shot import FewShotFigures, FewShotTuning, split, tune_few_shot
 
 
 def cases(count: int) -> list[Case]:
@@ -61,3 +64,14 @@ def test_the_command_says_whether_texts_were_written(
     assert not ended.value.code
     assert said in " ".join(capsys.readouterr().out.split())
     assert ("zebra" in to.read_text(encoding="utf-8")) is holds
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "ece", "said"), [(0.8, 0.1, "Take the"), (0.5, 0.1, "Leave the"), (0.8, 0.4, "Leave the")]
+)
+def test_a_calibration_is_advised_where_it_helped_only(accuracy: float, ece: float, said: str) -> None:
+    before, after = FewShotFigures(0.8, 0.75, 0.2, 0), FewShotFigures(0.8, accuracy, ece, 0)
+    found = FewShotTuning("m", before, after, after, EXAMPLES, Platt(), False, 14, 16, (0.8, 0.7))
+    words = _words(found, None)
+    assert f"{said} calibration" in words
+    assert ("Label more than 30 prompts" in words) is (said == "Leave the")
