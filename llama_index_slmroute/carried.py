@@ -14,6 +14,10 @@ RECORD_KEY: Final = "slmroute"
 """Where a message's ``additional_kwargs`` carry its record."""
 
 
+_MARK: Final = "d41c7e"
+"""Tells what is stored of a record from what users may write of one themselves."""
+
+
 class CarriedRecord(dict[str, object]):
     """A record on a message: plain JSON, but short when printed.
 
@@ -36,7 +40,7 @@ class RoutedMessage(ChatMessage):
         record = extra.pop(RECORD_KEY, None)
         if isinstance(record, CarriedRecord):
             if extra.get("tool_calls") or any(isinstance(block, ToolCallBlock) for block in self.blocks):
-                extra[RECORD_KEY] = {"tier": record.get("tier")}
+                extra[RECORD_KEY] = {"tier": record.get("tier"), "mark": _MARK}
             value = extra
         return super()._recursive_serialization(value)
 
@@ -50,8 +54,13 @@ def routed(message: ChatMessage, record: Mapping[str, object]) -> ChatMessage:
 
 
 _PRINTED_KEY: Final = f"'{RECORD_KEY}': "
-_PRINTED: Final = re.compile(re.escape(_PRINTED_KEY) + r"(?:\.\.\.|(?=\{'(?:tier|call_id)':))")
-_TOKEN: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[{}]", re.DOTALL)
+_STRING: Final = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+_PRINTED: Final = re.compile(
+    re.escape(_PRINTED_KEY)
+    + rf"(?:\.\.\.|(?=\{{'call_id': '[0-9a-f]{{32}}')|(?=\{{'tier': (?:{_STRING}), 'mark': '{_MARK}'\}}))",
+    re.DOTALL,
+)
+_TOKEN: Final = re.compile(rf"{_STRING}|[{{}}]", re.DOTALL)
 
 
 def without_records(text: str) -> str:

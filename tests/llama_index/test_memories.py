@@ -83,7 +83,7 @@ def test_a_stored_message_that_calls_tools_keeps_its_tiers_name(bench: Any, serv
     tool = FunctionTool.from_defaults(add)
     asked = made.llm.chat_with_tools([tool], user_msg="A hard sum.").message
     stored = ChatMessage.model_validate(asked.model_dump(mode="json"))
-    assert stored.additional_kwargs["slmroute"] == {"tier": "frontier"}
+    assert stored.additional_kwargs["slmroute"] == {"tier": "frontier", "mark": "d41c7e"}
     result = ChatMessage(role="tool", content="3", additional_kwargs={"tool_call_id": "add"})
     server.script(FRONTIER, Reply("It is 3."))
     made.llm.chat_with_tools([tool], chat_history=[*HELLO, stored, result])
@@ -122,20 +122,37 @@ OTHERS = st.dictionaries(
 )
 
 
-@given(OTHERS, OTHERS, st.booleans(), st.text(max_size=10), st.text(max_size=10), st.text(max_size=12))
+@given(
+    OTHERS,
+    OTHERS,
+    st.sampled_from(["short", "whole", "stored"]),
+    st.text(max_size=10),
+    st.text(max_size=10),
+    st.text(max_size=12),
+)
 def test_what_stands_beside_a_printed_record_stays(
-    first: dict[str, str], last: dict[str, str], short: bool, before: str, after: str, value: str
+    first: dict[str, str], last: dict[str, str], form: str, before: str, after: str, value: str
 ) -> None:
     last = {key: text for key, text in last.items() if key not in first}
-    record: dict[str, object] = {"tier": value, "attempts": [{"model": value, "usage": {}}]}
-    printed = str({**first, "slmroute": CarriedRecord(record) if short else record, **last})
+    record: dict[str, object] = {"call_id": "0f" * 16, "tier": value, "attempts": [{"model": value, "usage": {}}]}
+    if form == "stored":
+        record = {"tier": value, "mark": "d41c7e"}
+    printed = str({**first, "slmroute": CarriedRecord(record) if form == "short" else record, **last})
     left = without_records(f"{before}{printed}{after}")
     alone = before.removesuffix("\n") + after
     assert left == (f"{before}{ {**first, **last} }{after}" if first or last else alone)
 
 
 @pytest.mark.parametrize(
-    "text", ["Read metadata['slmroute'].", "{'slmroute': 3}", '{"slmroute": {"tier": "small"}}', "'slmroute': x"]
+    "text",
+    [
+        "Read metadata['slmroute'].",
+        "{'slmroute': 3}",
+        '{"slmroute": {"tier": "small"}}',
+        "'slmroute': x",
+        "Explain the dict {'slmroute': {'tier': 'small'}}, please.",
+        "It is {'slmroute': {'call_id': '...', 'tier': 'small'}}.",
+    ],
 )
 def test_other_texts_about_the_router_stay_as_they_are(text: str) -> None:
     assert without_records(text) == text
