@@ -131,7 +131,8 @@ class RouteCosts:
         self._lock = threading.RLock()  # reentrant: a stream that is collected as garbage ends within it
 
     def __repr__(self) -> str:
-        return f"<RouteCosts: {self.calls} calls, ${self.cost:f}, saved ${self.saved:f}>"
+        unpriced = f", {self.unpriced} of them unpriced" if self.unpriced else ""
+        return f"<RouteCosts: {self.calls} calls, ${self.cost:f}, saved ${self.saved:f}{unpriced}>"
 
     @property
     def input_tokens(self) -> int:

@@ -13,7 +13,8 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
-from langchain_slmroute import RouteCostCallback, RouteCosts, route_costs
+from langchain_slmroute import RouteCostCallback, RouteCosts, RoutingChatModel, route_costs
+from slmroute import Tier
 from slmroute.testing import Fault, Reply
 from tests.langchain import ways
 from tests.langchain.stage import BIG, SMALL, Stage, record_of
@@ -220,3 +221,9 @@ def test_sums_are_written_as_plain_json(stage: Stage) -> None:
     assert written["cost"] == "0.0002814"
     assert written["tiers"]["big"]["answers"] == 1
     assert repr(costs).startswith("<RouteCosts: 1 calls, $0.0002814")
+
+
+def test_what_has_no_price_is_said_beside_the_amounts(stage: Stage) -> None:
+    with route_costs() as costs:
+        RoutingChatModel(tiers=[Tier("small", stage.bare_small()), stage.big()], classifier=None).invoke("Blue?")
+    assert repr(costs) == "<RouteCosts: 1 calls, $0, saved $0, 1 of them unpriced>"
