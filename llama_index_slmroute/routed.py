@@ -9,6 +9,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
+from llama_index.core.base.llms.types import ChatResponse
 from llama_index.core.callbacks import CallbackManager
 from llama_index_instrumentation import get_dispatcher
 
@@ -34,7 +35,8 @@ _dispatcher: Final = get_dispatcher(__name__)
 class _Tail:
     """Keeps back the chunk that may turn out to be the last, for that one carries the record.
 
-    Only chunks without text wait, which streams end with: no token is shown a moment later for it.
+    Only chunks without text wait, which providers' streams end with: no token is shown a moment later for it. Where a
+    stream has ended with text, as those of users' own classes do, its last chunk is given the record once it is read.
     """
 
     waiting: Response | None = None
@@ -55,9 +57,13 @@ class _Tail:
         """Give the last chunk, with the record; none where the stream was empty."""
         if self.waiting is not None:
             return [with_record(self.waiting, record)]
-        if self.last is None:
-            return ()
-        return [with_record(self.last.model_copy(update={"delta": "", "raw": None}), record)]
+        if self.last is not None:  # shown already; it is a copy of ours, which nobody else holds
+            marked = with_record(self.last, record)
+            if isinstance(self.last, ChatResponse) and isinstance(marked, ChatResponse):
+                self.last.message = marked.message
+            else:
+                cast("Any", self.last).additional_kwargs = extras(marked)
+        return ()
 
 
 class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[PerformerT]):

@@ -183,3 +183,17 @@ async def test_a_stream_of_objects_has_as_many_as_the_bare_class_gives(bench: An
     assert [[part.model_dump() for part in parts] for parts in await streams(made.llm)] == expected
     usages = [record.attempts[-1].usage for record in made.records]
     assert [(usage.input_tokens, usage.source) for usage in usages] == [(100, "reported")] * 4
+
+
+async def test_a_stream_of_a_users_own_class_has_no_further_chunk(bench: Any, server: FakeServer) -> None:
+    made = with_plain(bench, server, text="Seven.")
+    streams = [
+        list(made.llm.stream_chat(ASKED)),
+        [chunk async for chunk in await made.llm.astream_chat(ASKED)],
+        list(made.llm.stream_complete("How many?")),
+        [chunk async for chunk in await made.llm.astream_complete("How many?")],
+    ]
+    assert [[chunk.delta for chunk in chunks] for chunks in streams] == [["Seven."]] * 4
+    for chunks, record in zip(streams, made.records, strict=True):
+        carried = getattr(chunks[-1], "message", chunks[-1]).additional_kwargs["slmroute"]
+        assert carried["call_id"] == record.call_id
