@@ -6,11 +6,14 @@ process, and does nothing but where the core has asked a classifier or a judge.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
+import weakref
 from collections import OrderedDict
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import Any, Final, cast
 
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
@@ -26,6 +29,8 @@ from llama_index.core.instrumentation.events.llm import (
 )
 from llama_index_instrumentation import root_dispatcher
 from llama_index_instrumentation.events.span import SpanDropEvent
+from llama_index_instrumentation.span import BaseSpan
+from llama_index_instrumentation.span_handlers import BaseSpanHandler
 from pydantic import PrivateAttr
 
 from llama_index_slmroute.answers import Response, answer_of, usage_of
@@ -55,18 +60,47 @@ class _Open:
 
     Attributes:
         call: What the core is told of it.
+        heard: The calls of the asking that it is one of.
+        before: The call begun before it here that may go on yet.
         parts: Whether it is known to call other LLMs, which are told of by themselves.
         told: What the chunks of a stream have told of its tokens so far.
+        ended: Whether it is over.
+        left: Whether its method has returned; what is called then is a part of it only while its stream runs.
+        stream: The stream that it returned; one that is dropped must be free to go.
     """
 
     call: ModelCall
+    heard: Heard
+    before: _Open | None
     parts: bool = False
     told: Usage | None = None
     ended: bool = False
+    left: bool = False
+    stream: weakref.ref[Any] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can be a part of it any more."""
+        return self.ended or (self.left and (self.stream is None or self.stream() is None))
+
+    def runs(self) -> bool:
+        """Whether what happens here and now happens within it."""
+        if self.over or not self.left or self.stream is None:
+            return not self.over
+        running = self.stream()
+        frame: FrameType | None = getattr(running, "gi_frame", None) or getattr(running, "ag_frame", None)
+        return frame is not None and _is_called_by(frame)
 
 
-_innermost: ContextVar[_Open | None] = ContextVar("slmroute_innermost", default=None)
-"""The call last begun here: one that begins before it has ended is a part of it."""
+def _is_called_by(frame: FrameType) -> bool:
+    here = inspect.currentframe()
+    while here is not None and here is not frame:
+        here = here.f_back
+    return here is not None
+
+
+_latest: ContextVar[_Open | None] = ContextVar("slmroute_latest", default=None)
+"""The call last begun here, and by it those before: a call that begins within one of them is a part of it."""
 
 
 class _Overhear(BaseEventHandler):
@@ -102,19 +136,30 @@ class _Overhear(BaseEventHandler):
                 pass
 
     def _begin(self, heard: Heard, event: LLMChatStartEvent | LLMCompletionStartEvent, prompt: str) -> None:
-        around = _innermost.get()
-        if around is not None and not around.ended:
+        before = _before(heard)
+        around = before
+        while around is not None and not around.runs():
+            around = around.before
+        if around is not None:
             around.parts, around.call.usage = True, None
         told = cast("dict[str, Any]", event.model_dict)  # pyright: ignore[reportUnknownMemberType]
         name, provider = told.get("model_name"), _PROVIDERS.get(str(told.get("class_name")))
         call = ModelCall(Usage(estimate_tokens(prompt), source="estimated"), name, provider, name)
         heard.append(call)
-        begun = _Open(call)
-        _innermost.set(begun)
+        begun = _Open(call, heard, before)
+        _latest.set(begun)
         with self._lock:
             self._open[str(event.span_id)] = begun
             if len(self._open) > _MOST_OPEN:
                 self._open.popitem(last=False)
+
+    def leave(self, span: str, returned: object) -> None:
+        """Note that the method of a call has returned."""
+        begun = self._open.get(span)
+        if begun is not None:
+            begun.left = True
+            is_stream = inspect.isgenerator(returned) or inspect.isasyncgen(returned)
+            begun.stream = weakref.ref(cast("Any", returned)) if is_stream else None
 
     def _go_on(self, span: str, response: Response) -> None:
         begun = self._open.get(span)
@@ -154,6 +199,36 @@ class _Overhear(BaseEventHandler):
         return begun
 
 
+def _before(heard: Heard) -> _Open | None:
+    """Give the call last begun in this asking that is not over."""
+    found = _latest.get()
+    while found is not None and (found.heard is not heard or found.over):
+        found = found.before
+    return found
+
+
+class _Leaving(BaseSpanHandler[BaseSpan]):
+    """Hears when the methods of calls return; the spans themselves are nothing to it."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """See ``BaseSpanHandler``."""
+        return "SlmrouteLeaving"
+
+    def span_exit(self, id_: str, bound_args: Any, instance: Any = None, result: Any = None, **_: Any) -> None:
+        """See ``BaseSpanHandler``."""
+        _OURS.leave(id_, result)
+
+    def new_span(self, *_: Any, **__: Any) -> None:
+        """See ``BaseSpanHandler``."""
+
+    def prepare_to_exit_span(self, *_: Any, **__: Any) -> None:
+        """See ``BaseSpanHandler``."""
+
+    def prepare_to_drop_span(self, *_: Any, **__: Any) -> None:
+        """See ``BaseSpanHandler``."""
+
+
 def _greatest(one: Usage, other: Usage) -> Usage:
     return one if one.input_tokens + one.output_tokens > other.input_tokens + other.output_tokens else other
 
@@ -168,8 +243,12 @@ def overhear() -> None:
     if _OURS not in root_dispatcher.event_handlers:
         with _LOCK:  # two handlers would count everything twice
             if _OURS not in root_dispatcher.event_handlers:
+                root = cast("Any", root_dispatcher)
+                if _LEAVING not in root.span_handlers:
+                    root.add_span_handler(_LEAVING)
                 root_dispatcher.add_event_handler(_OURS)
 
 
 _OURS: Final = _Overhear()
+_LEAVING: Final = _Leaving()
 _LOCK: Final = threading.Lock()
