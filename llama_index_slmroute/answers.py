@@ -21,7 +21,7 @@ _CACHED: Final = ("cached_tokens", "cache_read_input_tokens", "cached_content_to
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
 _SERVICE_TIERS: Final = ("flex", "priority")
 """OpenAI's classes of service that have prices of their own."""
-_OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
+_OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details", "candidates_tokens_details")
 
 
 def answer_of(responses: Sequence[Response], provider: str | None) -> Answer:
@@ -98,8 +98,8 @@ def _usage(response: Response) -> Usage | None:
                 reasoning_tokens=_detail(holder, _OUTPUT_DETAILS, "reasoning_tokens") or thought,
                 source="estimated" if item(raw, "usage_source") == "estimated" else "reported",
                 cache_write_1h_tokens=_count(item(holder, "cache_creation"), "ephemeral_1h_input_tokens"),
-                audio_input_tokens=_detail(holder, _INPUT_DETAILS, "audio_tokens"),
-                audio_output_tokens=_detail(holder, _OUTPUT_DETAILS, "audio_tokens"),
+                audio_input_tokens=_sound(holder, _INPUT_DETAILS),
+                audio_output_tokens=_sound(holder, _OUTPUT_DETAILS),
                 service_tier=service if service in _SERVICE_TIERS else None,
             )
     return None
@@ -107,6 +107,14 @@ def _usage(response: Response) -> Usage | None:
 
 def _detail(holder: Any, parts: Sequence[str], *names: str) -> int:
     return next((count for part in parts if (count := _count(item(holder, part), *names))), 0)
+
+
+def _sound(holder: Any, parts: Sequence[str]) -> int:
+    """Read how many tokens are sound: Gemini lists its details by what they are of."""
+    listed = [item(holder, part) for part in parts]
+    each = [entry for found in listed if isinstance(found, list) for entry in cast("list[Any]", found)]
+    of_list = sum(_count(entry, "token_count") for entry in each if item(entry, "modality") == "AUDIO")
+    return of_list or _detail(holder, parts, "audio_tokens")
 
 
 def _count(holder: Any, *names: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from slmroute.availability import availability_errors, failure_of
@@ -237,8 +238,15 @@ class Engine:
 
 
 def _same_ledger(one: LedgerLike, other: LedgerLike | None) -> bool:
-    url: object = getattr(getattr(one, "address", None), "url", None)
-    return one is other or (url is not None and url == getattr(getattr(other, "address", None), "url", None))
+    place = _place(one)
+    return one is other or (place is not None and place == _place(other))
+
+
+def _place(ledger: LedgerLike | None) -> object:
+    """Where a ledger is: a file has many names."""
+    address: object = getattr(ledger, "address", None)
+    path: object = getattr(address, "path", None)
+    return path.resolve() if isinstance(path, Path) else getattr(address, "url", None)
 
 
 def _same_model(tier: Tier, before: Tier | None) -> bool:
