@@ -12,7 +12,7 @@ from slmroute.budget.counting import Counting
 from slmroute.budget.limits import EVERY_OTHER, NANO, KeyLimits, Limits, per_key_limits
 from slmroute.budget.spending import Spending
 from slmroute.budget.stores import Store
-from slmroute.errors import ConfigError
+from slmroute.errors import ConfigError, LedgerError
 from slmroute.tier import Money
 
 __all__ = ["Budget"]
@@ -45,7 +45,8 @@ class Budget:
 
     Before a tier that is not local is called, what the call may cost is held; when the call is over, what it did cost
     is counted in its place. So the limits are passed by no more than what running calls cost beyond their holds.
-    Every attempt counts, classifiers and discarded drafts included; a dry run costs nothing. Calls on local tiers are
+    Every attempt counts, classifiers and discarded drafts included; a dry run costs nothing. Classifiers and judges are
+    not refused, though: one that calls a paid model is asked, and charged, at the limit, too. Calls on local tiers are
     never refused, and count with what they are declared to cost. Tiers of unknown price are called until a limit is
     reached (``budget_blind`` in the record), and no longer.
 
@@ -68,6 +69,7 @@ class Budget:
 
     Raises:
         ConfigError: A limit is missing or not usable.
+        LedgerError: The store is no ledger, is damaged, or was written by a newer slmroute.
         MissingExtra: The store needs an extra that is not installed.
 
     Example:
@@ -104,6 +106,8 @@ class Budget:
         # For each process its own, as in the ledger: a forked child has its parent's in here, too.
         self._countings: dict[int, Counting] = {}
         _ = self._counting  # what is wrong with the store is found out now
+        if self._store is not None and not self._store.startswith(REDIS):
+            _check(self._store)
 
     def __repr__(self) -> str:
         set_here = {name: value for name, value in vars(self.limits).items() if value is not None}
@@ -195,6 +199,19 @@ def _open(store: str) -> Store:
     from slmroute.budget.sql import SqlStore
 
     return SqlStore(store)
+
+
+def _check(store: str) -> None:
+    """Refuse a database that can never be counted in; one that is only away for the moment is waited for."""
+    from slmroute.ledger.address import Address
+    from slmroute.ledger.opening import OUTAGES, is_current
+
+    try:
+        is_current(Address(store))
+    except LedgerError:
+        raise
+    except OUTAGES:
+        pass
 
 
 def _restored(
