@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, ToolCallBlock
@@ -21,6 +22,8 @@ _CACHED: Final = ("cached_tokens", "cache_read_input_tokens", "cached_content_to
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
 _SERVICE_TIERS: Final = ("flex", "priority")
 """OpenAI's classes of service that have prices of their own."""
+_WITH_SERVICE_TIERS: Final = (None, "openai", "azure", "azure_openai")
+"""Who has them; one that is not known may."""
 _OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details", "candidates_tokens_details")
 
 
@@ -39,7 +42,7 @@ def answer_of(responses: Sequence[Response], provider: str | None) -> Answer:
     return Answer(
         text=_text(last),
         tool_calls=calls,
-        usage=usage_of(responses),
+        usage=_in_service(usage_of(responses), provider),
         logprobs=tuple(p for response in responses for p in _logprobs(response)) or None,
         finish=next((found for raw in reversed(raws) if (found := _finish(raw)) is not None), None),
         model=next((name for raw in raws if isinstance(name := item(raw, "model"), str)), None),
@@ -60,6 +63,13 @@ def chunk_of(response: Response, written: Growth) -> Chunk:
     unseen = f"{extras(response).get('thinking_delta') or ''}{written.of(''.join(calls))}"
     told = _usage(response)
     return Chunk(response, response.delta or "", _logprobs(response), bool(calls), unseen, told)
+
+
+def _in_service(usage: Usage | None, provider: str | None) -> Usage | None:
+    """Leave out the class of service of others than OpenAI, whose prices it does not change."""
+    if usage is None or usage.service_tier is None or provider in _WITH_SERVICE_TIERS:
+        return usage
+    return replace(usage, service_tier=None)
 
 
 def usage_of(responses: Sequence[Response]) -> Usage | None:
