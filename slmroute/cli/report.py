@@ -45,7 +45,10 @@ def report(
     where: LedgerOption = None,
     since: Annotated[str | None, typer.Option(help="From then on: 2026-11-16, or 30d. Default: a week.")] = None,
     until: Annotated[str | None, typer.Option(help="Until then; a date includes its day. Default: now.")] = None,
-    by: Annotated[By, typer.Option(help="What to show the calls by.")] = By.DAY,
+    by: Annotated[
+        By | None,
+        typer.Option(help="What to show the calls by. Default: day; JSON has all, and pages have day, key and tag."),
+    ] = None,
     form: Annotated[
         Format | None, typer.Option("--format", "-f", help="How to write it. Default: by --out's ending, else text.")
     ] = None,
@@ -96,7 +99,7 @@ def report(
     _hand_on(found, text, command, webhook, to)
 
 
-def _written(found: Report, by: By, form: Format, *, width: int | None) -> str:
+def _written(found: Report, by: By | None, form: Format, *, width: int | None) -> str:
     import json
 
     from slmroute.report.export import to_csv, to_json
@@ -107,11 +110,11 @@ def _written(found: Report, by: By, form: Format, *, width: int | None) -> str:
 
             return html_of(found)
         case Format.JSON:
-            return json.dumps(to_json(found), indent=2, ensure_ascii=False) + "\n"
+            return json.dumps(to_json(found, by.value if by else None), indent=2, ensure_ascii=False) + "\n"
         case Format.CSV:
-            return to_csv(found, by.value)
+            return to_csv(found, (by or By.DAY).value)
         case Format.TEXT:
-            return _text(found, by, width)
+            return _text(found, by or By.DAY, width)
 
 
 def _text(found: Report, by: By, width: int | None) -> str:

@@ -76,17 +76,22 @@ def money(report: Report, width: int = WIDE) -> Figure:
     return bars(rows, width)
 
 
-def shares(report: Report, width: int = WIDE) -> Figure:
+def shares(report: Report, width: int = WIDE) -> Figure | None:
     """Draw each tier's share of the calls beside its share of the cost.
 
     Args:
         report: The report.
         width: The figure's width in pixels.
 
+    Returns:
+        The figure; None where no call was answered.
+
     Raises:
         MissingExtra: matplotlib is not installed.
     """
     tiers = answering(report)
+    if not tiers:
+        return None
     colours = tier_colours([name for name, *_ in tiers], report.last_tiers)
     rows = [("of calls", [calls for _, calls, _ in tiers]), ("of cost", [float(cost) for *_, cost in tiers])]
     figure, axes = blank(width, 150)

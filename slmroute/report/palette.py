@@ -16,6 +16,7 @@ LIGHT: Final[Mapping[str, str]] = {
     "spent": "#3b55a5",
     "small": "#0c8484",
     "middle": "#5a7d1e",
+    "third": "#7a4a32",
     "frontier": "#3c56a6",
     "classifier": "#a86a00",
     "draft": "#c2415a",
@@ -36,6 +37,7 @@ DARK: Final[Mapping[str, str]] = {
     "spent": "#8ea6f2",
     "small": "#35c2bb",
     "middle": "#a3c95b",
+    "third": "#cf9f86",
     "frontier": "#8fa7f3",
     "classifier": "#e3a73a",
     "draft": "#f2798d",
@@ -56,5 +58,5 @@ def tier_colours(tiers: list[str], last: frozenset[str]) -> dict[str, str]:
     below = [tier for tier in tiers if tier not in last]
     colours = {tier: LIGHT["frontier"] for tier in tiers if tier in last}
     for place, tier in enumerate(below):
-        colours[tier] = LIGHT["small"] if place == 0 else LIGHT["middle"]
+        colours[tier] = LIGHT[("small", "middle", "third")[min(place, 2)]]
     return colours
