@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+from langchain_core.tracers.context import register_configure_hook
 
 from langchain_slmroute.messages import answer_of
 from slmroute.overheard import Heard, ModelCall, hear
 from slmroute.request import estimate_tokens
 from slmroute.steps import Answer, Usage, with_told
 
-__all__ = ["Overhear"]
+__all__ = ["overhearing"]
 
 
 class Overhear(BaseCallbackHandler):
@@ -87,6 +91,32 @@ class Overhear(BaseCallbackHandler):
         ]
         self._heard.extend(calls)
         self._begun[run_id] = calls
+
+
+_overhear: ContextVar[Overhear | None] = ContextVar("slmroute_overhear", default=None)
+# A call that is given callbacks has those in place of its context's: what a hook adds, it has beside them.
+register_configure_hook(_overhear, inheritable=True)
+
+
+@contextmanager
+def overhearing(manager: BaseCallbackManager) -> Generator[None]:
+    """Have the models of LangChain's that are called inside be heard, whatever callbacks their calls are given.
+
+    Args:
+        manager: What calls have that are handed the config inside, in threads of their own, too. No call is heard
+            twice: LangChain adds no handler to a run that has it.
+    """
+    heard = hear()
+    if heard is None:
+        yield
+        return
+    handler = Overhear(heard)
+    manager.add_handler(handler, inherit=True)
+    token = _overhear.set(handler)
+    try:
+        yield
+    finally:
+        _overhear.reset(token)
 
 
 def _answer_of(generation: Generation, provider: str | None) -> Answer:

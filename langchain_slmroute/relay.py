@@ -25,9 +25,8 @@ from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 from langchain_core.tracers.context import _configure_hooks
 
 from langchain_slmroute.messages import chunk_of
-from langchain_slmroute.overhear import Overhear
+from langchain_slmroute.overhear import overhearing
 from slmroute.gate import Chunk, Gate
-from slmroute.overheard import hear
 
 __all__ = ["Relay", "aside", "hold_back", "is_streamed", "showing_runs"]
 
@@ -202,14 +201,12 @@ def aside(
     if tokens:
         kind = _KINDS["none", isinstance(manager, AsyncCallbackManager)]
         manager.add_handler(cast("Relay", kind([], tokens, _never, None, _nothing)), inherit=True)
-    heard = hear()
-    if heard is not None:
-        manager.add_handler(Overhear(heard), inherit=True)
     inner = cast("RunnableConfig", {k: v for k, v in config.items() if k not in ("run_name", "run_id")})
     inner["callbacks"] = manager
     token = var_child_runnable_config.set(inner)
     try:
-        yield
+        with overhearing(manager):
+            yield
     finally:
         var_child_runnable_config.reset(token)
 

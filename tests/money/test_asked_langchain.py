@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_ollama import OllamaLLM
 from langchain_openai import ChatOpenAI
 
@@ -126,3 +129,71 @@ def test_a_judge_that_is_routed_itself_counts_as_its_own_call(server: FakeServer
         found = judged(server, inner)
     assert (found["usage"], found["cost"]) == (None, "0")
     assert (costs.calls, costs.cost) == (2, COST)
+
+
+class Quiet(BaseCallbackHandler):
+    """A handler of the user's own."""
+
+
+def with_own_callbacks(server: FakeServer) -> list[Any]:
+    prompt, own = RunnableLambda(lambda text: text), {"callbacks": [Quiet()]}
+    return [
+        RunnableLambda(lambda text: mini(server).invoke(text, config=own)),
+        RunnableLambda(lambda text: mini(server).invoke(text, config={"callbacks": []})),
+        (prompt | mini(server)).with_config(callbacks=[Quiet()]),
+        mini(server, callbacks=[Quiet()]),
+        RunnableLambda(lambda text: mini(server).invoke(text)),
+        RunnableParallel(said=(prompt | mini(server)).with_config(callbacks=[Quiet()])) | itemgetter("said"),
+    ]
+
+
+@pytest.mark.parametrize("way", range(6))
+@pytest.mark.parametrize("role", ["judge", "classifier"])
+def test_a_model_that_is_called_with_callbacks_of_its_own_is_counted_once(
+    server: FakeServer, role: str, way: int
+) -> None:
+    def ask(*given: Any) -> float:
+        return float(with_own_callbacks(server)[way].invoke("How good is it?").text)
+
+    settings = {"classifier": ask} if role == "classifier" else {"escalation": Confidence(0.1, judge=ask)}
+    with route_costs() as costs:
+        router(server, threshold=0.9, **settings).invoke("Hello?")
+    assert (costs.calls, costs.cost, len(server.calls(ASKED))) == (1, COST, 1)
+
+
+async def test_it_is_when_called_asynchronously(server: FakeServer) -> None:
+    async def judge(request: Any, answer: Any) -> float:
+        chunks = [
+            chunk
+            async for chunk in mini(server, stream_usage=True).astream("How good?", config={"callbacks": [Quiet()]})
+        ]
+        return float("".join(chunk.text for chunk in chunks))
+
+    with route_costs() as costs:
+        await router(server, escalation=Confidence(0.1, judge=judge)).ainvoke("Hello?")
+    assert costs.cost == COST
+
+
+@pytest.mark.parametrize("callbacks", [[], [Quiet()]])
+def test_a_judge_that_is_routed_with_callbacks_of_its_own_counts_as_its_own_call(
+    server: FakeServer, callbacks: list[BaseCallbackHandler]
+) -> None:
+    server.script(SMALL, GOOD)
+    inner = router(server, tiers=[Tier("mini", mini(server)), Tier("big", mini(server))])
+    with route_costs() as costs:
+        found = judged(server, inner.with_config(callbacks=callbacks))
+    assert (found["usage"], found["cost"]) == (None, "0")
+    assert (costs.calls, costs.cost) == (2, COST)
+
+
+def test_the_calls_of_tiers_and_those_made_between_routed_calls_are_nobodys_to_overhear(server: FakeServer) -> None:
+    def judge(request: Any, answer: Any) -> float:
+        return 0.5
+
+    model = router(server, escalation=Confidence(0.9, judge=judge))
+    with route_costs() as costs:
+        for _ in model.stream("Hello?"):
+            mini(server).invoke("Between", config={"callbacks": [Quiet()]})
+        model.invoke("Hello?")
+    assert costs.tiers["big"].input_tokens == 20
+    assert costs.cost == 2 * (10 * 2 + 5 * 8) / Decimal(10**6)
