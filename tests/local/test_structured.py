@@ -13,7 +13,7 @@ import jsonschema
 import ollama
 import openai
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slmroute.json_schema import fits
@@ -208,6 +208,8 @@ def test_a_patterns_grammar_permits_what_the_pattern_matches(parts: list[tuple[s
             assert not matching.fullmatch(text)
 
 
+@example("[[")
+@example("[a--b]")
 @given(st.text("ab-^$[](){}|*+?.\\dwWx1,:=!", max_size=12))
 def test_any_pattern_is_put_in_a_grammar_or_refused(inside: str) -> None:
     with suppress(Beyond):
