@@ -79,6 +79,9 @@ class TierModels:
         tiers: The router's tiers.
         standard: Standard arguments given to the router, for models built from strings.
 
+    Attributes:
+        no_logprobs: The names of tiers whose servers are known to refuse requests for log-probabilities.
+
     Raises:
         ConfigError: A tier's model is no chat model.
     """
@@ -93,7 +96,7 @@ class TierModels:
         self._all_known: tuple[Tier, ...] | None = None
         self._shown = ShownFacts(self._forget)
         self._lacking: dict[str, frozenset[str]] = {}
-        self._no_logprobs: set[str] = set()
+        self.no_logprobs: set[str] = set()
         self._lock = threading.RLock()
         for tier in tiers:
             if not isinstance(tier.model, str):
@@ -187,14 +190,6 @@ class TierModels:
         with self._lock:
             self._lacking[name] = self._lacking.get(name, frozenset()) | {ability}
         self._forget(name)
-
-    def note_no_logprobs(self, name: str) -> None:
-        """Note that a tier's server refuses requests for log-probabilities."""
-        self._no_logprobs.add(name)
-
-    def has_no_logprobs(self, name: str) -> bool:
-        """Whether a tier's server is known to refuse requests for log-probabilities."""
-        return name in self._no_logprobs
 
     def _to_show(self, request: RouteRequest) -> dict[str, Served]:
         """Give the models of Ollama that a call needs to know more of, by their tiers."""

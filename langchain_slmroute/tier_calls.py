@@ -17,7 +17,6 @@ from langchain_slmroute.messages import answer_of, for_tier, without_logprobs
 from langchain_slmroute.models import Ready, TierModels
 from langchain_slmroute.schemas import is_schema
 from langchain_slmroute.tools import choice_for, sources
-from slmroute.availability import lacked_ability, refuses_logprobs
 from slmroute.once_more import OnceMore
 from slmroute.run import Run
 from slmroute.steps import Answer, Call
@@ -63,29 +62,14 @@ class TierCalls(OnceMore):
     """
 
     def __init__(self, asked: Asked) -> None:
-        super().__init__(asked.run)
+        super().__init__(asked.run, asked.models)
         self.asked = asked
         self.models = asked.models
         self._ready: dict[str, Ready] = {}
-        self._unasked: set[str] = set()
 
     def collect(self, call: Call, natives: Sequence[object]) -> Answer:
         """See ``drive.Performer``."""
         return answer_of(merged(cast("Sequence[AIMessage]", natives)), self.provider(call))
-
-    def learn(self, call: Call, error: Exception) -> bool:
-        """Note what an error says that a tier cannot do; gives whether to ask it once more, without log-probabilities.
-
-        What is refused so is refused before anything is generated.
-        """
-        name = call.tier.name
-        if (ability := lacked_ability(error)) is not None:
-            self.models.note_lacking(name, ability)
-        if name not in self._unasked or not refuses_logprobs(error):
-            return False
-        self.models.note_no_logprobs(name)
-        self._unasked.discard(name)
-        return True
 
     def ready(self, call: Call) -> Ready:
         """Give the model of the tier that is called, and what is known of it."""
@@ -156,7 +140,7 @@ class TierCalls(OnceMore):
 
     def _with_logprobs(self, call: Call, model: BaseChatModel, kwargs: dict[str, Any]) -> dict[str, Any]:
         if "logprobs" not in kwargs and getattr(model, "logprobs", None) is None:
-            if self.models.has_no_logprobs(call.tier.name):
+            if call.tier.name in self.models.no_logprobs:
                 return kwargs
             self._unasked.add(call.tier.name)
         return {**logprob_kwargs(model), **kwargs}

@@ -24,7 +24,6 @@ from llama_index_slmroute.messages import extras, for_tier
 from llama_index_slmroute.models import TierModels
 from llama_index_slmroute.openai_client import aclose_streams, close_streams
 from llama_index_slmroute.scopes import Place
-from slmroute.availability import lacked_ability, refuses_logprobs
 from slmroute.draft import with_draft
 from slmroute.gate import Chunk, Growth
 from slmroute.once_more import OnceMore
@@ -71,24 +70,9 @@ class ChatPerformer(OnceMore):
     """
 
     def __init__(self, asked: Asked) -> None:
-        super().__init__(asked.run)
+        super().__init__(asked.run, asked.models)
         self.asked = asked
         self.models = asked.models
-        self._unasked: set[str] = set()
-
-    def learn(self, call: Call, error: Exception) -> bool:
-        """Note what an error says that a tier cannot do; gives whether to ask it again, without log-probabilities.
-
-        What is refused so is refused before anything is generated.
-        """
-        name = call.tier.name
-        if (ability := lacked_ability(error)) is not None:
-            self.models.note_lacking(name, ability)
-        if name not in self._unasked or not refuses_logprobs(error):
-            return False
-        self.models.no_logprobs.add(name)
-        self._unasked.discard(name)
-        return True
 
     def _call(self, call: Call) -> Answer:
         self.models.prepare(call.tier)

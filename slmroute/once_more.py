@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
+from typing import Protocol
 
+from slmroute.availability import lacked_ability, refuses_logprobs
 from slmroute.gate import Chunk
 from slmroute.run import Run
 from slmroute.steps import Answer, Call
@@ -13,19 +15,47 @@ from slmroute.steps import Answer, Call
 __all__ = ["OnceMore"]
 
 
+class Known(Protocol):
+    """What a framework's models are known not to do, for further calls.
+
+    Attributes:
+        no_logprobs: The names of tiers whose servers are known to refuse requests for log-probabilities.
+    """
+
+    no_logprobs: set[str]
+
+    def note_lacking(self, name: str, ability: str) -> None:
+        """Note that a tier's server has said that its model lacks an ability."""
+        ...
+
+
 class OnceMore(ABC):
-    """Has tiers answer in the framework's own way, and once more where ``learn`` says so.
+    """Has tiers answer in the framework's own way, and once more where one refuses what only we asked for.
 
     Args:
         run: The call in progress.
+        known: Where it is kept what a tier refuses.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, known: Known) -> None:
         self.run = run
+        self._known = known
+        # The tiers that are asked for log-probabilities which the user did not ask for.
+        self._unasked: set[str] = set()
 
-    @abstractmethod
     def learn(self, call: Call, error: Exception) -> bool:
-        """Take note of a tier's error; gives whether it is to be asked once more, otherwise than before."""
+        """Note what an error says that a tier cannot do; gives whether to ask it once more, without log-probabilities.
+
+        What is refused so is refused before anything is generated.
+        """
+        name = call.tier.name
+        if (ability := lacked_ability(error)) is not None:
+            self._known.note_lacking(name, ability)
+        if name not in self._unasked or not refuses_logprobs(error):
+            return False
+        self._known.no_logprobs.add(name)
+        self._unasked.discard(name)
+        return True
 
     @abstractmethod
     def _call(self, call: Call) -> Answer:
