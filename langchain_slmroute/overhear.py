@@ -86,9 +86,7 @@ class Overhear(BaseCallbackHandler):
         if here is not None and here is not self._heard:
             return  # a router's tier, called in the asking of another: that call has a record of its own
         name, provider = told.get("ls_model_name"), told.get("ls_provider")
-        calls = [
-            ModelCall(Usage(estimate_tokens(prompt), source="estimated"), name, provider, name) for prompt in prompts
-        ]
+        calls = [ModelCall.of(prompt, name, provider) for prompt in prompts]
         self._heard.extend(calls)
         self._begun[run_id] = calls
 

@@ -144,7 +144,7 @@ class _Overhear(BaseEventHandler):
             around.parts, around.call.usage = True, None
         told = cast("dict[str, Any]", event.model_dict)  # pyright: ignore[reportUnknownMemberType]
         name, provider = told.get("model_name"), _PROVIDERS.get(str(told.get("class_name")))
-        call = ModelCall(Usage(estimate_tokens(prompt), source="estimated"), name, provider, name)
+        call = ModelCall.of(prompt, name, provider)
         heard.append(call)
         begun = _Open(call, heard, before)
         _latest.set(begun)

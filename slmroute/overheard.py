@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from slmroute.availability import waited_in_vain
+from slmroute.request import estimate_tokens
 from slmroute.steps import Usage
 
 __all__ = ["Heard", "ModelCall", "begin", "hear", "listening"]
@@ -40,6 +41,11 @@ class ModelCall:
     asked_for: str | None = None
     own: bool = False
     own_prices: tuple[Decimal, Decimal] | None = None
+
+    @classmethod
+    def of(cls, prompt: str, model: str | None, provider: str | None) -> Self:
+        """Note a call as it begins, by its prompt and the model that is asked for."""
+        return cls(Usage(estimate_tokens(prompt), source="estimated"), model, provider, model)
 
     def __enter__(self) -> Self:
         return self

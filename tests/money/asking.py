@@ -17,7 +17,7 @@ from llama_index_slmroute import RoutingLLM
 from slmroute import Tier
 from slmroute.testing import FakeServer
 
-__all__ = ["BIG", "FRAMEWORKS", "SMALL", "WAYS", "Framework", "make_router"]
+__all__ = ["BIG", "FRAMEWORKS", "SMALL", "WAYS", "Framework", "free_small", "make_router"]
 
 SMALL, BIG = "phi3:mini", "gpt-4.1"
 
@@ -50,6 +50,14 @@ class Framework:
 LANGCHAIN = Framework("langchain", RoutingChatModel, lambda message: message.response_metadata["slmroute"])
 LLAMA_INDEX = Framework("llama-index", RoutingLLM, lambda response: response.message.additional_kwargs["slmroute"])
 FRAMEWORKS = (LANGCHAIN, LLAMA_INDEX)
+
+
+def free_small(server: FakeServer) -> dict[str, Any]:
+    """Give the settings of a router that starts every call at a small tier that costs nothing."""
+    args = {"base_url": server.url}
+    small = Tier("small", f"ollama:{SMALL}", local=True, model_args=args, input_price=0, output_price=0)
+    openai = {"base_url": server.openai_url, "api_key": "canary"}
+    return {"tiers": [small, Tier("big", f"openai:{BIG}", model_args=openai)], "classifier": None}
 
 
 def make_router(framework: Framework, server: FakeServer, to: str = "frontier", **settings: Any) -> Any:
