@@ -23,7 +23,10 @@ COMMAND = [sys.executable, "-m", "slmroute.cli", "serve"]
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the command, and give its process and the address that it tells."""
+    # Where the tests run in a shell's background SIGINT is ignored, and a process that is started ignores it as well.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     with process:
         try:
             assert process.stdout is not None
