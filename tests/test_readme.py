@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,18 @@ BY_HAND = {"simple": "small", "complex": "frontier"}
 """The tier that a person would choose for each kind of the demo's requests."""
 
 
+@pytest.fixture(scope="module")
+def brief_server() -> Iterator[LocalServer]:
+    """A local server whose small window ends an answer in which so small a model would go on and on."""
+    with LocalServer(keep_alive="1h", num_ctx=512) as server:
+        yield server
+
+
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_code_runs_as_written(number: int, local_server: LocalServer, tmp_path: Path) -> None:
+def test_code_runs_as_written(number: int, brief_server: LocalServer, tmp_path: Path) -> None:
     # The machine's own small model stands in for the one that the README names.
-    code = BLOCKS[number].replace("llama3.1:8b", local_server.model).replace("gemma2:2b", local_server.model)
-    environment = {**os.environ, "OLLAMA_HOST": local_server.url, "PYTHONWARNINGS": "ignore"}
+    code = BLOCKS[number].replace("llama3.1:8b", brief_server.model).replace("gemma2:2b", brief_server.model)
+    environment = {**os.environ, "OLLAMA_HOST": brief_server.url, "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-c", code]
     for document in ("CONTRIBUTING.md", "LICENSE"):  # as in the repository, which readers stand in
         (tmp_path / document).symlink_to(ROOT / document)
