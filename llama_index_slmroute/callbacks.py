@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any
 
-from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.instrumentation.events import BaseEvent
 
-from llama_index_slmroute.carried import RECORD_KEY
-from llama_index_slmroute.scopes import Place
-from slmroute.context import RouteContext, current_context, in_context
-from slmroute.costs import Collector, RouteCosts, counted_in, current_collectors
-from slmroute.record import RouteRecord
+from slmroute.costs import RouteCosts
 
-__all__ = ["RouteCallbackHandler", "RouteDecisionEvent", "WatchedCallbacks", "query_being_read", "told_too"]
-
-_QUERIES: Final = (CBEventType.QUERY, CBEventType.SYNTHESIZE)
+__all__ = ["RouteCallbackHandler", "RouteDecisionEvent", "WatchedCallbacks", "told_too"]
 
 
 class RouteDecisionEvent(BaseEvent):
@@ -45,79 +34,13 @@ class RouteDecisionEvent(BaseEvent):
         return "RouteDecisionEvent"
 
 
-@dataclass(slots=True)
-class _Routes:
-    """The records of the calls made for a query so far, and what held where it was asked.
-
-    Attributes:
-        event: The outermost callback event of the query.
-    """
-
-    event: str
-    records: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
-    context: RouteContext = field(default_factory=current_context)
-    collectors: tuple[Collector, ...] = field(default_factory=current_collectors)
-
-    @contextmanager
-    def read(self) -> Generator[None]:
-        """Have the calls made inside belong to the query."""
-        token = _read.set(self)
-        try:
-            with in_context(self.context), counted_in(self.collectors):
-                yield
-        finally:
-            _read.reset(token)
-
-
-_read: ContextVar[_Routes | None] = ContextVar("slmroute_read", default=None)
-"""Whose streamed answer is being read: it asks for its tokens only then, after the events of its query have ended."""
-
-
-def query_being_read() -> str | None:
-    """Give the outermost event of the query whose streamed answer is being read just now; None where none is."""
-    routes = _read.get()
-    return None if routes is None else routes.event
-
-
-def _reading(tokens: Generator[Any], routes: _Routes) -> Generator[Any]:
-    """Give the tokens of a streamed answer; the calls made for them are its own."""
-    try:
-        while True:
-            try:
-                with routes.read():  # which must not span a yield: it would then hold for what the reader does
-                    text = next(tokens)
-            except StopIteration:
-                return
-            yield text
-    finally:
-        if hasattr(tokens, "close"):
-            tokens.close()
-
-
-async def _areading(tokens: AsyncGenerator[Any], routes: _Routes) -> AsyncGenerator[Any]:
-    try:
-        while True:
-            try:
-                with routes.read():
-                    text = await anext(tokens)
-            except StopAsyncIteration:
-                return
-            yield text
-    finally:
-        if hasattr(tokens, "aclose"):
-            await tokens.aclose()
-
-
 class RouteCallbackHandler(BaseCallbackHandler):
     """Adds up what routed calls cost, and has a query's answer say how it was routed.
 
     With ``Settings.callback_manager = CallbackManager([RouteCallbackHandler()])``, ``response.metadata["slmroute"]``
-    of a query engine's answer is the list of the records of the calls that made it; engines that open no event of
-    their own around others (retries, transforms of the query) give the last one's. For a streamed answer the list
-    fills as the stream is read. LlamaIndex makes the last call of a streamed query only then: with this handler it
-    still belongs to the query, is decided with its other calls, counts in the ``route_costs`` and bears the
-    ``route_context`` that the query was asked in. Chat engines open no event around their calls: what these cost is in
-    ``costs`` alone.
+    of a query engine's answer, and of a chat engine's that is not streamed, is the list of the records of the calls
+    that made it. For a streamed answer the list fills as the stream is read. What streamed chats cost is in ``costs``
+    alone.
     A handler that is pickled starts anew.
 
     Attributes:
@@ -127,26 +50,9 @@ class RouteCallbackHandler(BaseCallbackHandler):
     def __init__(self) -> None:
         super().__init__(event_starts_to_ignore=[], event_ends_to_ignore=[])
         self.costs = RouteCosts()
-        self._open: dict[str, _Routes] = {}
-        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[RouteCallbackHandler], tuple[()]]:
         return (RouteCallbackHandler, ())
-
-    def add(self, record: RouteRecord, events: Sequence[str]) -> None:
-        """Add a call.
-
-        Args:
-            record: The call's record.
-            events: The ids of the callback events that it was made in.
-        """
-        self.costs.add(record)
-        with self._lock:
-            queries = [routes for event in events if (routes := self._open.get(event)) is not None]
-            if (read := _read.get()) is not None:
-                queries.append(read)
-            for routes in queries:
-                routes.records.append(record.to_json())
 
     def on_event_start(
         self,
@@ -156,32 +62,13 @@ class RouteCallbackHandler(BaseCallbackHandler):
         parent_id: str = "",
         **kwargs: Any,
     ) -> str:
-        """See ``BaseCallbackHandler``."""
-        if event_type in _QUERIES:
-            outermost = next(iter(Place.here().events), event_id)
-            with self._lock:
-                self._open[event_id] = _Routes(outermost)
+        """See ``BaseCallbackHandler``; there is nothing to do."""
         return event_id
 
     def on_event_end(
         self, event_type: CBEventType, payload: dict[str, Any] | None = None, event_id: str = "", **kwargs: Any
     ) -> None:
-        """See ``BaseCallbackHandler``."""
-        with self._lock:
-            routes = self._open.pop(event_id, None)
-            response = cast("Any", (payload or {}).get(EventPayload.RESPONSE))
-            if routes is None or not hasattr(response, "metadata"):
-                return
-            metadata = dict(response.metadata or {})
-            if isinstance(response, StreamingResponse | AsyncStreamingResponse):
-                if RECORD_KEY in metadata:  # the synthesizer's event has ended before the query's
-                    return
-                told = cast("Any", response)
-                of_async = isinstance(response, AsyncStreamingResponse)
-                told.response_gen = (_areading if of_async else _reading)(told.response_gen, routes)
-            elif not routes.records:
-                return
-            response.metadata = {**metadata, RECORD_KEY: routes.records}
+        """See ``BaseCallbackHandler``; there is nothing to do."""
 
     def start_trace(self, trace_id: str | None = None) -> None:
         """See ``BaseCallbackHandler``; there is nothing to do."""

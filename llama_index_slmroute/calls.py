@@ -12,15 +12,16 @@ from llama_index.core.prompts import BasePromptTemplate
 
 from llama_index_slmroute.arguments import forced_tool, schema_of
 from llama_index_slmroute.asked import asked_in
-from llama_index_slmroute.callbacks import query_being_read
 from llama_index_slmroute.messages import CallOptions, asking, is_plain, question_in, request_of
 from llama_index_slmroute.overhear import overhear
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
+from llama_index_slmroute.place import Place
+from llama_index_slmroute.queries import current_query, watch_queries
 from llama_index_slmroute.questions import is_computed, question_of
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
-from llama_index_slmroute.scopes import Place
 from llama_index_slmroute.structured import Outline, StructuredPerformer
+from slmroute.context import current_context
 from slmroute.run import Run
 
 __all__ = ["CallingRouter", "joined"]
@@ -43,7 +44,12 @@ class CallingRouter(Router):
         callbacks: CallbackManager | None = None,
     ) -> RoutedCall[PerformerT]:
         """Begin a call, in the context of its caller."""
+        overhear()
+        watch_queries()
+        query = current_query()
         question = question or question_in(messages) or asked_in(messages)
+        if query is not None:
+            question = query.judged_by(question, messages)
         rest = dict(kwargs)
         tier = rest.pop("tier", None)
         local_only = bool(rest.pop("local_only", self.local_only))
@@ -59,15 +65,14 @@ class CallingRouter(Router):
             loop_tier=self.loops.tier(messages),
         )
         engine, place = self.engine, Place.here()
-        context = self.scopes.context(query_being_read() or next(iter(place.events), None), question)
+        context = current_context() if query is None else query.context_of_call()
         request = request_of(messages, options, context=context, engine=engine.number)
         known = self.models.known(request)
         run = Run(engine, request, known)
         run.context = context
-        overhear()
         callbacks = callbacks or self.callback_manager
         asked = Asked(run, self.models, messages, rest, place, callbacks if callbacks.handlers else None)
-        return RoutedCall(run, make(asked), callbacks, place, self.loops)
+        return RoutedCall(run, make(asked), callbacks, query, self.loops)
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> RoutedCall[ChatPerformer]:
         return self._routed(messages, kwargs, ChatPerformer)

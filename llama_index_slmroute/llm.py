@@ -41,13 +41,13 @@ class RoutingLLM(CallingRouter):
     included. A tier that is down is replaced by another. Every answer carries its record in
     ``message.additional_kwargs["slmroute"]``, a stream's on its last chunk, a completion's in ``additional_kwargs``.
 
-    The calls that a query engine makes for one query stay on one tier, unless it escalates, and are judged by the
-    question alone and not by what was retrieved for it; so do the steps of an agent's loop. Per call, ``tier="name"``
-    asks for one tier and ``local_only=True`` stays on tiers declared local.
+    The calls that a query or chat engine makes for one query stay on one tier, unless it escalates, and are judged by
+    what the user asked alone, not by what was retrieved for it or made of it; the questions that a
+    ``SubQuestionQueryEngine`` asks other engines are decided each by itself. The steps of an agent's loop stay on one
+    tier, too. Per call, ``tier="name"`` asks for one tier and ``local_only=True`` stays on tiers declared local.
 
-    A stream counts, and is labelled, where it was asked for, wherever it is read. LlamaIndex itself asks for the last
-    answer of a streamed query only when that is read: with a ``RouteCallbackHandler`` it still belongs to the query and
-    where that was asked; without one it is a call by itself and belongs where it is read.
+    A stream counts, and is labelled, where it was asked for, wherever it is read; so does the last answer of a streamed
+    query, which LlamaIndex itself asks for only when that is read.
 
     Where tiers are strings a router is written (``to_dict``) and pickled without secrets, whatever ``model_args``
     holds, and takes its keys from the environment where it is read back.

@@ -23,7 +23,7 @@ from llama_index_slmroute.carried import without_records
 from llama_index_slmroute.messages import extras, for_tier
 from llama_index_slmroute.models import TierModels
 from llama_index_slmroute.openai_client import aclose_streams, close_streams
-from llama_index_slmroute.scopes import Place
+from llama_index_slmroute.place import Place
 from slmroute.draft import with_draft
 from slmroute.gate import Chunk, Growth
 from slmroute.once_more import OnceMore

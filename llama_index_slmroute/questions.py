@@ -13,13 +13,16 @@ from llama_index.core.prompts.default_prompts import HYDE_TMPL
 from llama_index_slmroute.loops import users_turns
 from slmroute.request import is_follow_up, judged_text
 
-__all__ = ["QUESTIONS", "Question", "TaskText", "is_computed", "question_of"]
+__all__ = ["QUESTIONS", "Question", "TaskText", "is_computed", "question_of", "users_turn_before"]
 
 QUESTIONS: Final = ("query_str", "question", "query", "user_query", "user_question")
 """What prompts call the question, beside the chunks retrieved for it, or the history it belongs to."""
 
 SHORT_MATERIAL: Final = 320
 """Material of at most so many characters may be the question itself, where a prompt is given nothing else."""
+
+_SPEAKS: Final = re.compile(rf"^({'|'.join(role.value for role in MessageRole)}): ", re.MULTILINE)
+"""How chat engines write out who says something in a history."""
 
 _MATERIAL: Final = re.compile(
     r"(?:^|_)(?:context|contexts|chunk|chunks|doc|docs|document|documents|excerpt|excerpts|history|node|nodes|passage|"
@@ -84,7 +87,12 @@ def question_of(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str
 
 
 def _with_turn_before(question: str, prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str:
-    if not isinstance(prompt, ChatPromptTemplate) or not is_follow_up(question):
+    if not is_follow_up(question):
+        return question
+    history = {**prompt.kwargs, **arguments}.get("chat_history")
+    if isinstance(history, str) and (before := users_turn_before(history)):
+        return Question.after(before, question)
+    if not isinstance(prompt, ChatPromptTemplate):
         return question
     if sum(message.role == MessageRole.USER for message in prompt.message_templates) < 2:
         return question
@@ -92,6 +100,13 @@ def _with_turn_before(question: str, prompt: BasePromptTemplate, arguments: Mapp
     turns = _turns_without(prompt, {**arguments, **{name: "" for name in given if _is_material(name, prompt)}})
     # A prompt may as well ask first and give its material in the last turn.
     return Question.after(turns[-2], question) if turns[-1].strip() == question.strip() and turns[1:] else question
+
+
+def users_turn_before(history: str) -> str | None:
+    """Give the user's last turn in a history that a chat engine has written out, or None."""
+    parts = _SPEAKS.split(history)
+    turns = [text for role, text in zip(parts[1::2], parts[2::2], strict=True) if role == MessageRole.USER.value]
+    return turns[-1].strip() or None if turns else None
 
 
 def _is_material(name: str, prompt: BasePromptTemplate) -> bool:

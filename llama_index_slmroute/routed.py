@@ -18,7 +18,7 @@ from llama_index_slmroute.callbacks import RouteCallbackHandler, RouteDecisionEv
 from llama_index_slmroute.loops import WrittenLoops
 from llama_index_slmroute.messages import extras, with_record
 from llama_index_slmroute.perform import SILENT_KEY, ChatPerformer
-from llama_index_slmroute.scopes import Place
+from llama_index_slmroute.queries import Query
 from llama_index_slmroute.structured import Parsed
 from slmroute.drive import adrive_stream, drive_stream
 from slmroute.run import Run
@@ -73,17 +73,17 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
         run: The call.
         performer: Calls the tiers.
         callbacks: The router's callback manager.
-        place: Where the call stands in traces.
+        query: The query that it is made for, or None.
         loops: Where it is noted who gave a step of an agent's loop.
     """
 
     def __init__(
-        self, run: Run, performer: PerformerT, callbacks: CallbackManager, place: Place, loops: WrittenLoops
+        self, run: Run, performer: PerformerT, callbacks: CallbackManager, query: Query | None, loops: WrittenLoops
     ) -> None:
         self.run = run
         self.performer = performer
         self._callbacks = callbacks
-        self._place = place
+        self._query = query
         self._loops = loops
 
     def __enter__(self) -> Self:
@@ -97,10 +97,13 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
             return
         if decision is not None:
             self._loops.note(self.performer.asked.messages, decision.answer.text, decision.tier.name)
-        for handler in self._callbacks.handlers:
-            if isinstance(handler, RouteCallbackHandler):
-                handler.add(record, self._place.events)
-        event = RouteDecisionEvent(span_id=self._place.span, tier=record.tier, reason=record.reason, record=self.record)
+        handlers = [each for each in self._callbacks.handlers if isinstance(each, RouteCallbackHandler)]
+        for handler in handlers:
+            handler.costs.add(record)
+        if handlers and self._query is not None:
+            self._query.note(self.record)
+        span = self.performer.asked.place.span
+        event = RouteDecisionEvent(span_id=span, tier=record.tier, reason=record.reason, record=self.record)
         _dispatcher.event(event)
 
     @cached_property

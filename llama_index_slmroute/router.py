@@ -16,7 +16,7 @@ from llama_index_slmroute import serialise
 from llama_index_slmroute.loops import WrittenLoops
 from llama_index_slmroute.metadata import WindowPolicy, checked_policy, metadata_of
 from llama_index_slmroute.models import TierModels
-from llama_index_slmroute.scopes import QueryScopes
+from llama_index_slmroute.queries import watch_queries
 from slmroute.classify import EmbeddedClassifier
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.engine import Engine, LedgerLike
@@ -54,14 +54,12 @@ class Shared:
     Attributes:
         engine: Health, ledger and hooks.
         models: The clients of the tiers.
-        scopes: What was decided for the queries going on.
         loops: Who gave the last steps of the agents' loops going on.
         standard: The standard arguments that the models are made with.
     """
 
     engine: Engine
     models: TierModels
-    scopes: QueryScopes
     loops: WrittenLoops
     standard: Mapping[str, Any] = field(repr=False)
 
@@ -119,6 +117,7 @@ class Router(RouterBasics, FunctionCallingLLM):
 
     def _prepare(self) -> None:
         """Make the engine and the tiers' models, or take over those of the router that this is a copy of."""
+        watch_queries()
         checked_policy(self.context_window)
         self._metadata = None
         before = self.shared if isinstance(self.shared, Shared) else None
@@ -129,7 +128,7 @@ class Router(RouterBasics, FunctionCallingLLM):
             models = TierModels(self.tiers, standard)
         engine = engine_of(self, models.identities(), before and before.engine)
         if before is None:
-            self.shared = Shared(engine, models, QueryScopes(), WrittenLoops(), standard)
+            self.shared = Shared(engine, models, WrittenLoops(), standard)
         else:
             self.shared = replace(before, engine=engine, models=models, standard=standard)
 
@@ -148,11 +147,6 @@ class Router(RouterBasics, FunctionCallingLLM):
     def models(self) -> TierModels:
         """The LLMs of the tiers."""
         return cast("Shared", self.shared).models
-
-    @property
-    def scopes(self) -> QueryScopes:
-        """What was decided for the queries going on."""
-        return cast("Shared", self.shared).scopes
 
     @property
     def loops(self) -> WrittenLoops:

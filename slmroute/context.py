@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -30,6 +30,19 @@ class RouteContext:
     scope: str | None = None
     decided: dict[int, str] = field(default_factory=dict[int, str], compare=False, repr=False)
     scoring: dict[int, Any] = field(default_factory=dict[int, Any], compare=False, repr=False)
+
+    def decide(self, router: int, tier: str, begun_with: str | None, order: Sequence[str]) -> None:
+        """Note the tier that a call of the scope came to.
+
+        Args:
+            router: The number of the router's engine.
+            tier: The name of the tier.
+            begun_with: What was decided when the call began; where others have moved it since, the higher tier holds.
+            order: The names of the router's tiers, cheapest first.
+        """
+        before = self.decided.get(router)
+        if before in (None, begun_with) or order.index(before) < order.index(tier):
+            self.decided[router] = tier
 
 
 _NOTHING = RouteContext()

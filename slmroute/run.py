@@ -343,7 +343,8 @@ class Run(AbstractContextManager["Run"]):
         # A tier that the caller named, or that alone could do what one call needed, says nothing of the scope's others.
         chosen = decision is not None and decision.reason not in ("explicit", "only")
         if self.context.scope is not None and decision and chosen and not decision.degraded:
-            self.context.decided[self.engine.number] = decision.tier.name
+            order = [tier.name for tier in self.policy.tiers]
+            self.context.decide(self.engine.number, decision.tier.name, self.request.scope_tier, order)
         # Those begun from now on find the tier, or, where there was no answer, decide for themselves.
         if self.shared_score is not None and self.context.scoring.get(self.engine.number) is self.shared_score:
             del self.context.scoring[self.engine.number]

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from llama_index.core import Settings, VectorStoreIndex
 from llama_index.core.base.response.schema import StreamingResponse
-from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
+from llama_index.core.query_engine import CustomQueryEngine
 from llama_index.core.schema import TextNode
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
@@ -139,7 +140,7 @@ def refinement(made: Any) -> Any:
     )
 
 
-def test_without_a_handler_the_last_call_of_a_streamed_refinement_counts_where_it_is_read(made: Any) -> None:
+def test_without_a_handler_the_last_call_of_a_streamed_refinement_counts_where_it_was_asked(made: Any) -> None:
     with route_costs() as costs, route_context(key="team-a", tags=["billing"]):
         answer: Any = refinement(made).query("How many floors?")
         assert "".join(answer.response_gen)
@@ -148,7 +149,8 @@ def test_without_a_handler_the_last_call_of_a_streamed_refinement_counts_where_i
         answer = refinement(made).query("How many floors?")
     with route_context(key="team-b"):
         assert "".join(answer.response_gen)
-    assert [record.key for record in made.records[4:]] == ["team-a"] * 3 + ["team-b"]
+    assert [record.key for record in made.records[4:]] == ["team-a"] * 4
+    assert [record.reason for record in made.records[4:]] == ["classified", *["scope"] * 3]
 
 
 @pytest.mark.parametrize("handler", [False, True])
@@ -212,9 +214,12 @@ def test_what_is_set_while_a_streamed_answer_is_read_goes_before_the_querys(made
         yield first
         yield Settings.llm.chat(HELLO).message.content
 
-    answer: Any = StreamingResponse(tokens())
-    with route_context(key="team-a"), Settings.callback_manager.event(CBEventType.QUERY) as event:
-        event.on_end({EventPayload.RESPONSE: answer})
+    class Engine(CustomQueryEngine):
+        def custom_query(self, query_str: str) -> Any:
+            return StreamingResponse(tokens())
+
+    with route_context(key="team-a"):
+        answer: Any = Engine(callback_manager=Settings.callback_manager).query("Hello?")
     assert "".join(answer.response_gen)
     assert [record.key for record in made.records] == ["team-b", "team-a"]
     assert len(answer.metadata["slmroute"]) == 2

@@ -251,7 +251,7 @@ def test_a_follow_up_that_is_put_in_other_words_is_judged_by_what_the_user_wrote
         chat_history=[ChatMessage(content=HARD), ChatMessage(role="assistant", content="Prove what?")]
     )
     index.as_chat_engine(chat_mode="condense_plus_context", llm=llm, memory=memory).chat(EASY)
-    assert judge.seen[0] == EASY
+    assert judge.seen == [f"{HARD}\n\n{EASY}"]
 
 
 @given(st.text(max_size=20).filter(str.strip), st.text(max_size=30))
