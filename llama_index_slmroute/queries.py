@@ -7,7 +7,7 @@ listens for the whole process, and does nothing but where an engine is asked.
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.base.response.schema import (
     AsyncStreamingResponse,
     PydanticResponse,
@@ -24,9 +24,11 @@ from llama_index.core.base.response.schema import (
     StreamingResponse,
 )
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
+from llama_index.core.memory.types import BaseChatStoreMemory
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.query_engine import SubQuestionQueryEngine
 from llama_index.core.response_synthesizers.base import BaseSynthesizer
+from llama_index.core.storage.chat_store import SimpleChatStore
 from llama_index_instrumentation import root_dispatcher
 from llama_index_instrumentation.span import BaseSpan
 from llama_index_instrumentation.span_handlers import BaseSpanHandler
@@ -34,8 +36,10 @@ from pydantic import PrivateAttr
 
 from llama_index_slmroute.callbacks import RouteCallbackHandler
 from llama_index_slmroute.carried import RECORD_KEY
+from llama_index_slmroute.questions import Question
 from slmroute.context import RouteContext, current_context, in_context
 from slmroute.costs import Collector, counted_in, current_collectors
+from slmroute.request import is_follow_up
 
 __all__ = ["Query", "current_query", "watch_queries"]
 
@@ -105,10 +109,11 @@ class Query:
         Returns:
             The query's question; what the call itself says of it, where that tells of the turn before it, too.
         """
-        own = (messages[-1].content if messages else None) if asked is None else asked
-        if self.question is None or (own or "").strip() == self.question.strip():
+        last = messages[-1].content if messages else None
+        if self.question is None or (asked is None and (last or "").strip() == self.question.strip()):
             return asked
-        return self.question
+        tells_more = isinstance(asked, Question) and asked.strip() == self.question.strip()
+        return asked if tells_more else self.question
 
     def note(self, record: dict[str, object]) -> None:
         """Note the record of a call."""
@@ -194,13 +199,11 @@ class _Watch(BaseSpanHandler[BaseSpan]):
         **_: Any,
     ) -> None:
         """See ``BaseSpanHandler``."""
-        if not isinstance(instance, _ENGINES):
-            return
         argument = _ASKED.get(id_.partition("-")[0].rpartition(".")[2])
-        if argument is None:
+        if argument not in bound_args.arguments or not isinstance(instance, _ENGINES):
             return
         before = current_query()
-        query = Query.begun(instance, _text(bound_args.arguments.get(argument)))
+        query = Query.begun(instance, _question(instance, argument, bound_args.arguments))
         with self._guard:
             self._open[id_] = (query, before)
         _current.set(query)
@@ -225,6 +228,8 @@ class _Watch(BaseSpanHandler[BaseSpan]):
         self._end(id_)
 
     def _end(self, id_: str) -> Query | None:
+        if id_ not in self._open:
+            return None
         with self._guard:
             query, before = self._open.pop(id_, (None, None))
         if query is not None and _current.get() is query:
@@ -241,9 +246,26 @@ class _Watch(BaseSpanHandler[BaseSpan]):
         """See ``BaseSpanHandler``."""
 
 
-def _text(asked: Any) -> str | None:
+def _question(engine: Any, argument: str, arguments: Mapping[str, Any]) -> str | None:
+    asked = arguments[argument]
     text = getattr(asked, "query_str", None) or getattr(asked, "content", None) or asked
-    return text if isinstance(text, str) and text.strip() else None
+    if not isinstance(text, str) or not text.strip():
+        return None
+    if not isinstance(engine, BaseChatEngine) or not is_follow_up(text):
+        return text
+    before = _turn_before(arguments.get("chat_history") or _history_at_hand(getattr(engine, "_memory", None)))
+    return Question.after(before, text) if before else text
+
+
+def _history_at_hand(memory: Any) -> Sequence[ChatMessage]:
+    """Give what a memory holds, where nothing has to be waited for."""
+    if isinstance(memory, BaseChatStoreMemory) and isinstance(memory.chat_store, SimpleChatStore):
+        return memory.chat_store.get_messages(memory.chat_store_key)
+    return ()
+
+
+def _turn_before(history: Sequence[ChatMessage]) -> str | None:
+    return next((message.content for message in reversed(history) if message.role == MessageRole.USER), None)
 
 
 def _tells(engine: Any) -> bool:
@@ -255,7 +277,7 @@ def _tells(engine: Any) -> bool:
 def watch_queries() -> None:
     """Listen to LlamaIndex's engines from now on; further times change nothing."""
     root = cast("Any", root_dispatcher)
-    if _WATCH not in root.span_handlers:
+    if not any(handler is _WATCH for handler in root.span_handlers):  # comparing them takes longer
         with _LOCK:
             if _WATCH not in root.span_handlers:
                 root.add_span_handler(_WATCH)

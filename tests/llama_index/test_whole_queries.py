@@ -9,6 +9,7 @@ import pytest
 from llama_index.core import Settings, SQLDatabase, VectorStoreIndex
 from llama_index.core.base.response.schema import StreamingResponse
 from llama_index.core.callbacks import CallbackManager
+from llama_index.core.chat_engine import ContextChatEngine
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
 from llama_index.core.indices.query.query_transform.base import StepDecomposeQueryTransform
 from llama_index.core.llms import ChatMessage
@@ -134,6 +135,22 @@ async def test_an_asynchronously_streamed_turn_is_too(made: Any, judge: Judge) -
     assert [token async for token in answer.async_response_gen()]
     assert judge.seen == [f"How many?\n\n{HARD}"]
     assert [record.reason for record in made.records] == ["classified", "scope"]
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["remembered", "given"])
+def test_a_follow_up_is_judged_with_the_turn_before_it_whatever_is_asked_first(
+    made: Any, judge: Judge, given: bool
+) -> None:
+    history = [ChatMessage(content=HARD), ChatMessage(role="assistant", content="It is so.")]
+    memory = ChatMemoryBuffer.from_defaults(chat_history=None if given else history)
+    retriever = QueryFusionRetriever([VectorStoreIndex(NODES).as_retriever()], num_queries=3, use_async=False)
+    engine = ContextChatEngine.from_defaults(retriever=retriever, memory=memory)
+    engine.chat("Go on.", chat_history=history if given else None)
+    assert judge.seen == [f"{HARD}\n\nGo on."]
+    assert [(record.tier, record.reason) for record in made.records] == [
+        ("frontier", "classified"),
+        ("frontier", "scope"),
+    ]
 
 
 def test_a_chat_engines_answer_says_how_it_was_routed(made: Any) -> None:
