@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
@@ -27,6 +27,7 @@ from llama_index_slmroute.place import Place
 from slmroute.draft import with_draft
 from slmroute.gate import Chunk, Growth
 from slmroute.once_more import OnceMore
+from slmroute.owned import Owned
 from slmroute.run import Run
 from slmroute.steps import Answer, Call
 
@@ -100,7 +101,7 @@ class ChatPerformer(OnceMore):
         with self.asked.place.again():
             stream = await self.aask_stream(llm, call, kwargs)
         written = Growth()
-        async with aclosed_after(stream, llm) as responses:
+        async with OwnedStream(stream, llm) as responses:
             async for response in responses:
                 yield chunk_of(_marked(response, call, asks_usage=asks_usage), written)
 
@@ -249,12 +250,19 @@ def closed_after(stream: Any, llm: LLM) -> Generator[Any]:
         yield stack.enter_context(closing(stream)) if hasattr(stream, "close") else stream
 
 
-@asynccontextmanager
-async def aclosed_after(stream: Any, llm: LLM) -> AsyncGenerator[Any]:
-    """Close an asynchronous stream at the end, and the LLM's requests for it; see ``closed_after``."""
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(aclose_streams, llm)
-        yield await stack.enter_async_context(aclosing(stream)) if hasattr(stream, "aclose") else stream
+class OwnedStream(Owned[Any]):
+    """Closes an asynchronous stream at the end, and the LLM's requests for it; see ``closed_after``."""
+
+    def __init__(self, stream: Any, llm: LLM) -> None:
+        super().__init__(stream)
+        self._llm = llm
+
+    async def aclose(self) -> None:
+        """Close them."""
+        try:
+            await super().aclose()
+        finally:
+            await aclose_streams(self._llm)
 
 
 def _marked(response: ResponseT, call: Call, *, asks_usage: bool) -> ResponseT:

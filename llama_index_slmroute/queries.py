@@ -39,6 +39,7 @@ from llama_index_slmroute.carried import RECORD_KEY
 from llama_index_slmroute.questions import Question
 from slmroute.context import RouteContext, current_context, in_context
 from slmroute.costs import Collector, counted_in, current_collectors
+from slmroute.owned import Owned
 from slmroute.request import is_follow_up
 
 __all__ = ["Query", "current_query", "watch_queries"]
@@ -158,18 +159,14 @@ def _reading(tokens: Any, query: Query) -> Generator[Any]:
 
 
 async def _areading(tokens: Any, query: Query) -> AsyncGenerator[Any]:
-    tokens = aiter(tokens)
-    try:
+    async with Owned(aiter(tokens)) as owned:
         while True:
             try:
                 with query.going_on():
-                    text = await anext(tokens)
+                    text = await anext(owned)
             except StopAsyncIteration:
                 return
             yield text
-    finally:
-        if hasattr(tokens, "aclose"):
-            await tokens.aclose()
 
 
 def _is_read_by_us(tokens: object) -> bool:

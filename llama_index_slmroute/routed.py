@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import AbstractContextManager, aclosing, closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -21,6 +21,7 @@ from llama_index_slmroute.perform import SILENT_KEY, ChatPerformer
 from llama_index_slmroute.queries import Query
 from llama_index_slmroute.structured import Parsed
 from slmroute.drive import adrive_stream, drive_stream
+from slmroute.owned import Owned
 from slmroute.run import Run
 from slmroute.steps import Decision
 
@@ -140,7 +141,7 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
         """Drive the call, giving the chunks of the answer, asynchronously."""
         tail = _Tail()
         with self:
-            async with aclosing(adrive_stream(self.run, self.performer)) as natives:
+            async with Owned(adrive_stream(self.run, self.performer)) as natives:
                 async for native in natives:
                     for chunk in tail.show(cast("Response", native)):
                         yield chunk
@@ -168,7 +169,7 @@ class RoutedCall(AbstractContextManager["RoutedCall[PerformerT]"], Generic[Perfo
         """Drive the call, giving the object as far as it has come, asynchronously; see ``parts``."""
         error: Exception | None = None
         with self:
-            async with aclosing(adrive_stream(self.run, self.performer)) as natives:
+            async with Owned(adrive_stream(self.run, self.performer)) as natives:
                 async for native in natives:
                     parsed = cast("Parsed", native)
                     error = parsed.error

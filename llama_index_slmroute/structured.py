@@ -16,7 +16,7 @@ from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 from llama_index_slmroute.answers import Response, answer_of
 from llama_index_slmroute.callbacks import WatchedCallbacks
 from llama_index_slmroute.openai_client import parsed_answers
-from llama_index_slmroute.perform import Asked, ChatPerformer, aclosed_after, closed_after
+from llama_index_slmroute.perform import Asked, ChatPerformer, OwnedStream, closed_after
 from slmroute.gate import Chunk, Growth
 from slmroute.steps import Answer, Call, Usage, summed
 
@@ -160,7 +160,7 @@ class StructuredPerformer(ChatPerformer):
             stream = await ask(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         written, tail = Growth(), _Tail()
         try:
-            async with aclosed_after(stream, llm) as values:
+            async with OwnedStream(stream, llm) as values:
                 async for value in values:
                     for chunk in tail.show(_chunk(Parsed(value), written)):
                         yield chunk

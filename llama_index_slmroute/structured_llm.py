@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 from llama_index.core.base.llms.generic_utils import achat_to_completion_decorator, chat_to_completion_decorator
@@ -24,6 +24,7 @@ from llama_index_slmroute.questions import question_of
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.structured import StructuredPerformer
 from slmroute.drive import adrive, drive
+from slmroute.owned import Owned
 
 if TYPE_CHECKING:
     from llama_index_slmroute.calls import CallingRouter
@@ -79,7 +80,7 @@ class RoutedStructuredLLM(StructuredLLM):
 
         async def chunks() -> ChatResponseAsyncGen:
             waiting: ChatResponse | None = None
-            async with aclosing(routed.aparts()) as values:
+            async with Owned(routed.aparts()) as values:
                 async for value in values:
                     if waiting is not None:
                         yield waiting

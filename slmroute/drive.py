@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack, aclosing, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from typing import Protocol, assert_never
 
@@ -17,6 +17,7 @@ from slmroute.attempt import Attempt
 from slmroute.costs import counted_in
 from slmroute.gate import Chunk, Gate
 from slmroute.overheard import hear, listening
+from slmroute.owned import Owned
 from slmroute.run import Run
 from slmroute.steps import ABORTED, Answer, Call, Classify, Decision, Failure, Judge, Reject, Reply, Step
 
@@ -104,7 +105,7 @@ async def adrive_stream(run: Run, performer: Performer) -> AsyncGenerator[object
                     continue
                 # An async generator cannot hand on a reply as `yield from` does: the box takes it.
                 box: list[Reply] = []
-                async with aclosing(_astream(run, performer, step, attempt, box)) as natives:
+                async with Owned(_astream(run, performer, step, attempt, box)) as natives:
                     async for native in natives:
                         yield native
                 step = run.advance(box[0])
@@ -197,7 +198,7 @@ async def _astream(
     gate = Gate(call, run.request, run.policy.escalation)
     limit, late = asyncio.timeout(None), False
     try:
-        async with aclosing(performer.astream(call)) as chunks:
+        async with Owned(performer.astream(call)) as chunks:
             while True:
                 # The limit must not span a yield: it would then cut whatever the caller does meanwhile.
                 limit = asyncio.timeout(run.remaining_s)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing
 from typing import Protocol
 
 from slmroute.availability import lacked_ability, refuses_logprobs
 from slmroute.gate import Chunk
+from slmroute.owned import Owned
 from slmroute.run import Run
 from slmroute.steps import Answer, Call
 
@@ -108,7 +108,7 @@ class OnceMore(ABC):
         while True:
             try:
                 # One that is only dropped would end its run and its request some time later.
-                async with aclosing(self._astream(call)) as chunks:
+                async with Owned(self._astream(call)) as chunks:
                     async for chunk in chunks:
                         yield chunk
             except self.run.engine.availability_errors as error:

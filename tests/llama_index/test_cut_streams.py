@@ -1,14 +1,26 @@
-"""A stream that is left is charged for the prompt as its first chunks told it, cached tokens and all."""
+"""A stream that is left is charged for the prompt as its first chunks told it, cached tokens and all, and closed."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from typing import Any
 
+import pytest
+from llama_index.core import VectorStoreIndex
 from llama_index.core.llms import ChatMessage, ChatResponse, MockLLM
+from llama_index.core.schema import TextNode
+from pydantic import BaseModel
 
 from llama_index_slmroute import RoutingLLM
 from slmroute import Tier
+from slmroute.testing import FakeServer, Reply
+
+
+class Floors(BaseModel):
+    """How many floors there are."""
+
+    count: int
 
 
 class TellsAtOnce(MockLLM):
@@ -36,3 +48,34 @@ def test_what_was_told_of_a_stream_that_is_left_is_charged() -> None:
     cut = records[0].attempts[-1]
     assert (cut.usage.input_tokens, cut.usage.cached_tokens, cut.usage.source) == (1000, 900, "estimated")
     assert (cut.usage.output_tokens > 1, cut.cost > 0) == (True, True)
+
+
+async def chat(llm: RoutingLLM) -> Any:
+    return await llm.astream_chat([ChatMessage("A hard one.")])
+
+
+async def objects(llm: RoutingLLM) -> Any:
+    return await llm.as_structured_llm(Floors).astream_chat([ChatMessage("A hard one.")])
+
+
+async def query(llm: RoutingLLM) -> Any:
+    engine = VectorStoreIndex([TextNode(text="A report.")]).as_query_engine(llm=llm, streaming=True)
+    answer: Any = await engine.aquery("A hard one.")
+    return answer.async_response_gen()
+
+
+@pytest.mark.parametrize("ask", [chat, objects, query])
+def test_an_event_loop_that_ends_before_a_stream_closes_it_once(
+    bench: Any, server: FakeServer, caplog: pytest.LogCaptureFixture, ask: Any
+) -> None:
+    server.script("gpt-4.1", Reply('{"count": 6, "more": "of it all the way, and further on"}'))
+    made, held = bench(), []
+
+    async def begin() -> None:
+        held.append(await ask(made.llm))
+        async for _ in held[0]:
+            break
+
+    asyncio.run(begin())
+    assert caplog.messages == []
+    assert [record.tier for record in made.records] == ["frontier"]
