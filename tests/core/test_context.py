@@ -75,3 +75,17 @@ def test_threads_have_it_where_the_context_is_carried_along() -> None:
 
 def seen_in(seen: list[str | None]) -> None:
     seen.append(current_context().key)
+
+
+def test_the_higher_tier_holds_where_another_call_of_the_scope_has_moved_it_meanwhile() -> None:
+    order = ("small", "mid", "frontier")
+    with route_context(scope="query") as context:
+        for tier, begun_with, decided in (
+            ("mid", None, "mid"),
+            ("small", None, "mid"),  # it began before the first one was over
+            ("frontier", "mid", "frontier"),
+            ("mid", "mid", "frontier"),
+            ("small", "frontier", "small"),  # nobody has moved it since: so that tier could not answer
+        ):
+            context.decide(1, tier, begun_with, order)
+            assert context.decided == {1: decided}
