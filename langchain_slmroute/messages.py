@@ -285,8 +285,22 @@ def _finish(metadata: Mapping[str, Any]) -> str | None:
 def chunk_of(message: AIMessage) -> Chunk:
     """Tell the gate of a chunk."""
     calls = bool(message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks))
-    told = usage_of(message)
-    return Chunk(message, message.text, chunk_logprobs(message), tool_call=calls, unseen=_unseen(message), usage=told)
+    return Chunk(
+        message,
+        message.text,
+        chunk_logprobs(message),
+        tool_call=calls,
+        unseen=_unseen(message),
+        usage=usage_of(message),
+        finished=has_ended(message),
+    )
+
+
+def has_ended(message: AIMessage) -> bool:
+    """Whether a message, or a chunk, says that the answer has ended."""
+    metadata = message.response_metadata
+    # OpenAI's Responses have a status, which their first chunks have, too.
+    return _finish(metadata) is not None or metadata.get("status") in ("completed", "incomplete")
 
 
 def _unseen(message: AIMessage) -> str:

@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_slmroute.messages import answer_of
+from langchain_slmroute.messages import answer_of, has_ended
 from slmroute.overheard import Heard, ModelCall, hear
 from slmroute.request import estimate_tokens
 from slmroute.steps import Answer, Usage, with_told
@@ -76,8 +76,9 @@ class Overhear(BaseCallbackHandler):
             begun = generations[place][0] if place < len(generations) and generations[place] else None
             if begun is not None and begun.text and call.usage is not None:  # what came before it broke off is paid for
                 guess = replace(call.usage, output_tokens=estimate_tokens(begun.text))
-                told = _answer_of(begun, call.provider).usage
-                call.usage = guess if told is None else with_told(guess, told)
+                told = _answer_of(begun, call.provider)
+                ended = isinstance(told.native, AIMessage) and has_ended(told.native)
+                call.usage = guess if told.usage is None else with_told(guess, told.usage, closing=ended)
             else:
                 call.fail(error)
 

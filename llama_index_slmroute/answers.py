@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any, Final, cast
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, ToolCallBlock
 
 from llama_index_slmroute.messages import extras, item, tool_calls_of
 from slmroute.gate import Chunk, Growth
-from slmroute.steps import COUNTS, Answer, ToolCall, Usage
+from slmroute.steps import Answer, ToolCall, Usage, greatest
 
-__all__ = ["answer_of", "chunk_of", "usage_of"]
+__all__ = ["answer_of", "chunk_of", "has_ended", "usage_of"]
 
 Response = ChatResponse | CompletionResponse
 
@@ -61,8 +62,14 @@ def chunk_of(response: Response, written: Growth) -> Chunk:
     blocks = response.message.blocks if isinstance(response, ChatResponse) else ()
     calls = [f"{block.tool_name}{block.tool_kwargs}" for block in blocks if isinstance(block, ToolCallBlock)]
     unseen = f"{extras(response).get('thinking_delta') or ''}{written.of(''.join(calls))}"
-    told = _usage(response)
-    return Chunk(response, response.delta or "", _logprobs(response), bool(calls), unseen, told)
+    told, ended = _usage(response), has_ended(response)
+    return Chunk(response, response.delta or "", _logprobs(response), bool(calls), unseen, told, True, ended)
+
+
+def has_ended(response: Response) -> bool:
+    """Whether a chunk says that the answer has ended."""
+    of_event = item(item(response.raw, "response"), "status")  # OpenAI's Responses in streams
+    return bool(_finish(response.raw)) or of_event in ("completed", "incomplete")
 
 
 def _in_service(usage: Usage | None, provider: str | None) -> Usage | None:
@@ -79,13 +86,7 @@ def usage_of(responses: Sequence[Response]) -> Usage | None:
     greatest holds.
     """
     found = [usage for response in responses if (usage := _usage(response)) is not None]
-    if not found:
-        return None
-    return Usage(
-        **{name: max(getattr(usage, name) for usage in found) for name in COUNTS},
-        source=found[-1].source,
-        service_tier=next((usage.service_tier for usage in found if usage.service_tier), None),
-    )
+    return reduce(greatest, found) if found else None
 
 
 def _usage(response: Response) -> Usage | None:

@@ -33,10 +33,10 @@ from llama_index_instrumentation.span import BaseSpan
 from llama_index_instrumentation.span_handlers import BaseSpanHandler
 from pydantic import PrivateAttr
 
-from llama_index_slmroute.answers import Response, answer_of, usage_of
+from llama_index_slmroute.answers import Response, answer_of, has_ended, usage_of
 from slmroute.overheard import Heard, ModelCall, hear
 from slmroute.request import estimate_tokens
-from slmroute.steps import Usage, with_told
+from slmroute.steps import Usage, greatest, with_told
 
 __all__ = ["overhear"]
 
@@ -64,6 +64,8 @@ class _Open:
         before: The call begun before it here that may go on yet.
         parts: Whether it is known to call other LLMs, which are told of by themselves.
         told: What the chunks of a stream have told of its tokens so far.
+        finished: Whether they have said that the answer has ended.
+        closing: Whether ``told`` is of the whole answer.
         ended: Whether it is over.
         left: Whether its method has returned; what is called then is a part of it only while its stream runs.
         stream: The stream that it returned; one that is dropped must be free to go.
@@ -74,6 +76,8 @@ class _Open:
     before: _Open | None
     parts: bool = False
     told: Usage | None = None
+    finished: bool = False
+    closing: bool = False
     ended: bool = False
     left: bool = False
     stream: weakref.ref[Any] | None = None
@@ -165,9 +169,10 @@ class _Overhear(BaseEventHandler):
         begun = self._open.get(span)
         if begun is None or begun.parts:
             return
+        begun.finished = begun.finished or has_ended(response)
         told = usage_of([response])
         if told is not None:
-            begun.told = told if begun.told is None else _greatest(begun.told, told)
+            begun.told, begun.closing = greatest(begun.told, told), begun.finished
         if begun.call.usage is not None:
             # Chunks hold all text so far: what comes of a stream that is left is this much.
             begun.call.usage = replace(begun.call.usage, output_tokens=estimate_tokens(_text(response)))
@@ -187,7 +192,7 @@ class _Overhear(BaseEventHandler):
         if begun is None or begun.parts or begun.call.usage is None:
             return
         if begun.told is not None:  # what came before a stream broke off is paid for
-            begun.call.usage = with_told(begun.call.usage, begun.told)
+            begun.call.usage = with_told(begun.call.usage, begun.told, closing=begun.closing)
         elif not begun.call.usage.output_tokens:
             begun.call.fail(error)
 
@@ -227,10 +232,6 @@ class _Leaving(BaseSpanHandler[BaseSpan]):
 
     def prepare_to_drop_span(self, *_: Any, **__: Any) -> None:
         """See ``BaseSpanHandler``."""
-
-
-def _greatest(one: Usage, other: Usage) -> Usage:
-    return one if one.input_tokens + one.output_tokens > other.input_tokens + other.output_tokens else other
 
 
 def _text(response: Response) -> str:

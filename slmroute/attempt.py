@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from slmroute.costs import Within
+from slmroute.gate import Chunk
 from slmroute.health import Permit
 from slmroute.price import FREE, Priced
 from slmroute.record import AttemptRecord, Role
-from slmroute.steps import Answer, Usage
+from slmroute.steps import Answer, Usage, greatest, summed
 from slmroute.tier import Tier
 
 __all__ = ["Attempt"]
@@ -20,6 +21,8 @@ class Attempt:
 
     Attributes:
         told: What a stream's chunks have told of its tokens so far, which is mostly of the prompt's.
+        finished: Whether the provider has said in a stream that the answer has ended.
+        closing: Whether ``told`` is of the whole answer.
         waited: How many requests were waited for in vain before the last, where the adapter hears of it.
     """
 
@@ -45,9 +48,20 @@ class Attempt:
     text: list[str] = field(default_factory=list[str], repr=False)
     held: list[object] = field(default_factory=list[object], repr=False)
     told: Usage | None = None
+    finished: bool = False
+    closing: bool = False
     draft_tokens: int = 0
     waited: int = 0
     within: Within = field(default_factory=Within, repr=False)
+
+    def take(self, chunk: Chunk) -> None:
+        """Note what a chunk of a stream brings: what was generated, and what the provider tells of it."""
+        self.held.append(chunk.native)
+        self.text += (generated for generated in (chunk.text, chunk.unseen) if generated)
+        self.finished = self.finished or chunk.finished
+        if chunk.usage is not None:
+            self.told = (greatest if chunk.so_far else summed)(self.told, chunk.usage)
+            self.closing = self.finished
 
     def record(self, began: float) -> AttemptRecord:
         """Freeze it; ``began`` is when its call did."""

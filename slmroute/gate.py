@@ -28,6 +28,8 @@ class Chunk:
         tool_call: Whether it holds a tool call or a part of one.
         unseen: What was generated beside the text, such as a tool call's arguments and thoughts, for its tokens.
         usage: What the provider tells of its tokens in it; some tell the prompt's at once, most in the last chunk.
+        so_far: Whether that is what the stream has taken so far; else what several chunks tell adds up.
+        finished: Whether the provider says in it that the answer has ended. What is told then or later is the whole.
     """
 
     native: object = field(repr=False)
@@ -36,6 +38,8 @@ class Chunk:
     tool_call: bool = False
     unseen: str = field(default="", repr=False)
     usage: Usage | None = None
+    so_far: bool = False
+    finished: bool = False
 
 
 class Growth:

@@ -155,14 +155,9 @@ class Run(AbstractContextManager["Run"]):
 
     def saw_chunk(self, attempt: Attempt, chunk: Chunk) -> None:
         """Note a chunk of a stream: the first one for its time, all for what must be estimated if it breaks off."""
-        attempt.held.append(chunk.native)
+        attempt.take(chunk)
         if attempt.first_token is None and (chunk.text or chunk.tool_call or chunk.unseen):
             attempt.first_token = self.engine.clock.monotonic()
-        for generated in (chunk.text, chunk.unseen):
-            if generated:
-                attempt.text.append(generated)
-        if chunk.usage is not None and (attempt.told is None or chunk.usage.input_tokens > attempt.told.input_tokens):
-            attempt.told = chunk.usage
 
     def show(self, attempt: Attempt) -> None:
         """Note that the caller sees this attempt's answer from now on."""
@@ -243,9 +238,10 @@ class Run(AbstractContextManager["Run"]):
         sent += attempt.waited
         if sent or attempt.first_token is not None:  # what came before it broke off is paid for
             guess = self._estimate(attempt, "".join(attempt.text))
-            usage = guess if attempt.told is None else with_told(guess, attempt.told)
-            before = guess.input_tokens * (max(sent, 1) - 1)
-            attempt.usage = replace(usage, input_tokens=usage.input_tokens + before)
+            usage = guess if attempt.told is None else with_told(guess, attempt.told, closing=attempt.closing)
+            if before := guess.input_tokens * (max(sent, 1) - 1):
+                usage = replace(usage, input_tokens=usage.input_tokens + before, source=guess.source)
+            attempt.usage = usage
 
     def _break_off(self, attempt: Attempt, error: BaseException | None) -> None:
         """Close an attempt that was still running when the call was given up or the user's own error passed through."""

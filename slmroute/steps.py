@@ -34,6 +34,7 @@ __all__ = [
     "ToolCall",
     "Usage",
     "Verdict",
+    "greatest",
     "summed",
     "with_told",
 ]
@@ -129,8 +130,24 @@ def summed(first: Usage | None, second: Usage | None) -> Usage | None:
     return Usage(**counts, source=source, service_tier=same)
 
 
-def with_told(guess: Usage, told: Usage) -> Usage:
-    """Put what was told of a call's tokens into an estimate of them, as far as it can be true."""
+def greatest(first: Usage | None, second: Usage) -> Usage:
+    """Give of each count the greatest, where what has been used so far is told again and again, or part by part."""
+    if first is None:
+        return second
+    counts: dict[str, int] = {name: max(getattr(first, name), getattr(second, name)) for name in COUNTS}
+    return Usage(**counts, source=second.source, service_tier=first.service_tier or second.service_tier)
+
+
+def with_told(guess: Usage, told: Usage, *, closing: bool = False) -> Usage:
+    """Put what was told of a call's tokens into an estimate of them, as far as it can be true.
+
+    Args:
+        guess: The estimate.
+        told: What was told.
+        closing: Whether it was told after the end of the answer: then it is what the call took, and nothing is guessed.
+    """
+    if closing and told.plausible and (told.output_tokens or not guess.output_tokens):
+        return told
     output_tokens = max(guess.output_tokens, told.output_tokens)
     if told.input_tokens <= 0:
         return replace(guess, output_tokens=output_tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slmroute.steps import Usage, summed, with_told
+from slmroute.steps import Usage, greatest, summed, with_told
 
 PAID = Usage(100, 10, cached_tokens=40)
 GUESSED = Usage(50, 5, source="estimated")
@@ -45,3 +45,15 @@ ESTIMATE = Usage(80, 8, source="estimated")
 )
 def test_what_was_told_goes_before_what_is_guessed_where_it_can_be_true(told: Usage, expected: Usage) -> None:
     assert with_told(ESTIMATE, told) == expected
+
+
+def test_what_was_told_at_the_end_is_no_estimate_where_it_can_be_true() -> None:
+    assert with_told(ESTIMATE, Usage(100, 3, 90), closing=True) == Usage(100, 3, 90)
+    assert with_told(ESTIMATE, Usage(100, 0), closing=True) == Usage(100, 8, source="estimated")
+    assert with_told(Usage(80, 0, source="estimated"), Usage(100, 0), closing=True) == Usage(100, 0)
+    assert with_told(ESTIMATE, Usage(0, 3), closing=True) == Usage(80, 8, source="estimated")
+
+
+def test_of_what_is_told_again_and_again_the_greatest_counts_hold() -> None:
+    assert greatest(None, PAID) == PAID
+    assert greatest(Usage(100, 1, service_tier="flex"), Usage(0, 7)) == Usage(100, 7, service_tier="flex")
