@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from slmroute.classify.lexicon import concept_names, words_of
+from slmroute.classify.passages import LEAST_PARAGRAPH, alike_heads, paragraphs_of
 from slmroute.classify.task_text import TaskText, split_task
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ ASKED_PARTS = ("asks", "opens", "closes", "asks-of-payload")
 REGIONS = ("instruction", "head", "tail")
 """Whose n-grams are counted apart: the instruction as it was found, and the prompt's edges in case it was not."""
 
-NGRAM_VERSION = 2
+NGRAM_VERSION = 3
 """Raise it when the same text would give other features, so that weights fitted before are refused."""
 
 BUCKETS = len(REGIONS) << HASH_BITS
@@ -241,6 +242,7 @@ def structure_of(task: TaskText) -> dict[str, float]:
         "payload questions": min(2, sample.count("?") + sample.count("？")) / 2,
         "payload parts": much(len(MANY_PARTS.findall(sample)), 4),
         **question_of(task),
+        **passages_of(task),
     }
 
 
@@ -267,6 +269,18 @@ def question_of(task: TaskText) -> dict[str, float]:
         "question length, of payload": much(len(question), 160) if payload else 0.0,
         "question clauses, of payload": much(len(CLAUSES.findall(question)), 8) if payload else 0.0,
         "options and cue": float(options and ANSWER_CUE.search(end) is not None),
+    }
+
+
+def passages_of(task: TaskText) -> dict[str, float]:
+    """Describe how many passages the prompt brings, and whether a question is asked of many."""
+    paragraphs = paragraphs_of(task.seen) if len(task.payload) >= LEAST_PAYLOAD else []
+    alike = alike_heads(paragraphs)
+    return {
+        "alike passages": much(max(0, alike - 1), 8),
+        "several alike passages": float(alike >= 3),
+        "paragraphs": much(max(0, sum(len(part) >= LEAST_PARAGRAPH for part in paragraphs) - 1), 10),
+        "alike passages and a question": much(max(0, alike - 1), 8) if "?" in task.instruction else 0.0,
     }
 
 
