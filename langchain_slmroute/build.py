@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import ssl
 import sys
 from collections.abc import Mapping
-from functools import cache
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -15,6 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from langchain_slmroute.dialects import OLLAMA_OPTIONS
 from langchain_slmroute.dry_run import DryRunChatModel
+from langchain_slmroute.own_client import certificates
 from slmroute.errors import ConfigError, MissingExtra, SlmrouteError
 from slmroute.keys import asks_for_key, key_missing
 from slmroute.tier import Tier, meant
@@ -96,18 +95,8 @@ def _ollama(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatModel:
 def _openai(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatModel:
     chat_openai = _import("langchain_openai", "ChatOpenAI", "langchain", tier)
     if not {"http_async_client", "openai_proxy"} & set(arguments):
-        arguments["http_async_client"] = import_module("openai").DefaultAsyncHttpxClient(verify=_certificates())
+        arguments["http_async_client"] = import_module("openai").DefaultAsyncHttpxClient(verify=certificates())
     return chat_openai(**{"max_retries": 0, "stream_usage": True, **arguments}, model=name)
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The machine's certificates, which take longer to read than a call does.
-
-    A model made by us has a client of its own: LangChain's classes share theirs among all models of a process, with
-    connections that break in every event loop but the one that they were made in.
-    """
-    return import_module("httpx").create_ssl_context()
 
 
 def _anthropic(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatModel:
@@ -118,7 +107,7 @@ def _anthropic(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatMode
         raise key_missing(tier, "anthropic")  # it is built without one, to be refused by the server
     if model.anthropic_proxy is None:
         anthropic = import_module("anthropic")
-        client = anthropic.DefaultAsyncHttpxClient(verify=_certificates())
+        client = anthropic.DefaultAsyncHttpxClient(verify=certificates())
         # It takes no client, so this stands in for what it would make when first used.
         model.__dict__["_async_client"] = anthropic.AsyncClient(**model._client_params, http_client=client)  # noqa: SLF001
     return model

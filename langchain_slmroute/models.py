@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from langchain_slmroute.build import build
 from langchain_slmroute.dialects import Dialect, bound_kwargs, chat_model, dialect_of, provider_of, served_by
+from langchain_slmroute.own_client import for_this_loop
 from langchain_slmroute.tools import Bindings, builtin_providers
 from slmroute.errors import ConfigError
 from slmroute.ollama import TOLD_BY_SERVER, ModelFacts
@@ -212,11 +213,13 @@ class TierModels:
             self._all_known = None
 
     def _make_ready(self, name: str) -> Ready:
-        """Make what one event loop calls: a model of its own, where the user has left its building to us."""
+        """Make what one event loop calls: a model of its own, or a user's with connections of its own."""
         tier = self._tiers[name]
         bound = build(tier, self._standard) if tier.spec and name in self._used else self.model(tier)
         self._used.add(name)
-        inner = chat_model(bound)
+        given = chat_model(bound)
+        inner = given if tier.spec else for_this_loop(given)
+        bound = inner if bound is given else bound
         return Ready(bound, inner, bound_kwargs(bound), dialect_of(inner), self.provider(tier), tier.window)
 
     def _with_facts(self, tier: Tier) -> Tier:
