@@ -20,6 +20,7 @@ from langchain_slmroute.perform import ChatPerformer
 from langchain_slmroute.routed import Asked, AsyncRoutedCall, Child, RoutedCall, Setting
 from langchain_slmroute.tools import ToolLike, neutral_tools
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
+from slmroute.owned import Owned
 
 __all__ = ["RoutingChatModel"]
 
@@ -187,13 +188,12 @@ class RoutingChatModel(ModelLevel):
         if self._streaming_disabled(**{**kwargs, "stream": True}):
             yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
             return
-        async with AsyncRoutedCall(*await self.aprepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
-            chunks = routed.chunks(adrive_stream(routed.run, routed.performer))
-            try:
-                async for chunk in chunks:
-                    yield chunk
-            finally:
-                await chunks.aclose()
+        async with (
+            AsyncRoutedCall(*await self.aprepared(input, config, stop, kwargs, ChatPerformer.of)) as routed,
+            Owned(routed.chunks(adrive_stream(routed.run, routed.performer))) as chunks,
+        ):
+            async for chunk in chunks:
+                yield chunk
 
     def generate(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -18,6 +18,7 @@ from langchain_slmroute.routed import Asked
 from langchain_slmroute.router import Router
 from slmroute.context import current_context
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
+from slmroute.owned import Owned
 from slmroute.request import RouteRequest
 from slmroute.run import Run
 
@@ -139,7 +140,7 @@ class ModelLevel(Router):
     ) -> AsyncGenerator[ChatGenerationChunk]:
         performer = PrivatePerformer(await self._aasked(messages, stop, _unstreamed(kwargs)))
         with counted(performer.run, run_manager):
-            async with aclosing(adrive_stream(performer.run, performer)) as natives:
+            async with Owned(adrive_stream(performer.run, performer)) as natives:
                 async for native in natives:
                     yield performer.generation(cast("AIMessage", native))
         yield performer.last_generation()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.prompt_values import ChatPromptValue
 from langchain_core.runnables import RunnableConfig
 
@@ -16,6 +15,7 @@ from langchain_slmroute.messages import answer_of, chunk_of
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
 from langchain_slmroute.tier_calls import Asked, TierCalls, merged
 from slmroute.gate import Chunk, Gate
+from slmroute.owned import Owned
 from slmroute.steps import Answer, Call, Decision
 
 __all__ = ["Asked", "ChatPerformer", "Child", "merged"]
@@ -63,7 +63,7 @@ class ChatPerformer(TierCalls):
     async def _astream(self, call: Call) -> AsyncGenerator[Chunk]:
         model, kwargs = self.model(call, streams=True)
         messages = model.astream(_prompt(self.history(call)), self.config(call, watch=False), **kwargs)
-        async with aclosing(cast("AsyncGenerator[AIMessage]", messages)) as stream:
+        async with Owned(messages) as stream:
             async for message in stream:
                 yield chunk_of(message)
 

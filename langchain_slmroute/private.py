@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing
 from typing import Any, cast
 
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -15,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_slmroute.messages import answer_of, chunk_of, last_chunk, with_record
 from langchain_slmroute.tier_calls import TierCalls
 from slmroute.gate import Chunk
+from slmroute.owned import Owned
 from slmroute.steps import Answer, Call, Decision
 
 __all__ = ["PrivatePerformer"]
@@ -47,7 +47,7 @@ class PrivatePerformer(TierCalls):
             yield chunk_of(cast("AIMessage", (await self._acall(call)).native))
             return
         chunks = inner._astream(self.history(call), **kwargs)  # noqa: SLF001
-        async with aclosing(cast("AsyncGenerator[ChatGenerationChunk]", chunks)) as stream:
+        async with Owned(chunks) as stream:
             async for chunk in stream:
                 yield chunk_of(_with_generation_info(chunk))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -28,6 +28,7 @@ from langchain_slmroute.messages import last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child, merged
 from langchain_slmroute.relay import aside, showing_runs
 from slmroute.costs import is_within_a_tier
+from slmroute.owned import Owned
 from slmroute.steps import Decision
 
 __all__ = ["AsyncRoutedCall", "Child", "RoutedCall", "Setting"]
@@ -265,23 +266,20 @@ class AsyncRoutedCall(_Routed[PerformerT]):
 
     async def chunks(self, natives: AsyncGenerator[object]) -> AsyncGenerator[AIMessageChunk]:
         """Give the chunks of the answer, the record on the last."""
-        shown = self._chunks(natives)
-        tapped: AsyncIterator[AIMessageChunk] = shown
-        for handler in showing_runs(self._manager):
-            tapped = handler.tap_output_aiter(cast("Any", self._manager).run_id, tapped)
-        async with aclosing(shown):
+        async with Owned(self._chunks(natives)) as shown:
+            tapped: AsyncIterator[AIMessageChunk] = shown
+            for handler in showing_runs(self._manager):
+                tapped = handler.tap_output_aiter(cast("Any", self._manager).run_id, tapped)
             async for chunk in tapped:
                 yield chunk
 
     async def _chunks(self, natives: AsyncGenerator[object]) -> AsyncGenerator[AIMessageChunk]:
         seen = _Seen()
-        try:
-            async for native in natives:
+        async with Owned(natives) as owned:
+            async for native in owned:
                 shown = self._show(seen, cast("AIMessage", native))
                 if shown is not None:
                     yield cast("AIMessageChunk", shown)
-        finally:
-            await natives.aclose()
         await self.performer.arelease(self.decision)
         yield cast("AIMessageChunk", self._last(seen))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +22,7 @@ from langchain_slmroute.validated import Catcher, End, is_pydantic, not_parsed, 
 from slmroute.drive import adrive, adrive_stream, drive, drive_stream
 from slmroute.gate import Chunk, Growth
 from slmroute.json_schema import fits
+from slmroute.owned import Owned
 from slmroute.steps import Answer, Call, Decision
 
 if TYPE_CHECKING:
@@ -188,8 +188,7 @@ class StructuredPerformer(ChatPerformer):
         chain = self._chain(call, include_raw=self.outline.include_raw, streams=True)
         (config, catcher), written = self._watched(call, watch=False), Growth()
         try:
-            parts = cast("AsyncGenerator[Any]", chain.astream(self.history(call), config))
-            async with aclosing(parts) as stream:
+            async with Owned(chain.astream(self.history(call), config)) as stream:
                 async for part in stream:
                     yield _part(part, written)
         except (ValueError, *not_parsed()) as error:

@@ -172,6 +172,28 @@ async def test_an_early_close_ends_the_request(stage: Stage, is_async: bool, kin
     never.set()
 
 
+@pytest.mark.parametrize("ask", ["model", "chain", "structured"])
+def test_an_event_loop_that_ends_before_a_stream_closes_it_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture, ask: str
+) -> None:
+    stage.server.script(BIG, Reply('{"count": 6, "more": "of it all the way, and further on"}'))
+    held: list[Any] = []
+
+    async def begin() -> None:
+        model = stage.router("big")
+        asked = {
+            "model": model,
+            "chain": model | StrOutputParser(),
+            "structured": model.with_structured_output({"title": "Floors", "type": "object"}, method="json_mode"),
+        }[ask]
+        held.append(asked.astream("A hard one, as json."))
+        async for _ in held[0]:
+            break
+
+    asyncio.run(begin())
+    assert caplog.messages == []
+
+
 async def test_a_cancelled_task_ends_the_request_and_is_recorded(stage: Stage) -> None:
     records: list[Any] = []
     never = threading.Event()
