@@ -21,6 +21,11 @@ FEW = Reply("word " * 200, input_tokens=1_000, output_tokens=3)
 """It is told of far fewer tokens than its text looks like, so that no estimate is the same."""
 
 
+@pytest.fixture(autouse=True)
+def _clean(closed_clients: None) -> None:
+    """Every test closes its clients."""
+
+
 @pytest.fixture
 def server() -> Generator[FakeServer]:
     with FakeServer() as running:
