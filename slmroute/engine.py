@@ -17,7 +17,7 @@ from slmroute.availability import availability_errors, failure_of
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.confidence import Calibrator, GeometricMean
 from slmroute.costs import Within, each_around
-from slmroute.errors import ConfigError
+from slmroute.errors import ConfigError, ModelMissing, ServerUnreachable
 from slmroute.health import Breaker
 from slmroute.hooks import HookRunner
 from slmroute.machine import Machine
@@ -122,6 +122,7 @@ class Engine:
         self.breakers = {tier.name: Breaker() for tier in policy.tiers}
         self.classifier_breaker = Breaker()
         self.machines = {tier.name: Machine() for tier in policy.tiers if tier.hour_price is not None}
+        self._warned: set[tuple[str, type]] = set()
         self._extra_errors = tuple(extra_errors)
         for kind in cast("tuple[object, ...]", self._extra_errors):
             if not (isinstance(kind, type) and issubclass(kind, Exception)):
@@ -191,7 +192,16 @@ class Engine:
         Returns:
             The failure, or None when it is the user's own error and must pass through.
         """
-        return failure_of(tier, error, self._extra_errors)
+        failure = failure_of(tier, error, self._extra_errors)
+        if self.policy.failover and failure is not None and isinstance(failure.error, ModelMissing | ServerUnreachable):
+            self._warn_once(tier, failure.error)
+        return failure
+
+    def _warn_once(self, tier: Tier, error: Exception) -> None:
+        """Say how a tier is mended that others stand in for; else a wrong name would show on the bill only."""
+        if (tier.name, type(error)) not in self._warned:
+            self._warned.add((tier.name, type(error)))
+            logger.warning("%s Other tiers answer meanwhile; this is said once.", error)
 
     def publish(self, record: RouteRecord, within: Within | None = None) -> None:
         """Hand a finished record to the ledger and the hooks; neither can fail the call.

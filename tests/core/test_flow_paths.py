@@ -11,16 +11,18 @@ from typing import Any, cast
 import pytest
 
 from slmroute.errors import DeadlineExceeded, NoTierAnswered
-from slmroute.flow import route
+from slmroute.flow import eligible_tiers, route
 from slmroute.policy import Confidence, Policy
 from slmroute.request import RouteRequest
 from slmroute.steps import (
     ABORTED,
+    CONTENT_FILTER,
     Answer,
     Call,
     Classify,
     Decision,
     Failure,
+    FailureKind,
     Judge,
     Reject,
     Reply,
@@ -45,8 +47,9 @@ class Spent(Exception):
     """A budget that is used up."""
 
 
-def tiers(count: int) -> list[Tier]:
-    return [Tier(name, f"ollama:{name}") for name in ("small", "mid", "frontier")[3 - count :]]
+def tiers(count: int, **settings: dict[str, Any]) -> list[Tier]:
+    names = ("small", "mid", "frontier")[3 - count :]
+    return [Tier(name, **{"model": f"ollama:{name}", **settings.get(name, {})}) for name in names]
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Setup:
     @property
     def order(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.policy.names)}
+
+    @property
+    def eligible(self) -> tuple[str, ...]:
+        return tuple(tier.name for tier in eligible_tiers(self.policy, self.request, self.policy.tiers))
 
 
 @dataclass
@@ -95,6 +102,8 @@ def choices(step: Step, setup: Setup) -> list[Reply]:
             return [None]
         case Call():
             name = step.tier.name
+            if step.tier.dry_run:
+                return [Answer(text="A note.")]
             replies: list[Reply] = [
                 Answer(text=f"from {name}"),
                 Answer(text=""),
@@ -106,10 +115,15 @@ def choices(step: Step, setup: Setup) -> list[Reply]:
             if setup.request.key == "limited":
                 above = frozenset(setup.policy.names[1:])
                 replies += [Failure("over_budget", Spent(name), barred=frozenset({name}) | b) for b in (set(), above)]
+            if setup.request.key == "each kind":
+                kinds: tuple[FailureKind, ...] = ("overloaded", "too_long", "unable")
+                replies += [Failure(kind, Down(name)) for kind in kinds]
+                replies.append(Answer(text="withheld", finish=CONTENT_FILTER))
             if not step.forced:
                 replies.append(Failure("not_admitted"))
             if setup.streamed:
                 replies += [Answer(text="streamed", shown=True), Failure("unavailable", Down(name), shown=True)]
+                replies.append(Failure("deadline", shown=True))
                 replies += [Answer(text="from", finish=ABORTED)] if step.hold else []
             return replies
 
@@ -157,12 +171,27 @@ REQUESTS = {
     "tool loop": RouteRequest(text="hello", pin="mid"),
     "scope": RouteRequest(text="hello", scope_tier="mid"),
     "limited": RouteRequest(text="hello", key="limited"),
+    "each kind": RouteRequest(text="hello", key="each kind"),
+    "local only": RouteRequest(text="hello", local_only=True),
+    "too long for one": RouteRequest(text="hello", tokens=500),
+    "a draft too long": RouteRequest(text="hello", tokens=99),
+    "an object": RouteRequest(text="hello", schema={"type": "object"}),
+    "one able": RouteRequest(text="hello", modalities=frozenset({"image"})),
 }
+NOT_ALIKE: dict[str, dict[str, dict[str, Any]]] = {
+    "local only": {"small": {"local": True}, "mid": {"local": True}},
+    "too long for one": {"mid": {"window": 100}},
+    "a draft too long": {"mid": {"window": 100}},
+    "an object": {"frontier": {"model": "dry-run:openai:gpt-4.1"}},
+    "one able": {"small": {"abilities": {"tools"}}, "frontier": {"abilities": {"tools"}}},
+}
+"""What the tiers are given, for requests that not all of them can take alike."""
 SETUPS = [
     *((policy, "any", count, streamed) for policy in POLICIES for count in (2, 3) for streamed in (False, True)),
     *(
         ("both", request, 3, streamed)
-        for request in ("explicit", "tool loop", "scope", "limited")
+        for request in REQUESTS
+        if request not in ("any", "one able")
         for streamed in (False, True)
     ),
 ]
@@ -170,7 +199,8 @@ SETUPS = [
 
 @cache
 def paths_of(policy: str, request: str, count: int, streamed: bool) -> list[Path]:
-    setup = Setup(Policy.build(tiers(count), **POLICIES[policy]), REQUESTS[request], streamed)
+    made = tiers(count, **NOT_ALIKE.get(request, {}))
+    setup = Setup(Policy.build(made, **POLICIES[policy]), REQUESTS[request], streamed)
     return list(walk(setup))
 
 
@@ -246,7 +276,7 @@ def test_every_eligible_tier_is_tried_before_giving_up(paths: list[Path]) -> Non
         final = isinstance(last, Failure) and (last.kind in ("misconfigured", "deadline", "over_budget") or last.shown)
         if path.error is not None and not final and path.setup.policy.failover:
             tried = {call.tier.name for call, reply in path.calls if reply != Failure("not_admitted")}
-            assert tried | barred_in(path) == set(path.setup.policy.names)
+            assert tried | barred_in(path) == set(path.setup.eligible)
             assert isinstance(path.error, NoTierAnswered)
             failures = [
                 reply.error for _, reply in path.calls if isinstance(reply, Failure) and reply.error is not None
@@ -362,3 +392,13 @@ def test_a_pinned_tier_is_asked_first_without_the_classifier(request_kind: str) 
     for path in paths_of("both", request_kind, 3, False):
         assert path.calls[0][0].tier.name == "mid"
         assert not any(isinstance(step, Classify) for step in path.steps)
+
+
+def test_the_only_tier_that_is_able_is_asked_without_the_classifier() -> None:
+    for streamed in (False, True):
+        found = paths_of("both", "one able", 3, streamed)
+        assert len(found) > 5
+        for path in found:
+            assert {(call.tier.name, call.reason) for call, _ in path.calls} == {("mid", "only")}
+            assert all(isinstance(step, Call | Reject) for step in path.steps)
+            assert (path.decision is None) == (path.error is not None)

@@ -197,7 +197,7 @@ def test_a_prompt_that_is_known_to_fit_nowhere_is_not_sent_anywhere() -> None:
     assert performer.calls == []
 
 
-def test_a_model_that_was_not_pulled_is_named_and_the_call_still_answered() -> None:
+def test_a_model_that_was_not_pulled_is_named_and_the_call_still_answered(caplog: pytest.LogCaptureFixture) -> None:
     import ollama
 
     tiers = [Tier("small", "ollama:phi3:mini"), Tier("frontier", "openai:gpt-4.1")]
@@ -205,10 +205,12 @@ def test_a_model_that_was_not_pulled_is_named_and_the_call_still_answered() -> N
     engine = Engine(Policy.build(tiers, classify=False))
     run = Run(engine, REQUEST)
     assert drive(run, FakePerformer({"small": missing, "frontier": said("Paris.")})).tier.name == "frontier"
+    assert ["ollama pull phi3:mini" in said for said in caplog.messages] == [True]
     with pytest.raises(NoTierAnswered) as caught:
         drive(Run(engine, REQUEST), FakePerformer({"small": missing, "frontier": DOWN}))
     assert isinstance(caught.value.exceptions[0], ModelMissing)
     assert "ollama pull phi3:mini" in str(caught.value.exceptions[0])
+    assert len(caplog.messages) == 1  # it is said once
 
 
 def weak(_request: RouteRequest, answer: Answer) -> float:
