@@ -278,7 +278,10 @@ class Policy:
         for threshold in self.thresholds:
             probability(threshold, "threshold")
         if list(self.thresholds) != sorted(set(self.thresholds)):
-            raise ConfigError(f"thresholds={list(self.thresholds)} must rise from each to the next.")
+            raise ConfigError(
+                f"thresholds={list(self.thresholds)} must rise from each to the next, the cheapest tier's first; "
+                f"in order they are {sorted(self.thresholds)}, and no two may be the same."
+            )
 
 
 def checked_tiers(tiers: Sequence[object]) -> tuple[Tier, ...]:
