@@ -193,10 +193,14 @@ def _latency(report: Report) -> Section:
            (duration(ms) for ms in (tier.total_ms.p50, tier.total_ms.p90, tier.total_ms.p99))))
         for tier in timed
     )  # fmt: skip
-    lines = [
-        "The dot is the middle answer; the thick line reaches to where nine in ten had come, the thin one to 99 in "
-        "100. The whole call counts, classifier and drafts included. Each step of the scale is a multiple."
-    ]
+    times = "; ".join(f"{row[0]}: median {row[2]}, nine in ten within {row[3]}" for row in rows if row[2] != "-")
+    chart = picture("latency", f"Times by tier. {times}.", lambda width: charts.latency(report, width))
+    lines = ["The whole call counts, classifier and drafts included."]
+    if chart is not None:
+        lines.append(
+            "The dot is the middle answer; the thick line reaches to where nine in ten had come, the thin one to 99 in "
+            "100. Each step of the scale is a multiple."
+        )
     said = sentences.speed(report)
     if said:
         lines.insert(0, said)
@@ -207,11 +211,10 @@ def _latency(report: Report) -> Section:
         for tier in timed
         if tier.dry_runs and tier.group not in dry
     ]
-    times = "; ".join(f"{row[0]}: median {row[2]}, nine in ten within {row[3]}" for row in rows if row[2] != "-")
     return Section(
         title="How fast",
         lines=tuple(lines),
-        picture=picture("latency", f"Times by tier. {times}.", lambda width: charts.latency(report, width)),
+        picture=chart,
         tables=(Table("Time of a call by the tier that answered", ("tier", "calls", "median", "90%", "99%"), rows),),
     )
 

@@ -66,6 +66,14 @@ def page(report: Report) -> str:
     return html_of(report)
 
 
+def test_a_chart_is_explained_only_where_there_is_one(report: Report, page: str) -> None:
+    unmeasured = tuple(
+        replace(tier, total_ms=replace(tier.total_ms, p50=0.0, p90=0.0, p99=0.0)) for tier in report.tiers
+    )
+    without = html_of(replace(report, tiers=unmeasured))
+    assert ("The dot is the middle answer" in page, "The dot is the middle answer" in without) == (True, False)
+
+
 def sums(ask: Ask, group: str, source: str = "{here} c") -> list[str]:
     """The words for calls, cost, baseline and gain of each group, by hand."""
     words: list[str] = []
