@@ -37,8 +37,6 @@ def prepare(address: Address) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _migrate(address)
         return
-    if path is not None:
-        _refuse_other_files(path)
     if not is_current(address):
         _migrate(address)
 
@@ -76,6 +74,10 @@ def is_current(address: Address) -> bool:
     except (DatabaseError, sqlite3.DatabaseError) as error:
         if isinstance(error, OperationalError | sqlite3.OperationalError):
             raise
+        if _is_no_database(error):
+            raise LedgerError(
+                f"The file {address.path} is not a ledger but something else; it was left as it is."
+            ) from None
         raise LedgerError(
             f"The ledger {address.shown} is damaged ({reason(error)}) and was left as it is. Move it away to begin a "
             "new one; `sqlite3 FILE .recover` may save its rows."
@@ -118,11 +120,14 @@ def _tables(names: list[str]) -> str:
     return f"table{'' if len(names) == 1 else 's'} {shown}{' and others' if len(names) > 5 else ''}"
 
 
-def _refuse_other_files(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(16)
-    if start != b"SQLite format 3\0":
-        raise LedgerError(f"The file {path} is not a ledger but something else; it was left as it is.")
+def _is_no_database(error: DatabaseError | sqlite3.DatabaseError) -> bool:
+    """Whether SQLite found that a file is none of its own.
+
+    Nobody else may look: closing a file, however it was opened, takes away the locks that SQLite holds on it for this
+    process (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
+    cause = error.orig if isinstance(error, DatabaseError) else error
+    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB
 
 
 def _known_revisions() -> set[str]:
