@@ -21,7 +21,9 @@ ANSWER_S: Final = 3.0
 OPENING_S: Final = 15.0
 """The same for the first calls of a process: opening the server's database, and migrating it, takes longer."""
 AWAY_S: Final = 5.0
-"""How long a server that could not be asked is left alone."""
+"""How long calls leave a server alone that could not be asked."""
+AGAIN_S: Final = 0.1
+"""How long ``flush`` does so."""
 MOST_UNSETTLED: Final = 10_000
 
 logger = logging.getLogger("slmroute.budget")
@@ -78,8 +80,16 @@ class Counting:
             self._worker.put(lambda: self._settle(hold_ids, charges))
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until the server knows all that was settled; False when time ran out first."""
-        return self._worker.flush(timeout_s) and not self._unsettled
+        """Wait until the server knows all that was settled, asking it again if need be; False when time ran out."""
+        until = time.monotonic() + timeout_s
+        while self._worker.flush(max(until - time.monotonic(), 0.0)):
+            if not self._unsettled:
+                return True
+            time.sleep(min(AGAIN_S, max(until - time.monotonic(), 0.0)))
+            if time.monotonic() >= until:
+                break
+            self._worker.put(self._settle_unsettled)
+        return False
 
     def stop(self) -> None:
         """End the thread, without waiting for it."""
@@ -121,8 +131,12 @@ class Counting:
         store = self._shared
         if len(self._unsettled) < MOST_UNSETTLED:
             self._unsettled.append((hold_ids, charges))
-        if store is None or (time.monotonic() < self._away_until and not self._worker.stopping.is_set()):
-            return
+        if store is not None and (time.monotonic() >= self._away_until or self._worker.stopping.is_set()):
+            self._settle_unsettled()
+
+    def _settle_unsettled(self) -> None:
+        store = self._shared
+        assert store is not None  # noqa: S101  nothing is left unsettled without one
         try:
             self._settle_late(store)
         except store.outages as error:
@@ -153,6 +167,8 @@ class Counting:
             logger.warning("the budget's store can be asked again")
 
     def _end(self) -> None:
+        if self._unsettled:
+            self._settle_unsettled()  # the last chance
         if self._shared is not None:
             self._shared.close()
         if self._unsettled:

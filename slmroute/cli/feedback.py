@@ -40,4 +40,6 @@ def feedback(
         ledger.feedback(call_id, good, source=source)
         if not ledger.flush():
             raise LedgerError(f"The ledger {ledger.address.shown} could not be written in time: try again.")
+        if ledger.dropped:
+            raise LedgerError(f"The ledger {ledger.address.shown} did not take it: nothing was recorded.")
     err.print(f"{call_id}: the answer of {stored.record.tier} was {'good' if good else 'bad'}, says {source}")

@@ -19,6 +19,8 @@ __all__ = ["Ledger"]
 
 LIMIT: Final = 20_000
 FLUSH_S: Final = 10.0
+LONGEST_NAME: Final = 64
+"""What a database keeps of a call's id and of who says something of its answer."""
 
 
 class Ledger:
@@ -91,8 +93,17 @@ class Ledger:
         Args:
             call_id: The call, as its record names it.
             good: Whether the answer was good.
-            source: Who says so, for example ``user`` or ``judge``. One source has one word a call: its last.
+            source: Who says so, for example ``user`` or ``judge``. One source has one word a call: its last. Up to 64
+                characters, like the call's id.
+
+        Raises:
+            ConfigError: The id or the source cannot be kept.
         """
+        for name, value in (("call_id", call_id), ("source", source)):
+            if not 0 < len(value) <= LONGEST_NAME or "\0" in value:
+                raise ConfigError(
+                    f"feedback({name}={value[:80]!r}) must have 1 to {LONGEST_NAME} characters and no NUL."
+                )
         self._writer.put(Feedback(call_id, good, source, datetime.now(UTC)))
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:

@@ -140,7 +140,7 @@ def test_what_a_store_missed_it_is_told_when_it_is_back(
         for method in ("hold", "settle"):
             outage.setattr(shared, method, failing(shared))
         assert ask(router).tier == "frontier"
-        assert not budget.flush()
+        assert not budget.flush(timeout_s=0.3)
     assert ask(router).tier == "frontier"
     assert budget.flush()
     other = engine(0.99, budget=Budget(day=3, store=redis_url, answer_tokens=500))
@@ -152,3 +152,27 @@ def failing(store: Any) -> Any:
         raise store.outages[0]("gone")
 
     return fail
+
+
+@pytest.mark.parametrize("way", ["flush", "the end"])
+def test_what_a_store_missed_it_is_told_without_a_further_call(
+    engine: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    path = tmp_path / "ledger.db"
+    budget = Budget(day=3, store=path, answer_tokens=500)
+    router = engine(0.99, budget=budget)
+    ask(router)
+    assert budget.flush()
+    shared = budget._counting._shared
+    assert shared is not None
+    with monkeypatch.context() as outage:
+        for method in ("hold", "settle"):
+            outage.setattr(shared, method, failing(shared))
+        ask(router)
+        assert not budget.flush(timeout_s=0.3)
+    if way == "flush":
+        assert budget.flush(timeout_s=10)
+    else:
+        budget._counting._worker.finish(10)
+    other = engine(0.99, budget=Budget(day=3, store=path, answer_tokens=500))
+    assert [ask(other).tier for _ in range(2)] == ["frontier", "small"]
