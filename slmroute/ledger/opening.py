@@ -76,7 +76,7 @@ def is_current(address: Address) -> bool:
             raise
         if _is_no_database(error):
             raise LedgerError(
-                f"The file {address.path} is not a ledger but something else; it was left as it is."
+                f"The file {address.path} is not a ledger but something else ({reason(error)}); it was left as it is."
             ) from None
         raise LedgerError(
             f"The ledger {address.shown} is damaged ({reason(error)}) and was left as it is. Move it away to begin a "
