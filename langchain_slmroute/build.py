@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from langchain_slmroute.dialects import OLLAMA_OPTIONS
 from langchain_slmroute.dry_run import DryRunChatModel
-from langchain_slmroute.own_client import certificates
+from langchain_slmroute.own_client import own_http_client
 from slmroute.errors import ConfigError, MissingExtra, SlmrouteError
 from slmroute.keys import asks_for_key, key_missing
 from slmroute.tier import Tier, meant
@@ -95,7 +95,7 @@ def _ollama(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatModel:
 def _openai(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatModel:
     chat_openai = _import("langchain_openai", "ChatOpenAI", "langchain", tier)
     if not {"http_async_client", "openai_proxy"} & set(arguments):
-        arguments["http_async_client"] = import_module("openai").DefaultAsyncHttpxClient(verify=certificates())
+        arguments["http_async_client"] = own_http_client("openai")
     return chat_openai(**{"max_retries": 0, "stream_usage": True, **arguments}, model=name)
 
 
@@ -107,7 +107,7 @@ def _anthropic(tier: Tier, name: str, arguments: dict[str, Any]) -> BaseChatMode
         raise key_missing(tier, "anthropic")  # it is built without one, to be refused by the server
     if model.anthropic_proxy is None:
         anthropic = import_module("anthropic")
-        client = anthropic.DefaultAsyncHttpxClient(verify=certificates())
+        client = own_http_client("anthropic")
         # It takes no client, so this stands in for what it would make when first used.
         model.__dict__["_async_client"] = anthropic.AsyncClient(**model._client_params, http_client=client)  # noqa: SLF001
     return model

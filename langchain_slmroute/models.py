@@ -218,7 +218,7 @@ class TierModels:
         bound = build(tier, self._standard) if tier.spec and name in self._used else self.model(tier)
         self._used.add(name)
         given = chat_model(bound)
-        inner = given if tier.spec else for_this_loop(given)
+        inner = for_this_loop(given)
         bound = inner if bound is given else bound
         return Ready(bound, inner, bound_kwargs(bound), dialect_of(inner), self.provider(tier), tier.window)
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from langchain_core.language_models.chat_models import BaseChatModel
 
-__all__ = ["certificates", "for_this_loop"]
+__all__ = ["for_this_loop", "own_http_client"]
 
 _SHARING: Final = {"langchain_openai": "openai", "langchain_anthropic": "anthropic"}
 """The packages whose models share an HTTP client, and the SDKs that they call with it."""
@@ -48,10 +48,15 @@ def _own(client: Any) -> Any:
     sdk = _SHARING.get(type(shared).__module__.partition(".")[0])
     if sdk is None or getattr(shared, "_mounts", None):
         return None
-    return client.copy(http_client=import_module(sdk).DefaultAsyncHttpxClient(verify=certificates()))
+    return client.copy(http_client=own_http_client(sdk))
+
+
+def own_http_client(sdk: str) -> Any:
+    """Make an HTTP client, with connections of its own, for ``openai`` or ``anthropic``."""
+    return import_module(sdk).DefaultAsyncHttpxClient(verify=_certificates())
 
 
 @cache
-def certificates() -> ssl.SSLContext:
+def _certificates() -> ssl.SSLContext:
     """The machine's certificates, which take longer to read than a call does."""
     return import_module("httpx").create_ssl_context()

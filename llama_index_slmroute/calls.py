@@ -16,7 +16,7 @@ from llama_index_slmroute.messages import CallOptions, asking, is_plain, questio
 from llama_index_slmroute.overhear import overhear
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
 from llama_index_slmroute.place import Place
-from llama_index_slmroute.queries import current_query, watch_queries
+from llama_index_slmroute.queries import current_query
 from llama_index_slmroute.questions import is_computed, question_of
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
@@ -45,7 +45,6 @@ class CallingRouter(Router):
     ) -> RoutedCall[PerformerT]:
         """Begin a call, in the context of its caller."""
         overhear()
-        watch_queries()
         query = current_query()
         question = question or question_in(messages) or asked_in(messages)
         if query is not None:

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, Final, cast
 
@@ -36,7 +36,7 @@ from pydantic import PrivateAttr
 from llama_index_slmroute.answers import Response, answer_of, has_ended, usage_of
 from slmroute.overheard import Heard, ModelCall, hear
 from slmroute.request import estimate_tokens
-from slmroute.steps import Usage, greatest, with_told
+from slmroute.told import Told
 
 __all__ = ["overhear"]
 
@@ -64,8 +64,6 @@ class _Open:
         before: The call begun before it here that may go on yet.
         parts: Whether it is known to call other LLMs, which are told of by themselves.
         told: What the chunks of a stream have told of its tokens so far.
-        finished: Whether they have said that the answer has ended.
-        closing: Whether ``told`` is of the whole answer.
         ended: Whether it is over.
         left: Whether its method has returned; what is called then is a part of it only while its stream runs.
         stream: The stream that it returned; one that is dropped must be free to go.
@@ -75,9 +73,7 @@ class _Open:
     heard: Heard
     before: _Open | None
     parts: bool = False
-    told: Usage | None = None
-    finished: bool = False
-    closing: bool = False
+    told: Told = field(default_factory=Told)
     ended: bool = False
     left: bool = False
     stream: weakref.ref[Any] | None = None
@@ -169,10 +165,7 @@ class _Overhear(BaseEventHandler):
         begun = self._open.get(span)
         if begun is None or begun.parts:
             return
-        begun.finished = begun.finished or has_ended(response)
-        told = usage_of([response])
-        if told is not None:
-            begun.told, begun.closing = greatest(begun.told, told), begun.finished
+        begun.told.take(usage_of([response]), so_far=True, finished=has_ended(response))
         if begun.call.usage is not None:
             # Chunks hold all text so far: what comes of a stream that is left is this much.
             begun.call.usage = replace(begun.call.usage, output_tokens=estimate_tokens(_text(response)))
@@ -182,7 +175,7 @@ class _Overhear(BaseEventHandler):
         if begun is None or begun.parts or response is None:
             return
         answer = answer_of([response], begun.call.provider)
-        usage = answer.usage or begun.told
+        usage = answer.usage or begun.told.usage
         if usage is None and begun.call.usage is not None:
             usage = replace(begun.call.usage, output_tokens=estimate_tokens(_text(response)))
         begun.call.usage, begun.call.model = usage, answer.model or begun.call.model
@@ -191,8 +184,8 @@ class _Overhear(BaseEventHandler):
         begun = self._close(span)
         if begun is None or begun.parts or begun.call.usage is None:
             return
-        if begun.told is not None:  # what came before a stream broke off is paid for
-            begun.call.usage = with_told(begun.call.usage, begun.told, closing=begun.closing)
+        if begun.told.usage is not None:  # what came before a stream broke off is paid for
+            begun.call.usage = begun.told.put_into(begun.call.usage)
         elif not begun.call.usage.output_tokens:
             begun.call.fail(error)
 

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.base.response.schema import (
     AsyncStreamingResponse,
     PydanticResponse,
@@ -36,6 +36,7 @@ from pydantic import PrivateAttr
 
 from llama_index_slmroute.callbacks import RouteCallbackHandler
 from llama_index_slmroute.carried import RECORD_KEY
+from llama_index_slmroute.loops import users_turns
 from llama_index_slmroute.questions import Question
 from slmroute.context import RouteContext, current_context, in_context
 from slmroute.costs import Collector, counted_in, current_collectors
@@ -262,7 +263,8 @@ def _history_at_hand(memory: Any) -> Sequence[ChatMessage]:
 
 
 def _turn_before(history: Sequence[ChatMessage]) -> str | None:
-    return next((message.content for message in reversed(history) if message.role == MessageRole.USER), None)
+    turns = users_turns(history)
+    return history[turns[-1]].content if turns else None
 
 
 def _tells(engine: Any) -> bool:

@@ -9,8 +9,9 @@ from slmroute.gate import Chunk
 from slmroute.health import Permit
 from slmroute.price import FREE, Priced
 from slmroute.record import AttemptRecord, Role
-from slmroute.steps import Answer, Usage, greatest, summed
+from slmroute.steps import Answer, Usage
 from slmroute.tier import Tier
+from slmroute.told import Told
 
 __all__ = ["Attempt"]
 
@@ -20,9 +21,7 @@ class Attempt:
     """One attempt while it lasts, and its measures afterwards.
 
     Attributes:
-        told: What a stream's chunks have told of its tokens so far, which is mostly of the prompt's.
-        finished: Whether the provider has said in a stream that the answer has ended.
-        closing: Whether ``told`` is of the whole answer.
+        told: What a stream's chunks have told of its tokens so far.
         waited: How many requests were waited for in vain before the last, where the adapter hears of it.
     """
 
@@ -47,9 +46,7 @@ class Attempt:
     aborted: bool = False
     text: list[str] = field(default_factory=list[str], repr=False)
     held: list[object] = field(default_factory=list[object], repr=False)
-    told: Usage | None = None
-    finished: bool = False
-    closing: bool = False
+    told: Told = field(default_factory=Told)
     draft_tokens: int = 0
     waited: int = 0
     within: Within = field(default_factory=Within, repr=False)
@@ -58,10 +55,7 @@ class Attempt:
         """Note what a chunk of a stream brings: what was generated, and what the provider tells of it."""
         self.held.append(chunk.native)
         self.text += (generated for generated in (chunk.text, chunk.unseen) if generated)
-        self.finished = self.finished or chunk.finished
-        if chunk.usage is not None:
-            self.told = (greatest if chunk.so_far else summed)(self.told, chunk.usage)
-            self.closing = self.finished
+        self.told.take(chunk.usage, so_far=chunk.so_far, finished=chunk.finished)
 
     def record(self, began: float) -> AttemptRecord:
         """Freeze it; ``began`` is when its call did."""

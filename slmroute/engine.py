@@ -122,7 +122,7 @@ class Engine:
         self.breakers = {tier.name: Breaker() for tier in policy.tiers}
         self.classifier_breaker = Breaker()
         self.machines = {tier.name: Machine() for tier in policy.tiers if tier.hour_price is not None}
-        self._warned: set[tuple[str, type]] = set()
+        self._warned: set[str] = set()
         self._extra_errors = tuple(extra_errors)
         for kind in cast("tuple[object, ...]", self._extra_errors):
             if not (isinstance(kind, type) and issubclass(kind, Exception)):
@@ -194,14 +194,14 @@ class Engine:
         """
         failure = failure_of(tier, error, self._extra_errors)
         if self.policy.failover and failure is not None and isinstance(failure.error, ModelMissing | ServerUnreachable):
-            self._warn_once(tier, failure.error)
+            self._warn_once(str(failure.error))
         return failure
 
-    def _warn_once(self, tier: Tier, error: Exception) -> None:
+    def _warn_once(self, mend: str) -> None:
         """Say how a tier is mended that others stand in for; else a wrong name would show on the bill only."""
-        if (tier.name, type(error)) not in self._warned:
-            self._warned.add((tier.name, type(error)))
-            logger.warning("%s Other tiers answer meanwhile; this is said once.", error)
+        if mend not in self._warned:
+            self._warned.add(mend)
+            logger.warning("%s Other tiers answer meanwhile; this is said once.", mend)
 
     def publish(self, record: RouteRecord, within: Within | None = None) -> None:
         """Hand a finished record to the ledger and the hooks; neither can fail the call.

@@ -238,7 +238,7 @@ class Run(AbstractContextManager["Run"]):
         sent += attempt.waited
         if sent or attempt.first_token is not None:  # what came before it broke off is paid for
             guess = self._estimate(attempt, "".join(attempt.text))
-            usage = guess if attempt.told is None else with_told(guess, attempt.told, closing=attempt.closing)
+            usage = attempt.told.put_into(guess)
             if before := guess.input_tokens * (max(sent, 1) - 1):
                 usage = replace(usage, input_tokens=usage.input_tokens + before, source=guess.source)
             attempt.usage = usage

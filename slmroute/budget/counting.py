@@ -85,9 +85,9 @@ class Counting:
         while self._worker.flush(max(until - time.monotonic(), 0.0)):
             if not self._unsettled:
                 return True
-            time.sleep(min(AGAIN_S, max(until - time.monotonic(), 0.0)))
-            if time.monotonic() >= until:
+            if time.monotonic() + AGAIN_S >= until:
                 break
+            time.sleep(AGAIN_S)
             self._worker.put(self._settle_unsettled)
         return False
 

@@ -276,11 +276,12 @@ def passages_of(task: TaskText) -> dict[str, float]:
     """Describe how many passages the prompt brings, and whether a question is asked of many."""
     paragraphs = paragraphs_of(task.seen) if len(task.payload) >= LEAST_PAYLOAD else []
     alike = alike_heads(paragraphs)
+    several = much(max(0, alike - 1), 8)
     return {
-        "alike passages": much(max(0, alike - 1), 8),
+        "alike passages": several,
         "several alike passages": float(alike >= 3),
         "paragraphs": much(max(0, sum(len(part) >= LEAST_PARAGRAPH for part in paragraphs) - 1), 10),
-        "alike passages and a question": much(max(0, alike - 1), 8) if "?" in task.instruction else 0.0,
+        "alike passages and a question": several if "?" in task.instruction else 0.0,
     }
 
 

@@ -37,22 +37,12 @@ from llama_index_slmroute import RouteCallbackHandler, RoutingLLM
 from llama_index_slmroute.asked import asked_in
 from slmroute import Confidence, RouteRecord, RouteRequest, Tier, route_context
 from slmroute.testing import FakeServer, Reply
+from tests.llama_index.judge import Judge
 
 SMALL, FRONTIER = "llama3.1:8b", "gpt-4.1"
 NODES = [TextNode(text=f"Report {number}: prove, derive and refactor the distributed system.") for number in range(6)]
 SURE = Reply("Six.", logprobs=[-0.01])
 EASY, HARD = "How many reports?", "Prove that the reports are consistent."
-
-
-class Judge:
-    """A classifier that finds proofs hard, and remembers what it was shown."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def score(self, request: RouteRequest) -> float:
-        self.seen.append(request.text)
-        return 1.0 if request.text.startswith("Prove") else 0.0
 
 
 class Records(list[RouteRecord]):

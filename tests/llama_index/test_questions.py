@@ -18,8 +18,8 @@ from llama_index.core.schema import TextNode
 from pydantic import BaseModel
 
 from llama_index_slmroute.asked import asked_in
-from slmroute import RouteRequest
 from slmroute.testing import FakeServer, Reply
+from tests.llama_index.judge import Judge
 
 SMALL, FRONTIER = "llama3.1:8b", "gpt-4.1"
 HARD = "Prove that it is hard."
@@ -30,17 +30,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning"),
     pytest.mark.filterwarnings("ignore:is_running called from within a step"),
 ]
-
-
-class Judge:
-    """Keeps what it is shown; only proofs are hard."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def score(self, request: RouteRequest) -> float:
-        self.seen.append(request.text)
-        return float(request.text.startswith("Prove"))
 
 
 class Floors(BaseModel):

@@ -195,7 +195,8 @@ def test_a_query_is_over_when_it_is_answered_or_has_failed(made: Any, judge: Jud
 def test_a_streamed_answer_of_any_kind_is_read_as_it_was(made: Any) -> None:
     class Listed(CustomQueryEngine):
         def custom_query(self, query_str: str) -> Any:
-            return StreamingResponse(["one ", "two"])  # type: ignore[arg-type]
+            tokens: Any = ["one ", "two"]
+            return StreamingResponse(tokens)
 
     assert str(Listed().query(HARD).get_response()) == "one two"
 

@@ -128,6 +128,6 @@ async def test_the_command_takes_the_id_that_an_answer_carries(
 
 
 @pytest.mark.parametrize("wrong", [{"source": "x" * 65}, {"source": ""}, {"source": "a\0b"}, {"call_id": "x" * 65}])
-def test_what_no_ledger_could_keep_is_refused(wrong: dict[str, str], tmp_path: Path) -> None:
+def test_what_no_ledger_could_keep_is_refused(wrong: dict[str, Any], tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.db") as ledger, pytest.raises(ConfigError, match=r"1 to 64 characters and no NUL"):
-        ledger.feedback(**{"call_id": "0" * 32, "good": True, **wrong})  # type: ignore[arg-type]
+        ledger.feedback(**{"call_id": "0" * 32, "good": True, **wrong})
