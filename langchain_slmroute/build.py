@@ -13,9 +13,9 @@ from pydantic import SecretStr, ValidationError
 
 from langchain_slmroute.dialects import OLLAMA_OPTIONS
 from langchain_slmroute.dry_run import DryRunChatModel
-from langchain_slmroute.own_client import own_http_client
 from slmroute.errors import ConfigError, MissingExtra, SlmrouteError
 from slmroute.keys import asks_for_key, key_missing
+from slmroute.sdk_client import own_http_client
 from slmroute.tier import Tier, meant
 
 __all__ = ["build"]

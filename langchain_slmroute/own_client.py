@@ -8,14 +8,13 @@ answers it, and counts it, while its SDK sees an error and asks again. A bill th
 from __future__ import annotations
 
 import asyncio
-import ssl
-from functools import cache
-from importlib import import_module
 from typing import Any, Final
 
 from langchain_core.language_models.chat_models import BaseChatModel
 
-__all__ = ["for_this_loop", "own_http_client"]
+from slmroute.sdk_client import own_http_client
+
+__all__ = ["for_this_loop"]
 
 _SHARING: Final = {"langchain_openai": "openai", "langchain_anthropic": "anthropic"}
 """The packages whose models share an HTTP client, and the SDKs that they call with it."""
@@ -49,14 +48,3 @@ def _own(client: Any) -> Any:
     if sdk is None or getattr(shared, "_mounts", None):
         return None
     return client.copy(http_client=own_http_client(sdk))
-
-
-def own_http_client(sdk: str) -> Any:
-    """Make an HTTP client, with connections of its own, for ``openai`` or ``anthropic``."""
-    return import_module(sdk).DefaultAsyncHttpxClient(verify=_certificates())
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The machine's certificates, which take longer to read than a call does."""
-    return import_module("httpx").create_ssl_context()

@@ -15,6 +15,7 @@ from llama_index_slmroute.arguments import ToolSpecs
 from llama_index_slmroute.build import Dialect, build, check_provider, dialect_of
 from llama_index_slmroute.ollama_client import Asked, AskingAsyncClient, AskingClient
 from llama_index_slmroute.openai_client import Watch, WatchedAsyncClient, WatchedClient
+from llama_index_slmroute.own_client import keep_to_this_loop
 from slmroute.attempt import Attempt
 from slmroute.errors import ConfigError
 from slmroute.ollama import TOLD_BY_SERVER, ModelFacts
@@ -213,7 +214,9 @@ class TierModels:
         tier, changes = self._tiers[name], dict[str, Any]()
         if self.dialect(tier).is_ollama and (window := self._ollama_window(tier)):
             changes["context_window"] = window
-        return self.model(tier).model_copy(update=changes)
+        carrier = self.model(tier).model_copy(update=changes)
+        keep_to_this_loop(carrier)
+        return carrier
 
     def _ollama_window(self, tier: Tier) -> int | None:
         """The window that a tier's class would ask its server for; None where it need not, or nobody has asked yet."""

@@ -1,0 +1,25 @@
+"""HTTP clients for the SDKs of OpenAI and Anthropic, each with connections of its own.
+
+What an SDK makes by itself is shared, or says goodbye when it is let go in whichever event loop runs then: where its
+connections are another's, which may be closed, that is an error that nobody can catch.
+"""
+
+from __future__ import annotations
+
+import ssl
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+__all__ = ["own_http_client"]
+
+
+def own_http_client(sdk: str) -> Any:
+    """Make an HTTP client, with connections of its own, for ``openai`` or ``anthropic``."""
+    return import_module(sdk).DefaultAsyncHttpxClient(verify=_certificates())
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The machine's certificates, which take longer to read than a call does."""
+    return import_module("httpx").create_ssl_context()
