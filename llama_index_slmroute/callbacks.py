@@ -38,10 +38,8 @@ class RouteCallbackHandler(BaseCallbackHandler):
     """Adds up what routed calls cost, and has a query's answer say how it was routed.
 
     With ``Settings.callback_manager = CallbackManager([RouteCallbackHandler()])``, ``response.metadata["slmroute"]``
-    of a query engine's answer, and of a chat engine's that is not streamed, is the list of the records of the calls
-    that made it. For a streamed answer the list fills as the stream is read. What streamed chats cost is in ``costs``
-    alone.
-    A handler that is pickled starts anew.
+    of a query engine's answer, and of a chat engine's, is the list of the records of the calls that made it. For a
+    streamed answer the list fills as the stream is read. A handler that is pickled starts anew.
 
     Attributes:
         costs: The sums so far.

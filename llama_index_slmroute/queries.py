@@ -23,7 +23,7 @@ from llama_index.core.base.response.schema import (
     Response,
     StreamingResponse,
 )
-from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine
+from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
 from llama_index.core.memory.types import BaseChatStoreMemory
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.query_engine import SubQuestionQueryEngine
@@ -58,7 +58,8 @@ _ASKED: Final = {
     for method in methods
 }
 """The methods that a query may begin with, and which argument of theirs is the question."""
-_ANSWERS: Final = (Response, StreamingResponse, AsyncStreamingResponse, PydanticResponse, AgentChatResponse)
+_STREAMED: Final = (StreamingResponse, AsyncStreamingResponse, StreamingAgentChatResponse)
+_ANSWERS: Final = (Response, PydanticResponse, AgentChatResponse, *_STREAMED)
 
 
 @dataclass(slots=True, eq=False)
@@ -214,12 +215,14 @@ class _Watch(BaseSpanHandler[BaseSpan]):
         if query is None or not isinstance(result, _ANSWERS):
             return
         answer = cast("Any", result)
-        streamed = isinstance(result, StreamingResponse | AsyncStreamingResponse)
-        if streamed and (tokens := answer.response_gen) is not None and not _is_read_by_us(tokens):
-            read = _areading if isinstance(result, AsyncStreamingResponse) else _reading
-            answer.response_gen = read(tokens, query)
-        if query.records or (streamed and _tells(instance)):
-            answer.metadata = {**(answer.metadata or {}), RECORD_KEY: query.records}
+        if isinstance(result, StreamingResponse | AsyncStreamingResponse):
+            tokens = answer.response_gen
+            if tokens is not None and not _is_read_by_us(tokens):
+                read = _areading if isinstance(result, AsyncStreamingResponse) else _reading
+                answer.response_gen = read(tokens, query)
+        if query.records or (isinstance(result, _STREAMED) and _tells(instance)):
+            # A streamed chat's answer has no place of its own for it: it is told where those of all others are.
+            answer.metadata = {**(getattr(answer, "metadata", None) or {}), RECORD_KEY: query.records}
 
     def span_drop(self, id_: str, bound_args: BoundArguments, instance: Any = None, err: Any = None, **_: Any) -> None:
         """See ``BaseSpanHandler``."""

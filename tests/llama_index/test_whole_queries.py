@@ -160,6 +160,22 @@ def test_a_chat_engines_answer_says_how_it_was_routed(made: Any) -> None:
     assert [len(answer.metadata["slmroute"]) for answer in (first, second)] == [2, 2]
 
 
+@pytest.mark.parametrize("mode", ["condense_question", "condense_plus_context", "context", "simple"])
+async def test_a_streamed_chats_answer_says_so_once_it_is_read(made: Any, mode: str) -> None:
+    memory = ChatMemoryBuffer.from_defaults(token_limit=2000)
+    engine: Any = VectorStoreIndex(NODES).as_chat_engine(chat_mode=mode, memory=memory)
+    answer = engine.stream_chat(HARD)
+    assert "".join(answer.response_gen) == "SELECT 6"
+    later = await engine.astream_chat("Go on.")
+    assert "".join([token async for token in later.async_response_gen()]) == "SELECT 6"
+    told = [*answer.metadata["slmroute"], *later.metadata["slmroute"]]
+    assert [route["call_id"] for route in told] == [record.call_id for record in made.records]
+    Settings.callback_manager.handlers.clear()
+    silent = engine.stream_chat(HARD)
+    assert "".join(silent.response_gen)
+    assert getattr(silent, "metadata", None) is None
+
+
 @pytest.mark.parametrize("handler", [False, True])
 def test_a_streamed_query_of_several_steps_is_one_decision_wherever_it_is_read(
     made: Any, judge: Judge, handler: bool
