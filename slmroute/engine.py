@@ -6,7 +6,7 @@ import copy
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -17,7 +17,7 @@ from slmroute.availability import availability_errors, failure_of
 from slmroute.classify.protocol import ClassifierLike
 from slmroute.confidence import Calibrator, GeometricMean
 from slmroute.costs import Within, each_around
-from slmroute.errors import ConfigError, ModelMissing, ServerUnreachable
+from slmroute.errors import ConfigError, Misconfigured, ModelMissing, ServerUnreachable
 from slmroute.health import Breaker
 from slmroute.hooks import HookRunner
 from slmroute.machine import Machine
@@ -121,7 +121,7 @@ class Engine:
         self.clock: Clock = clock or SystemClock()
         self.breakers = {tier.name: Breaker() for tier in policy.tiers}
         self.classifier_breaker = Breaker()
-        self.machines = {tier.name: Machine() for tier in policy.tiers if tier.hour_price is not None}
+        self.machines = _machines(policy, self.ledger)
         self._warned: set[str] = set()
         self._extra_errors = tuple(extra_errors)
         for kind in cast("tuple[object, ...]", self._extra_errors):
@@ -158,8 +158,7 @@ class Engine:
             other.prices = PriceBook(policy.tiers, prices, named, asked)
             other._named = named  # noqa: SLF001  another of this class
         before = {tier.name: tier for tier in self.policy.tiers}
-        hourly = [tier.name for tier in policy.tiers if tier.hour_price is not None]
-        other.machines = {name: self.machines.get(name) or Machine() for name in hourly}
+        other.machines = _machines(policy, self.ledger, self.machines)
         other.breakers = {
             tier.name: self.breakers[tier.name] if _same_model(tier, before.get(tier.name)) else Breaker()
             for tier in policy.tiers
@@ -186,20 +185,28 @@ class Engine:
         """The errors to catch round a tier's call."""
         return availability_errors(self._extra_errors)
 
-    def failure(self, tier: Tier, error: Exception) -> Failure | None:
+    def failure(self, tier: Tier, error: Exception, *, answered: bool = False) -> Failure | None:
         """Tell what an error of a tier means.
+
+        Args:
+            tier: The tier.
+            error: What its client raised.
+            answered: Whether a tier has answered the call, be it weakly: the error is then not what the caller sees.
 
         Returns:
             The failure, or None when it is the user's own error and must pass through.
         """
         failure = failure_of(tier, error, self._extra_errors)
-        if self.policy.failover and failure is not None and isinstance(failure.error, ModelMissing | ServerUnreachable):
-            self._warn_once(str(failure.error))
+        mend = None if failure is None else failure.error
+        if (isinstance(mend, Misconfigured) and answered) or (
+            isinstance(mend, ModelMissing | ServerUnreachable) and (answered or self.policy.failover)
+        ):
+            self._warn_once(mend)
         return failure
 
-    def _warn_once(self, mend: str) -> None:
+    def _warn_once(self, error: Exception) -> None:
         """Say how a tier is mended that others stand in for; else a wrong name would show on the bill only."""
-        if mend not in self._warned:
+        if (mend := str(error)) not in self._warned:
             self._warned.add(mend)
             logger.warning("%s Other tiers answer meanwhile; this is said once.", mend)
 
@@ -245,6 +252,17 @@ class Engine:
         if take is None:
             raise ConfigError('feedback() needs a ledger to keep it: give ledger="sqlite:///slmroute.db".')
         take(call_id, good, source=source)
+
+
+def _machines(
+    policy: Policy, ledger: LedgerLike | None, before: Mapping[str, Machine] | None = None
+) -> dict[str, Machine]:
+    """Give the machines that tiers are paid for by the hour, which routers with one ``Ledger`` have in common."""
+    hourly = [tier.name for tier in policy.tiers if tier.hour_price is not None]
+    shared: Callable[[str], Machine] | None = getattr(ledger, "machine", None)
+    if shared is not None:
+        return {name: shared(name) for name in hourly}
+    return {name: (before or {}).get(name) or Machine() for name in hourly}
 
 
 def _same_ledger(one: LedgerLike, other: LedgerLike | None) -> bool:

@@ -270,7 +270,10 @@ class _Climb:
                     raise self._out_of_time()
                 return None
             case "misconfigured":
-                self._give_up()  # another tier's answer would hide it
+                # Another tier's answer would hide it. One that is there already, and sound, is not thrown away.
+                if not self._has_sound():
+                    self._give_up()
+                return None
             case "unavailable" | "overloaded" | "too_long" | "unable":
                 pass
             case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
@@ -19,7 +19,7 @@ from slmroute.draft import with_draft
 from slmroute.engine import Engine
 from slmroute.flow import route
 from slmroute.gate import Chunk
-from slmroute.overheard import Heard
+from slmroute.overheard import Heard, listening
 from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
@@ -38,8 +38,9 @@ class Run(AbstractContextManager["Run"]):
         tiers: The policy's tiers with what the adapter has found out about them.
 
     Attributes:
-        aside: Opens what the classifier and the judge are asked in; the adapter may set it.
-        overheard: The calls of models that were made there, as far as they are heard of.
+        aside: Gives what the classifier and the judge are asked in, where the calls of models that they make are noted;
+            the adapter may set it.
+        overheard: Those calls, as far as they are heard of.
     """
 
     def __init__(self, engine: Engine, request: RouteRequest, tiers: Sequence[Tier] | None = None) -> None:
@@ -47,7 +48,7 @@ class Run(AbstractContextManager["Run"]):
         self.policy = engine.policy
         self.request = request
         self.context = current_context()
-        self.aside: Callable[[], AbstractContextManager[object]] = nullcontext
+        self.aside: Callable[[Heard], AbstractContextManager[object]] = listening
         self.overheard: Heard = []
         self._collectors = current_collectors()
         self._around = around(self._collectors)
@@ -190,7 +191,7 @@ class Run(AbstractContextManager["Run"]):
         """
         assert attempt.tier is not None  # noqa: S101  attempts that ``begin`` opened have one
         assert attempt.permit is not None  # noqa: S101  the same
-        failure = self.engine.failure(attempt.tier, error)
+        failure = self.engine.failure(attempt.tier, error, answered=any(before.answer for before in self.attempts))
         if failure is None:
             raise error
         if failure.kind in ("unavailable", "overloaded"):

@@ -88,6 +88,11 @@ class Path:
     def whole_answers(self) -> list[tuple[Call, Answer]]:
         return [(call, reply) for call, reply in self.calls if isinstance(reply, Answer) and reply.finish != ABORTED]
 
+    @property
+    def sound_answers(self) -> list[Answer]:
+        """The whole answers with no fault but their confidence."""
+        return [answer for _, answer in self.whole_answers if self.faults(answer) in ([], ["low_confidence"])]
+
     def faults(self, answer: Answer) -> list[str]:
         return [step.fault for step in self.steps if isinstance(step, Reject) and step.answer is answer]
 

@@ -50,27 +50,36 @@ def test_no_tier_is_called_twice_for_the_same_reason(paths: list[Path]) -> None:
 def test_an_answer_is_never_thrown_away(paths: list[Path]) -> None:
     for path in paths:
         if path.whole_answers and path.error is not None:
-            # Only what must not be hidden wins over an answer: refused credentials, and an answer already begun.
+            # Only what must not be hidden wins over one: an answer already begun, and refused credentials over answers
+            # that are wrong on their face.
             last = path.calls[-1][1]
             assert isinstance(last, Failure)
-            assert last.kind == "misconfigured" or last.shown
+            assert last.shown or (last.kind == "misconfigured" and not path.sound_answers)
+
+
+def test_refused_credentials_have_no_other_tier_asked(paths: list[Path]) -> None:
+    for path in paths:
+        kinds = [reply.kind if isinstance(reply, Failure) else "answer" for _, reply in path.calls]
+        assert "misconfigured" not in kinds[:-1]
 
 
 def test_the_best_answer_is_given(paths: list[Path]) -> None:
     for path in paths:
         if path.decision is None or not path.faults(path.decision.answer):
             continue
-        sound = [answer for _, answer in path.whole_answers if path.faults(answer) in ([], ["low_confidence"])]
         given = path.faults(path.decision.answer)
         # A refusal by the best model there is stands, and what was shown cannot be taken back.
-        assert given == ["low_confidence"] or not sound or given == ["refusal"] or path.decision.answer.shown
+        assert (
+            given == ["low_confidence"] or not path.sound_answers or given == ["refusal"] or path.decision.answer.shown
+        )
 
 
 def test_refused_credentials_hide_no_earlier_cause(paths: list[Path]) -> None:
     seen = 0
     for path in paths:
         last = path.calls[-1][1]
-        if isinstance(last, Failure) and last.kind == "misconfigured" and not last.shown:
+        if isinstance(last, Failure) and last.kind == "misconfigured" and not path.sound_answers:
+            assert path.error is not None
             causes = [reply.error for _, reply in path.calls if isinstance(reply, Failure) and reply.error is not None]
             assert path.error is causes[0] if len(causes) == 1 else list(path.error.exceptions) == causes
             seen += len(causes) > 1
