@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -15,6 +13,7 @@ from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from langchain_slmroute.messages import answer_of, has_ended
+from slmroute.context import Held
 from slmroute.overheard import Heard, ModelCall, hear
 from slmroute.request import estimate_tokens
 from slmroute.steps import Answer, Usage, with_told
@@ -97,25 +96,17 @@ _overhear: ContextVar[Overhear | None] = ContextVar("slmroute_overhear", default
 register_configure_hook(_overhear, inheritable=True)
 
 
-@contextmanager
-def overhearing(manager: BaseCallbackManager) -> Generator[None]:
+def overhearing(heard: Heard, manager: BaseCallbackManager) -> Held[Overhear | None]:
     """Have the models of LangChain's that are called inside be heard, whatever callbacks their calls are given.
 
     Args:
+        heard: Where their calls are noted.
         manager: What calls have that are handed the config inside, in threads of their own, too. No call is heard
             twice: LangChain adds no handler to a run that has it.
     """
-    heard = hear()
-    if heard is None:
-        yield
-        return
     handler = Overhear(heard)
     manager.add_handler(handler, inherit=True)
-    token = _overhear.set(handler)
-    try:
-        yield
-    finally:
-        _overhear.reset(token)
+    return Held(_overhear, handler)
 
 
 def _answer_of(generation: Generation, provider: str | None) -> Answer:

@@ -26,7 +26,9 @@ from langchain_core.tracers.context import _configure_hooks
 
 from langchain_slmroute.messages import chunk_of
 from langchain_slmroute.overhear import overhearing
+from slmroute.context import Held
 from slmroute.gate import Chunk, Gate
+from slmroute.overheard import Heard, listening
 
 __all__ = ["Relay", "aside", "hold_back", "is_streamed", "showing_runs"]
 
@@ -185,6 +187,7 @@ def hold_back(
 def aside(
     config: RunnableConfig,
     child: Callable[[], CallbackManager | AsyncCallbackManager],
+    heard: Heard,
 ) -> Generator[None]:
     """Have LangChain models that are called inside run as a router's children, and nobody see their tokens.
 
@@ -193,6 +196,7 @@ def aside(
     Args:
         config: The config of the router's run.
         child: Makes the manager of a child run.
+        heard: Where the calls of these models are noted.
     """
     manager = child()
     whole, tokens = _watching(manager)
@@ -203,16 +207,14 @@ def aside(
         manager.add_handler(cast("Relay", kind([], tokens, _never, None, _nothing)), inherit=True)
     inner = cast("RunnableConfig", {k: v for k, v in config.items() if k not in ("run_name", "run_id")})
     inner["callbacks"] = manager
-    token = var_child_runnable_config.set(inner)
-    try:
-        with overhearing(manager):
-            yield
-    finally:
-        var_child_runnable_config.reset(token)
+    with listening(heard), overhearing(heard, manager), Held(var_child_runnable_config, inner):
+        yield
 
 
 def _watching(manager: _Handled) -> tuple[list[BaseCallbackHandler], list[BaseCallbackHandler]]:
     """Give the handlers that show whole runs, and the others that read tokens."""
+    if not manager.handlers:
+        return [], []
     whole = [handler for handler in manager.handlers if _shows_runs(handler)]
     counted = _counted_by_context()
     others = [handler for handler in manager.handlers if not _shows_runs(handler)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from numbers import Real
 from typing import Final, cast
@@ -13,7 +13,7 @@ from typing import Final, cast
 from slmroute.attempt import Attempt
 from slmroute.classify.protocol import Classification, ClassifierLike, aasked, asked
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissing
-from slmroute.overheard import ModelCall, listening
+from slmroute.overheard import ModelCall
 from slmroute.policy import Judgement
 from slmroute.price import FREE, UNPRICED, Priced, own_prices, token_price, total_of
 from slmroute.request import RouteRequest
@@ -28,12 +28,10 @@ JUDGE_AT_LEAST_S: Final = 1.0
 """What a judge has even where the deadline has come, in seconds: an answer is in hand, and it is known to be late."""
 
 
-@contextmanager
-def asking(run: Run) -> Generator[None]:
-    """Open what the classifier or the judge is asked in: the models that they call are overheard."""
+def asking(run: Run) -> AbstractContextManager[object]:
+    """Give what the classifier or the judge is asked in: the models that they call are overheard."""
     run.overheard = []
-    with listening(run.overheard), run.aside():
-        yield
+    return run.aside(run.overheard)
 
 
 def score(run: Run, step: Classify) -> Scored:

@@ -4,13 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from slmroute.errors import ConfigError
 
-__all__ = ["RouteContext", "current_context", "in_context", "route_context"]
+__all__ = ["Held", "RouteContext", "current_context", "in_context", "route_context"]
+
+ValueT = TypeVar("ValueT")
+
+
+class Held(Generic[ValueT]):
+    """Has a context variable hold a value inside, and what it held before afterwards.
+
+    Args:
+        variable: The variable.
+        value: The value.
+    """
+
+    __slots__ = ("_token", "_value", "_variable")
+
+    _token: Token[ValueT]
+
+    def __init__(self, variable: ContextVar[ValueT], value: ValueT) -> None:
+        self._variable = variable
+        self._value = value
+
+    def __enter__(self) -> None:
+        self._token = self._variable.set(self._value)
+
+    def __exit__(self, *error: object) -> None:
+        self._variable.reset(self._token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +79,9 @@ def current_context() -> RouteContext:
     return _current.get()
 
 
-@contextmanager
-def in_context(context: RouteContext) -> Generator[None]:
-    """Have what held elsewhere hold here: frameworks make calls later than they were asked for."""
-    token = _current.set(context)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def in_context(context: RouteContext) -> Held[RouteContext]:
+    """Have what held elsewhere hold inside: frameworks make calls later than they were asked for."""
+    return Held(_current, context)
 
 
 @contextmanager

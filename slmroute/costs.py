@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
+from slmroute.context import Held
 from slmroute.record import AttemptRecord, Role, RouteRecord
 
 if TYPE_CHECKING:
@@ -257,14 +258,9 @@ def route_costs() -> Generator[RouteCosts]:
         yield collector
 
 
-@contextmanager
-def counted_in(collectors: tuple[Collector, ...]) -> Generator[None]:
+def counted_in(collectors: tuple[Collector, ...]) -> Held[tuple[Collector, ...]]:
     """Have the calls made inside count in these collectors and in no others; see ``current_collectors``."""
-    token = _collectors.set(collectors)
-    try:
-        yield
-    finally:
-        _collectors.reset(token)
+    return Held(_collectors, collectors)
 
 
 def current_collectors() -> tuple[Collector, ...]:

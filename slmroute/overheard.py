@@ -7,8 +7,6 @@ Classifiers and judges of our own tell of their calls here, as do the adapters o
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -16,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from slmroute.availability import waited_in_vain
+from slmroute.context import Held
 from slmroute.request import estimate_tokens
 from slmroute.steps import Usage
 
@@ -71,14 +70,9 @@ Heard = list[ModelCall]
 _heard: ContextVar[Heard | None] = ContextVar("slmroute_heard", default=None)
 
 
-@contextmanager
-def listening(heard: Heard | None) -> Generator[None]:
-    """Have the calls of models that are made inside be noted; with None nowhere, as they are another record's."""
-    token = _heard.set(heard)
-    try:
-        yield
-    finally:
-        _heard.reset(token)
+def listening(heard: Heard) -> Held[Heard | None]:
+    """Have the calls of models that are made inside be noted."""
+    return Held(_heard, heard)
 
 
 def begin(
