@@ -56,11 +56,14 @@ def money(value: Money, setting: str) -> Decimal:
             amount = Decimal(foreign["amount"]) * Decimal(foreign["rate"])
         else:
             amount = value if isinstance(value, Decimal) else Decimal(str(value))
+        usable = foreign is None or Decimal(foreign["rate"]) > 0
     except InvalidOperation:
         raise ConfigError(
             f'{setting}={value!r} is not an amount of dollars: write for example "0.05", or in another currency '
             'with its rate "0.05 EUR @ 1.08".'
         ) from None
+    if not usable:
+        raise ConfigError(f"{setting}={value!r}: say after @ what one of the currency is in dollars, more than 0.")
     if not amount.is_finite() or amount < 0:
         raise ConfigError(f"{setting}={value!r} must be a finite number of dollars, zero or more.")
     return amount
@@ -87,7 +90,8 @@ class Tier:
         cached_input_price: Dollars for a million of those input tokens that are read from the provider's cache; by
             default they cost as much as others.
         cache_write_price: The same for those that are written to it.
-        hour_price: Dollars for an hour of the machine that serves a local tier.
+        hour_price: Dollars for an hour of the machine that serves a local tier; where several do under one name, of
+            all of them.
         window: The context window in tokens, where the model does not say itself.
         abilities: What the model can do beside text: ``tools``, ``tool_choice``, ``schema``, and what it takes
             of ``images``, ``audio``, ``video`` and ``files`` (documents such as PDFs). None has the adapter find out.

@@ -13,6 +13,7 @@ from slmroute.ledger.address import Address
 from slmroute.ledger.opening import OUTAGES, prepare
 from slmroute.ledger.store import Feedback
 from slmroute.ledger.writer import Writer
+from slmroute.machine import Machine
 from slmroute.record import RouteRecord
 
 __all__ = ["Ledger"]
@@ -30,6 +31,11 @@ class Ledger:
     counted, with one warning to the log, and what no longer fits in is dropped and counted in ``dropped``. Several
     processes may write to the same ledger. A process that is killed loses the records of the last moment (50 ms) at
     most; one that ends in order writes what waits first, for three seconds at most.
+
+    What a machine costs by the hour (``hour_price``) is charged once, however many routers and processes with this
+    ledger share it: a tier's name stands for one machine. Calls of this process share each second among them; of a
+    second that calls of another were charged before, nothing is charged again, though the call's own record, which
+    knew nothing of those, says so.
 
     A ledger survives forks and may be pickled: it opens its database anew in each process, by its address.
 
@@ -54,6 +60,7 @@ class Ledger:
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"Ledger(limit={limit!r}) must be how many records may wait: a number of 1 or more.")
         self._limit = limit
+        self._machines: dict[str, Machine] = {}
         # One writer for each process: a forked child has the parent's in here too, and must not touch it.
         self._writers: dict[int, Writer] = {}
         try:
@@ -105,6 +112,10 @@ class Ledger:
                     f"feedback({name}={value[:80]!r}) must have 1 to {LONGEST_NAME} characters and no NUL."
                 )
         self._writer.put(Feedback(call_id, good, source, datetime.now(UTC)))
+
+    def machine(self, tier: str) -> Machine:
+        """Give the machine that serves a tier, whose time routers with this ledger share out among their calls."""
+        return self._machines.setdefault(tier, Machine())
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait until everything taken so far is written.

@@ -10,8 +10,9 @@ from sqlalchemy import Delete, Engine, delete, select, text
 
 from slmroute.errors import ConfigError, LedgerError
 from slmroute.ledger.address import Address
+from slmroute.ledger.machine_time import microseconds
 from slmroute.ledger.opening import OUTAGES, reason, update
-from slmroute.ledger.schema import attempts, budget_holds, budget_meters, calls, feedback
+from slmroute.ledger.schema import attempts, budget_holds, budget_meters, calls, feedback, machine_time
 
 __all__ = ["prune"]
 
@@ -68,12 +69,13 @@ def _delete_calls(engine: Engine, before: datetime) -> int:
 
 
 def _delete_rest(engine: Engine, before: datetime) -> None:
-    """Delete feedback on calls that are not there, and what budgets counted in windows long closed."""
+    """Delete feedback on calls that are not there, what budgets counted in windows long closed, and machines' time."""
     seconds = int(before.timestamp())
     stale: list[Delete] = [
         delete(feedback).where(feedback.c.given_at < before, feedback.c.call_id.not_in(select(calls.c.call_id))),
         delete(budget_meters).where(budget_meters.c.window_start < seconds - 31 * 86_400),
         delete(budget_holds).where(budget_holds.c.expires_at < seconds),
+        delete(machine_time).where(machine_time.c.until_us < microseconds(before)),
     ]
     with engine.begin() as connection:
         for statement in stale:

@@ -32,10 +32,11 @@ __all__ = [
     "calls",
     "feedback",
     "losses",
+    "machine_time",
     "metadata",
 ]
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The revision that this version of slmroute reads and writes; the newest file in ``migrations/versions``."""
 
 VERSION_TABLE: Final = "slmroute_schema"
@@ -144,6 +145,16 @@ losses = Table(
     Column("noted_at", UtcTime, nullable=False),
     Column("rows_lost", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
+)
+
+machine_time = Table(
+    "machine_time",  # spans in which machines paid by the hour were busy, as each writer has charged them
+    metadata,
+    Column("tier", Text, primary_key=True),
+    Column("writer", String(32), primary_key=True),
+    Column("since_us", BigInteger, primary_key=True, autoincrement=False),  # microseconds since 1970 UTC
+    Column("until_us", BigInteger, nullable=False),
+    Index("machine_time_until", "tier", "until_us"),
 )
 
 budget_meters = Table(

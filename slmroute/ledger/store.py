@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from slmroute.ledger.address import Address
+from slmroute.ledger.machine_time import MachineTime
 from slmroute.ledger.opening import prepare
 from slmroute.ledger.rows import Row, attempt_rows, call_row
 from slmroute.ledger.schema import attempts, calls, feedback, losses
@@ -54,6 +55,7 @@ class Store:
         self._address = address
         self._connection: Connection | None = None
         self._new = postgresql.insert if address.path is None else sqlite.insert
+        self._machines = MachineTime()
 
     def write(self, items: Sequence[Item]) -> int:
         """Write records and feedback in one transaction. What is there already is not written again.
@@ -101,8 +103,7 @@ class Store:
         return self._connection
 
     def _write(self, items: Sequence[Item]) -> None:
-        call_values: list[Row] = []
-        attempt_values: list[Row] = []
+        written: list[tuple[RouteRecord, list[Row]]] = []
         words: list[Row] = []
         for item in items:
             if isinstance(item, Feedback):
@@ -110,17 +111,17 @@ class Store:
                     {"call_id": item.call_id, "source": item.source, "good": item.good, "given_at": item.given_at}
                 )
             else:
-                rows = attempt_rows(item)
-                attempt_values += rows
-                call_values.append(call_row(item, rows))
+                written.append((item, attempt_rows(item)))
         connection = self._connected()
         with connection.begin():
-            self._insert(connection, calls, call_values)
-            self._insert(connection, attempts, attempt_values)
+            free = self._machines.charge(connection, written)
+            self._insert(connection, calls, [call_row(record, rows) for record, rows in written])
+            self._insert(connection, attempts, [row for _, rows in written for row in rows])
             if words:
                 new = self._new(feedback)
                 changed = {"good": new.excluded.good, "given_at": new.excluded.given_at}
                 connection.execute(new.on_conflict_do_update(index_elements=["call_id", "source"], set_=changed), words)
+        self._machines.keep(free)
 
     def _insert(self, connection: Connection, table: Table, rows: list[Row]) -> None:
         if rows:  # a batch is sent again when it is not known whether it arrived

@@ -153,7 +153,7 @@ class Machine:
     def idle(self) -> Decimal:
         """Dollars for the hours in which it waited for work.
 
-        None of them where several processes kept it busy at once: each charges its own calls for all of its time.
+        Zero where the calls were charged more, as those of several processes were up to schema 0004.
         """
         return max(self.rent - self.charged, ZERO)
 

@@ -82,7 +82,10 @@ def test_another_currency_comes_with_its_rate(amount: str) -> None:
     assert Tier("gpu", "ollama:a", hour_price="0.60 EUR @ 1.08").hour_price == Decimal("0.648")
 
 
-@pytest.mark.parametrize("amount", ["0.05 EUR", "EUR", "0.05 EUR @", "x EUR @ 1", "0.05 EUR @ -1", "1 EUR @ NaN", "€1"])
+@pytest.mark.parametrize(
+    "amount",
+    ["0.05 EUR", "EUR", "0.05 EUR @", "x EUR @ 1", "0.05 EUR @ -1", "1 EUR @ NaN", "€1", "2 EUR @ 0", "-1 EUR @ -1"],
+)
 def test_a_currency_without_a_usable_rate_is_refused(amount: str) -> None:
     with pytest.raises(ConfigError, match="input_price"):
         Tier("small", "ollama:a", input_price=amount, output_price="1")
