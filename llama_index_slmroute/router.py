@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
@@ -27,6 +29,11 @@ from slmroute.router import RouterBasics, check_names, engine_of
 from slmroute.tier import Money, Tier
 
 __all__ = ["Router"]
+
+logger = logging.getLogger("slmroute.router")
+
+_SET_BY_OTHERS: Final = ("callback_manager", "rate_limiter")
+"""What says nothing of how a router decides; LlamaIndex's own LLMs are pickled without it, too, where it cannot be."""
 
 if TYPE_CHECKING:
     Tiers = Sequence[Tier]
@@ -169,8 +176,12 @@ class Router(RouterBasics, FunctionCallingLLM):
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        # Not LlamaIndex's own, which leaves out what cannot be pickled: a router without its tiers is none.
-        return {"__dict__": self._pickled()}
+        # Not LlamaIndex's own, which leaves out all that cannot be pickled: a router without its tiers is none.
+        kept = self._pickled()
+        for name in [name for name in _SET_BY_OTHERS if not _can_be_pickled(kept[name])]:
+            logger.warning("the router is pickled without its %s, which cannot be pickled", name)
+            del kept[name]
+        return {"__dict__": kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state["__dict__"])
@@ -192,3 +203,11 @@ class Router(RouterBasics, FunctionCallingLLM):
         if complete:
             self._metadata = metadata
         return metadata
+
+
+def _can_be_pickled(value: object) -> bool:
+    try:
+        pickle.dumps(value)
+    except (AttributeError, TypeError, pickle.PicklingError):  # what pickle and objects say that cannot be
+        return False
+    return True

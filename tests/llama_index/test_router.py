@@ -12,6 +12,7 @@ from typing import Any
 import ollama
 import openai
 import pytest
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.prompts import PromptTemplate
@@ -20,7 +21,7 @@ from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai import OpenAI
 from pydantic import BaseModel, SecretStr
 
-from llama_index_slmroute import DryRunLLM, RoutingLLM
+from llama_index_slmroute import DryRunLLM, RouteCallbackHandler, RoutingLLM
 from slmroute import Confidence, ConfigError, EmbeddedClassifier, Tier, UnknownTier
 from slmroute.errors import Misconfigured
 from slmroute.plain import address_data, without_secrets
@@ -166,6 +167,20 @@ def test_it_pickles_with_all_its_settings(server: FakeServer) -> None:
     assert read.chat(HELLO).message.content == "Well, hello."
     assert read.system_prompt == "Be terse."
     assert read.engine is not llm.engine
+
+
+def test_it_is_pickled_without_callbacks_that_cannot_be(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
+    class Tracer(RouteCallbackHandler):
+        def __reduce__(self) -> Any:
+            raise TypeError("it holds a connection")
+
+    llm = bench(strings=True, classifier=None, ledger=None).llm
+    for handler, kept in ((TokenCountingHandler(), 1), (Tracer(), 0)):
+        llm.callback_manager = CallbackManager([handler])
+        read = pickle.loads(pickle.dumps(llm))  # noqa: S301
+        assert len(read.callback_manager.handlers) == kept
+        assert llm.callback_manager.handlers == [handler]
+    assert caplog.text.count("without its callback_manager") == 1
 
 
 async def test_a_pickle_holds_no_secret_and_takes_the_key_of_the_environment(
