@@ -119,6 +119,17 @@ def test_an_adapter_without_its_framework_names_the_extra(package: str, missing:
     loaded_by(code)
 
 
+def test_a_budget_in_a_database_names_the_extra_it_needs(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['sqlalchemy'] = None\n"
+        "from slmroute import Budget, MissingExtra\n"
+        f"try:\n    Budget(day=1, store={f'sqlite:///{tmp_path}/b.db'!r})\n"
+        "except MissingExtra as error:\n    assert error.extra == 'ledger'\n"
+        "else:\n    raise SystemExit('it was opened')"
+    )
+    loaded_by(code)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Teir'"):
         slmroute.Teir  # noqa: B018

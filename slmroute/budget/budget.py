@@ -6,13 +6,14 @@ import os
 import weakref
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib.util import find_spec
 from typing import Final, Literal, Protocol, Self
 
 from slmroute.budget.counting import Counting
 from slmroute.budget.limits import EVERY_OTHER, NANO, KeyLimits, Limits, per_key_limits
 from slmroute.budget.spending import Spending
 from slmroute.budget.stores import Store
-from slmroute.errors import ConfigError, LedgerError
+from slmroute.errors import ConfigError, LedgerError, MissingExtra
 from slmroute.tier import Money
 
 __all__ = ["Budget"]
@@ -196,6 +197,8 @@ def _open(store: str) -> Store:
         from slmroute.budget.redis import RedisStore
 
         return RedisStore(store)
+    if find_spec("sqlalchemy") is None:
+        raise MissingExtra("ledger", "A budget shared through a database")
     from slmroute.budget.sql import SqlStore
 
     return SqlStore(store)
