@@ -274,7 +274,10 @@ class Run(AbstractContextManager["Run"]):
         final = self._final()
         if final is not None:
             final.role = "final"
+        attempts = tuple(attempt.record(self._started) for attempt in self.attempts)
         if self._guard is not None:
+            counted = sum((attempt.within.counted for attempt in self.attempts), Decimal(0))
+            self.engine.count(self._guard.settle(attempts, counted), self._around)
             self.events += self._guard.events
         last_tier = self.policy.tiers[-1]
         cost = total_of(attempt.priced.cost for attempt in self.attempts)
@@ -299,7 +302,7 @@ class Run(AbstractContextManager["Run"]):
             classifier_version=self.engine.classifier_version,
             calibrator_version=self.engine.calibrator_version,
             events=tuple(self.events),
-            attempts=tuple(attempt.record(self._started) for attempt in self.attempts),
+            attempts=attempts,
             cost=cost,
             baseline=baseline,
             baseline_tier=last_tier.name,
@@ -310,9 +313,6 @@ class Run(AbstractContextManager["Run"]):
             total_ms=(now - self._started) * 1000,
             error=type(error).__name__ if error is not None and not isinstance(error, GeneratorExit) else None,
         )
-        if self._guard is not None:
-            counted = sum((attempt.within.counted for attempt in self.attempts), Decimal(0))
-            self.engine.count(self._guard.settle(self.record.attempts, counted), self._around)
         self._remember_scope()
         for collector in self._collectors:
             collector.add(self.record)

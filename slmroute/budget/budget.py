@@ -136,14 +136,15 @@ class Budget:
             return other is self
         return self._store is not None and (self._store, self.name) == (other._store, other.name)  # noqa: SLF001
 
-    def open(self, key: str | None, started_at: datetime) -> Spending:
+    def open(self, key: str | None, started_at: datetime, *, local: bool = True) -> Spending:
         """Begin a call.
 
         Args:
             key: Whose call it is.
             started_at: When it began: it counts in the windows of that time, however long it takes.
+            local: Whether its router has a tier that is local.
         """
-        return Spending(self, self._counting, self._limits_of(key), started_at)
+        return Spending(self, self._counting, self._limits_of(key), started_at, local=local)
 
     def used(self, key: str | None = None, at: datetime | None = None) -> dict[str, Decimal | int]:
         """Give what this process has counted towards each limit, what running calls hold included.

@@ -41,7 +41,7 @@ class Guard:
         self._request = request
         self._answer_tokens = budget.answer_tokens
         self._raises = budget.on_limit == "raise"
-        self._spending = budget.open(request.key, started_at)
+        self._spending = budget.open(request.key, started_at, local=any(tier.local for tier in policy.tiers))
 
     @property
     def events(self) -> list[str]:
@@ -63,7 +63,7 @@ class Guard:
         return self._refusal(call, cost, await self._spending.ahold(cost, escalates=self._escalates(call)))
 
     def settle(self, attempts: Sequence[AttemptRecord], counted: Decimal = Decimal(0)) -> Decimal:
-        """Count what the call did cost, and drop what it held. Never waits.
+        """Count what the call did cost, and drop what it held; ``events`` are complete then. Never waits.
 
         Args:
             attempts: What was done.

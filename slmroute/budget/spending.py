@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -35,6 +36,7 @@ class Spending:
         counting: Where it counts.
         limits: The call's limits: what they are counted under, what their names begin with, and they themselves.
         at: When the call began.
+        local: Whether its router has a tier that is local, for advice at the limit.
 
     Attributes:
         events: What is to be noted in the call's record.
@@ -42,7 +44,13 @@ class Spending:
     """
 
     def __init__(
-        self, budget: Budget, counting: Counting, limits: Sequence[tuple[str, str, Limits]], at: datetime
+        self,
+        budget: Budget,
+        counting: Counting,
+        limits: Sequence[tuple[str, str, Limits]],
+        at: datetime,
+        *,
+        local: bool = True,
     ) -> None:
         self.budget = budget
         self.events: list[str] = []
@@ -50,7 +58,10 @@ class Spending:
         self._counting = counting
         self._limits = limits
         self._at = at
+        self._local = local
         self._hold_ids: list[str] = []
+        self._held: Counter[str] = Counter()
+        self._others: dict[str, int] = {}
         self._escalated = False
 
     def charges(self, nanos: int, *, escalates: bool) -> tuple[Charge, ...]:
@@ -96,7 +107,13 @@ class Spending:
         """
         nanos = to_nano(spent)
         if nanos or self._hold_ids:
-            self._counting.settle(self._hold_ids, self.charges(nanos, escalates=self._escalated))
+            charges = self.charges(nanos, escalates=self._escalated)
+            self._counting.settle(self._hold_ids, charges)
+            for charge in charges:
+                if charge.of_money and nanos:
+                    # A server is not waited for: what others had taken there is known from when the call began.
+                    told = self._others.get(charge.meter, 0) + nanos
+                    self._warn(charge, max(told, self._counting.memory.used(charge)))
 
     def _charge(self, unit: str, window: str, under: str, setting: str, limit: int, amount: int) -> Charge:
         start, end = window_of(window, self._at)
@@ -121,10 +138,12 @@ class Spending:
         if taken.refused is not None:
             charge = charges[taken.refused]
             self.escalates_over = not charge.of_money
-            self._warn(charge, taken.used[taken.refused])  # the call before may have passed the mark by its cost
-            return _exceeded(charge, taken.used[taken.refused])
+            self._warn(charge, taken.used[taken.refused])  # another process may have passed the mark
+            return self._exceeded(charge, taken.used[taken.refused])
         self._escalated = self._escalated or any(not charge.of_money for charge in charges)
         for charge, used in zip(charges, taken.used, strict=True):
+            self._others[charge.meter] = used - self._held[charge.meter]
+            self._held[charge.meter] += charge.amount
             self._warn(charge, used + charge.amount)
         return None
 
@@ -142,20 +161,26 @@ class Spending:
             "%.0f%% of the budget's limit %s=%s are used", 100 * used / charge.limit, charge.setting, _shown(charge)
         )
 
+    def _exceeded(self, charge: Charge, used: int) -> BudgetExceeded:
+        end = datetime.fromtimestamp(charge.end, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        if charge.of_money:
+            held = Decimal(charge.amount) / NANO
+            own = f"this call may cost ${held:.6f}" if charge.amount > UNKNOWN else "what this call costs is not known"
+            state = f"${Decimal(used) / NANO:.6f} are spent, or held for calls that run, and {own}"
+        else:
+            state = f"{used} calls have moved up"
+        limit = f"The budget's limit {charge.setting}={_shown(charge)} is reached: {state}."
+        if charge.of_money and not self._local:
+            return BudgetExceeded(
+                f"{limit} Raise the limit, wait until {end}, or give the router a tier with local=True."
+            )
+        if self.budget.on_limit == "local":
+            return BudgetExceeded(f"{limit} Raise the limit, or wait until {end}.")
+        stay = "local tiers" if charge.of_money else "the cheapest tier"
+        return BudgetExceeded(
+            f'{limit} Raise the limit, wait until {end}, or have calls stay on {stay} with on_limit="local".'
+        )
+
 
 def _shown(charge: Charge) -> str:
     return f"${Decimal(charge.limit) / NANO:f}" if charge.of_money else str(charge.limit)
-
-
-def _exceeded(charge: Charge, used: int) -> BudgetExceeded:
-    end = datetime.fromtimestamp(charge.end, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    if charge.of_money:
-        held = Decimal(charge.amount) / NANO
-        own = f"this call may cost ${held:.6f}" if charge.amount > UNKNOWN else "what this call costs is not known"
-        state = f"${Decimal(used) / NANO:.6f} are spent, or held for calls that run, and {own}"
-    else:
-        state = f"{used} calls have moved up"
-    return BudgetExceeded(
-        f"The budget's limit {charge.setting}={_shown(charge)} is reached: {state}. Raise the limit, wait until {end}, "
-        'or have calls stay on local tiers with on_limit="local".'
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import re
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -159,6 +160,60 @@ def test_one_is_warned_once_when_a_limit_is_nearly_reached(engine: Any, caplog: 
     warnings = [entry.getMessage() for entry in caplog.records]
     assert warnings == ["80% of the budget's limit day=$5 are used"]
     assert "anna" not in caplog.text
+
+
+def warnings_of(record: RouteRecord) -> list[str]:
+    return [event for event in record.events if event.startswith("budget_warning")]
+
+
+def test_one_is_warned_by_what_a_call_did_cost_too_and_once(engine: Any, clock: FakeClock, store: str | None) -> None:
+    budget = Budget(day="1.2", per_key=Limits(hour="1.1", month=100), store=store, answer_tokens=1)
+    router = engine(0.99, budget=budget)  # hardly a half is held for a call that costs a dollar
+    both = ["budget_warning:day", "budget_warning:per_key hour"]
+    assert warnings_of(ask(router, key="anna")) == both
+    assert warnings_of(ask(router, key="anna")) == []
+    clock.advance(3_600)
+    assert warnings_of(ask(router, key="anna", tier="small")) == []
+    clock.advance(86_400)
+    assert warnings_of(ask(router, key="anna")) == both
+
+
+def test_a_warning_knows_of_what_others_have_spent(engine: Any, store: str | None) -> None:
+    if store is None:
+        pytest.skip("a budget in memory knows of no others")
+    found: list[list[str]] = []
+    for _ in range(2):  # as two processes would; a half is held for each call, and the second comes to 62% by that
+        budget = Budget(day="2.4", store=store, answer_tokens=1)
+        found.append(warnings_of(ask(engine(0.99, budget=budget))))
+        assert budget.flush()
+    assert found == [[], ["budget_warning:day"]]
+
+
+LOCAL_TIER = Tier("small", "ollama:a", local=True, input_price=0, output_price=0)
+CLOUD = [
+    Tier("cheap", "openai:a", input_price=1, output_price=1),
+    Tier("dear", "openai:b", input_price=2, output_price=2),
+]
+
+
+@pytest.mark.parametrize(
+    ("tiers", "limits", "advice"),
+    [
+        ([LOCAL_TIER, CLOUD[1]], {"day": 0, "on_limit": "raise"}, r'on local tiers with on_limit="local"\.$'),
+        (CLOUD, {"day": 0, "on_limit": "raise"}, r"or give the router a tier with local=True\.$"),
+        (CLOUD, {"day": 0}, r"or give the router a tier with local=True\.$"),
+        (CLOUD, {"escalations_per_minute": 0, "on_limit": "raise"}, r'on the cheapest tier with on_limit="local"\.$'),
+        ([LOCAL_TIER, CLOUD[1]], {"day": 0}, r"Raise the limit, or wait until 2026-01-02 00:00 UTC\.$"),
+    ],
+)
+def test_at_the_limit_only_what_would_help_is_proposed(
+    engine: Any, tiers: list[Tier], limits: dict[str, Any], advice: str
+) -> None:
+    router = engine(0.99, tiers=tiers, budget=Budget(**limits))
+    with pytest.raises((BudgetExceeded, NoTierAnswered)) as caught:
+        ask(router, {"small": ConnectionError("down"), "cheap": LOCAL, "dear": DEAR})
+    refused = caught.value.exceptions[0] if isinstance(caught.value, NoTierAnswered) else caught.value
+    assert re.search(advice, str(refused)), str(refused)
 
 
 def test_a_tier_without_a_price_is_let_through_and_noted(engine: Any) -> None:
