@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
+import re
 import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +29,9 @@ FORMATS: Final = ("csv", "jsonl", "parquet")
 
 OF_THE_CALL: Final = ("started_at", "key", "category", "status")
 """What an attempt's line repeats of its call, so that it can be read by itself."""
+
+SPECIAL: Final = re.compile('[,"\r\n]|^ | $')
+"""What a field of a CSV file must be in quotes for."""
 
 _TYPES: Final[dict[type, str]] = {
     BigInteger: "BIGINT",
@@ -91,12 +94,15 @@ def write_jsonl(found: Iterable[StoredCall], file: TextIO) -> int:
 
 
 def write_csv(found: Iterable[StoredCall], file: TextIO, table: ExportTable = "calls") -> int:
-    """Write calls or attempts as a table with a line of names; money in dollars, times in ISO 8601, NULL as nothing."""
-    writer = csv.DictWriter(file, [name for name, _ in _columns(table)])
-    writer.writeheader()
+    """Write calls or attempts as a table with a line of names; money in dollars, times in ISO 8601.
+
+    As PostgreSQL writes it, NULL is nothing and an empty text ``""``.
+    """
+    names = [name for name, _ in _columns(table)]
+    file.write(",".join(names) + "\r\n")
     lines = 0
     for row in _lines(found, table):
-        writer.writerow(row)
+        file.write(",".join(_field(row[name]) for name in names) + "\r\n")
         lines += 1
     return lines
 
@@ -112,7 +118,9 @@ def _write_parquet(found: Iterable[StoredCall], path: Path, table: ExportTable) 
             lines = write_csv(found, file, table)
         with duckdb.connect() as connection:
             types = dict(_columns(table))
-            rows = connection.read_csv(str(source), columns=types, header=True, auto_detect=False, delimiter=",")
+            rows = connection.read_csv(
+                str(source), columns=types, header=True, auto_detect=False, delimiter=",", allow_quoted_nulls=False
+            )
             rows.write_parquet(str(path))
     return lines
 
@@ -148,6 +156,13 @@ def _plain(name: str, value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     return value
+
+
+def _field(value: object) -> str:
+    if value is None:
+        return ""
+    text = str(value)
+    return '"' + text.replace('"', '""') + '"' if not text or SPECIAL.search(text) else text
 
 
 @contextmanager

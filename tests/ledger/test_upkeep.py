@@ -148,6 +148,27 @@ def test_jsonl_has_every_call_whole(records: list[RouteRecord], reader: LedgerRe
     assert export(reader, path, since=since, until=until) == 3
 
 
+def test_an_empty_text_and_none_are_told_apart_in_every_format(
+    ledger: Ledger, reader: LedgerReader, make: Any, tmp_path: Path
+) -> None:
+    keys = ["", None, 'a "b", c', "two\nlines", "\r", " wide ", "NULL", "\\N", "日本, é"]
+    for minutes, key in enumerate(keys):
+        ledger.write(make(key=key, minutes=minutes))
+    assert ledger.flush()
+    paths = [tmp_path / f"calls.{ending}" for ending in ("csv", "jsonl", "parquet")]
+    for path in paths:
+        assert export(reader, path) == len(keys)
+    table, objects, columns = paths
+    with table.open(newline="", encoding="utf-8") as file:
+        assert [row["key"] for row in csv.DictReader(file)] == [key or "" for key in keys]
+    lines = table.read_text(encoding="utf-8").splitlines()
+    assert [',ok,"",[],' in lines[1], ",ok,,[]," in lines[2]] == [True, True]
+    with objects.open(encoding="utf-8") as file:
+        assert [json.loads(line)["key"] for line in file] == keys
+    with duckdb.connect() as connection:
+        assert connection.read_parquet(str(columns)).project("key").fetchall() == [(key,) for key in keys]
+
+
 def test_csv_has_a_line_for_each_call_or_attempt(
     records: list[RouteRecord], reader: LedgerReader, tmp_path: Path
 ) -> None:
