@@ -47,7 +47,9 @@ class OpenTelemetry:
     The spans lie where the call's own trace was when it ran. Metrics: ``gen_ai.client.token.usage`` and
     ``gen_ai.client.operation.duration`` (and ``.time_to_first_chunk``) for every model call, and, by tier,
     ``slmroute.requests``, ``slmroute.request.duration``, ``slmroute.cost``, ``slmroute.saved``,
-    ``slmroute.projected``, ``slmroute.escalations``, ``slmroute.answers`` and ``slmroute.failed_answers``.
+    ``slmroute.projected``, ``slmroute.escalations``, ``slmroute.answers`` and ``slmroute.failed_answers``. What is
+    saved falls with each call that loses money, and so is no counter: over a time it is what ``slmroute.baseline`` rose
+    by, less what ``slmroute.compared_cost`` did.
 
     Args:
         tracer_provider: Where spans go; the program's global provider by default.
@@ -160,6 +162,10 @@ class _Metrics:
         self.unpriced = meter.create_counter("slmroute.unpriced", "{attempt}", "Attempts whose price is not known")
         self.saved = meter.create_up_down_counter("slmroute.saved", "{USD}", "Dollars less than at the last tier")
         self.projected = meter.create_up_down_counter("slmroute.projected", "{USD}", "The same where it is a dry run")
+        self.baseline = meter.create_counter(
+            "slmroute.baseline", "{USD}", "Dollars that calls would have cost at the last tier, where both are known"
+        )
+        self.compared_cost = meter.create_counter("slmroute.compared_cost", "{USD}", "Dollars that those did cost")
         self.answers = meter.create_counter("slmroute.answers", "{answer}", "Answers of tiers, given or not")
         self.failed = meter.create_counter("slmroute.failed_answers", "{answer}", "Those that failed")
 
@@ -174,6 +180,10 @@ class _Metrics:
             self.saved.add(float(record.saved), by_tier)
         if record.projected is not None:
             self.projected.add(float(record.projected), by_tier)
+        if record.baseline is not None and record.cost is not None:
+            compared = by_tier | {"slmroute.projected": record.saved is None}
+            self.baseline.add(float(record.baseline), compared)
+            self.compared_cost.add(float(record.cost), compared)
         for attempt in record.attempts:
             self._count_attempt(attempt)
 

@@ -36,6 +36,8 @@ from slmroute.tier import Tier
 
 CANARY = "canary-3f1c"
 
+COMPARED = ("slmroute.baseline", "slmroute.compared_cost")
+
 DRY = [
     Tier("small", "ollama:a", local=True, input_price=0, output_price=0),
     Tier("frontier", "dry-run:openai:gpt-4.1"),
@@ -67,14 +69,16 @@ class Observed:
             self.exporter.get_finished_spans(), key=lambda span: (span.start_time or 0, span.name != "slmroute.route")
         )
 
-    def points(self) -> dict[str, list[Any]]:
+    def metrics(self) -> list[Any]:
         assert self.engine.hooks.flush()
         data = self.reader.get_metrics_data()
         assert data is not None
-        metrics = [
+        return [
             metric for resource in data.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics
         ]
-        return {metric.name: list(metric.data.data_points) for metric in metrics}
+
+    def points(self) -> dict[str, list[Any]]:
+        return {metric.name: list(metric.data.data_points) for metric in self.metrics()}
 
 
 @pytest.fixture
@@ -179,6 +183,9 @@ def test_metrics_count_calls_tokens_money_and_failures(observed: Observed) -> No
     assert record.saved is not None
     assert record.saved < 0
     assert total("slmroute.saved", tier="frontier") == pytest.approx(float(record.saved))
+    compared = {name: total(name, tier="frontier", projected=False) for name in COMPARED}
+    assert compared["slmroute.baseline"] - compared["slmroute.compared_cost"] == pytest.approx(float(record.saved))
+    assert all(metric.data.is_monotonic for metric in observed.metrics() if metric.name in COMPARED)
 
 
 def test_errors_are_marked(observed: Observed) -> None:
@@ -215,6 +222,7 @@ def test_a_dry_run_is_no_model_call() -> None:
     assert "gen_ai.client.token.usage" not in points
     assert "slmroute.answers" not in points
     assert points["slmroute.projected"]
+    assert [dict(point.attributes)["slmroute.projected"] for name in COMPARED for point in points[name]] == [True, True]
 
 
 def test_it_pickles_and_takes_the_other_process_s_providers() -> None:
@@ -260,6 +268,8 @@ def test_the_dashboard_asks_for_metrics_and_labels_that_are_there(exposed: str) 
         asked = set(re.findall(r"(\w+)!?=\"", query))
         for group in re.findall(r"by \(([^)]*)\)", query):
             asked |= {label.strip() for label in group.split(",")}
+        for label, value in re.findall(r'(\w+)="(\w+)"', query):
+            assert any(f'{label}="{value}"' in line for line in lines), query
         for name in names:
             assert asked <= labels[name] | {"error_type"}, (query, asked - labels[name])
     assert "error_type" in labels["gen_ai_client_operation_duration_seconds_count"]
