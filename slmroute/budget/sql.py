@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,6 +19,11 @@ __all__ = ["SqlStore"]
 
 LOCK = 0x62_75_64_67
 """The advisory lock under which PostgreSQL counts; SQLite has one writer at a time anyhow."""
+
+
+BUSY_S: Final = 10.0
+"""How long SQLite waits for other writers: longer than calls wait for it. A file in use is not one that is gone, and
+each process that went by its own count meanwhile could spend the whole limit."""
 
 
 class SqlStore:
@@ -88,7 +94,7 @@ class SqlStore:
     def _connected(self) -> Connection:
         if self._connection is None:
             prepare(self._address)
-            self._connection = self._address.engine(write=True).connect()
+            self._connection = self._address.engine(write=True, busy_s=BUSY_S).connect()
         return self._connection
 
     def _lock(self, connection: Connection) -> None:

@@ -15,7 +15,7 @@ from slmroute.errors import ConfigError, MissingExtra
 __all__ = ["Address", "default_path"]
 
 BUSY_S: Final = 1.0
-"""How long SQLite waits for another writer before it says so; the writer tries again, with pauses."""
+"""How long SQLite waits for another writer; the ledger's writer tries again, with pauses."""
 CONNECT_S: Final = 5
 
 EXAMPLE: Final = '"slmroute.db", "sqlite:///slmroute.db" or "postgresql://user@host/database"'
@@ -60,12 +60,13 @@ class Address:
         bare = URL.create("postgresql", self.url.username, None, self.url.host, self.url.port, self.url.database)
         return bare.render_as_string()
 
-    def engine(self, *, write: bool) -> Engine:
+    def engine(self, *, write: bool, busy_s: float = BUSY_S) -> Engine:
         """Make an engine whose connections are opened when asked for and closed when given back.
 
         Args:
             write: Whether a transaction takes SQLite's write lock when it begins, so that it is never refused half
                 way; without it nothing can be changed, and a file that is not there is not made.
+            busy_s: How long SQLite waits for another writer before it says so.
         """
         if self.path is None:
             args: dict[str, object] = {}
@@ -76,7 +77,7 @@ class Address:
         if not write:
             # Not mode=ro: with that SQLite makes the files -shm and -wal all the same, and cannot take them away again.
             url = url.set(database=f"{self.path.absolute().as_uri()}").update_query_dict({"mode": "rw", "uri": "true"})
-        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_S}, hide_parameters=True)
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": busy_s}, hide_parameters=True)
         _tune_sqlite(engine, write=write)
         if not write:
             _read_what_is_still(engine, self.path)

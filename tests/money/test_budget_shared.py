@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from slmroute.budget import Budget
+from slmroute.budget.counting import ANSWER_S
+from slmroute.budget.sql import SqlStore
 from slmroute.drive import adrive
 from slmroute.request import RouteRequest
 from slmroute.run import Run
@@ -115,6 +120,24 @@ def test_a_budget_can_be_counted_in_the_ledger_that_records_go_to(engine: Any, t
         assert [ask(engine(0.99, budget=budget, ledger=ledger)).tier for _ in range(2)] == ["frontier", "small"]
         assert ledger.flush()
         assert budget.flush()
+
+
+def test_a_file_that_others_write_to_is_waited_for_and_not_taken_for_gone(engine: Any, tmp_path: Any) -> None:
+    path = tmp_path / "ledger.db"
+    budget = Budget(day=1, store=path, answer_tokens=500)
+    router = engine(0.99, budget=budget)
+    assert ask(router).tier == "frontier"
+    shared = budget._counting._shared
+    assert isinstance(shared, SqlStore)
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.05, lambda: other.execute("COMMIT")).start()
+        record = ask(router)
+    assert (record.tier, "budget_store_unavailable" in record.events) == ("small", False)
+    waits_ms: Future[Any] = Future()
+    pragma = "PRAGMA busy_timeout"
+    budget._counting._worker.put(lambda: waits_ms.set_result(shared._connected().exec_driver_sql(pragma).scalar()))
+    assert waits_ms.result() > ANSWER_S * 1000
 
 
 def test_a_store_that_cannot_be_asked_leaves_each_process_to_its_own_count(
