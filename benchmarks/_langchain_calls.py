@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -84,16 +85,14 @@ def added_us(models: dict[str, BaseChatModel], prompt: str, rounds: int) -> dict
 
 
 def _added_us(models: dict[str, BaseChatModel], prompt: str, rounds: int) -> dict[str, float]:
-    bare = Instant()
     taken: dict[str, list[float]] = {name: [] for name in ("bare", *models)}
-    for round_ in range(rounds + 5):
-        for name, model in (("bare", bare), *models.items()):
+    for round_, turns in enumerate(_in_turn(models, rounds + 5)):
+        for name, model in turns:
             start = time.perf_counter()
             model.invoke(prompt)
             if round_ >= 5:
                 taken[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(times) * 1e6 for name, times in taken.items()}
-    return {"bare": medians["bare"], **{name: medians[name] - medians["bare"] for name in models}}
+    return _added(taken)
 
 
 async def aadded_us(models: dict[str, BaseChatModel], prompt: str, rounds: int) -> dict[str, float]:
@@ -103,31 +102,45 @@ async def aadded_us(models: dict[str, BaseChatModel], prompt: str, rounds: int) 
 
 
 async def _aadded_us(models: dict[str, BaseChatModel], prompt: str, rounds: int) -> dict[str, float]:
-    bare = Instant()
     taken: dict[str, list[float]] = {name: [] for name in ("bare", *models)}
-    for round_ in range(rounds + 5):
-        for name, model in (("bare", bare), *models.items()):
+    for round_, turns in enumerate(_in_turn(models, rounds + 5)):
+        for name, model in turns:
             start = time.perf_counter()
             await model.ainvoke(prompt)
             if round_ >= 5:
                 taken[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(times) * 1e6 for name, times in taken.items()}
-    return {"bare": medians["bare"], **{name: medians[name] - medians["bare"] for name in models}}
+    return _added(taken)
 
 
 def first_token_us(models: dict[str, BaseChatModel], rounds: int) -> dict[str, float]:
     """Microseconds that each adds to the time to the first visible token of ``stream``, with no draft made."""
-    bare = Instant()
     taken: dict[str, list[float]] = {name: [] for name in ("bare", *models)}
-    for _ in range(rounds):
-        for name, model in (("bare", bare), *models.items()):
+    for turns in _in_turn(models, rounds):
+        for name, model in turns:
             start = time.perf_counter()
             for chunk in model.stream(SHORT):
                 if chunk.text:
                     taken[name].append(time.perf_counter() - start)
                     break
+    return _added(taken)
+
+
+def _in_turn(models: dict[str, BaseChatModel], rounds: int) -> Iterator[list[tuple[str, BaseChatModel]]]:
+    """Give the bare model and the others for each round, in an order of its own.
+
+    What runs before a call leaves the processor's caches warm or cold for it: none is to follow the same one always.
+    """
+    turns = [("bare", Instant()), *models.items()]
+    drawn = random.Random(0)
+    for _ in range(rounds):
+        drawn.shuffle(turns)
+        yield turns
+
+
+def _added(taken: dict[str, list[float]]) -> dict[str, float]:
+    """Give the bare model's median in microseconds, and what the others' medians add to it."""
     medians = {name: statistics.median(times) * 1e6 for name, times in taken.items()}
-    return {"bare": medians["bare"], **{name: medians[name] - medians["bare"] for name in models}}
+    return {name: median - (name != "bare") * medians["bare"] for name, median in medians.items()}
 
 
 async def crowd(model: BaseChatModel, count: int) -> list[float]:
@@ -176,7 +189,7 @@ def main() -> None:
     """Measure and print."""
     constant, embedded = router(classifier=Constant()), router()
     others = peers()
-    print("Medians of calls taken in turn; what each adds to the bare model's time.")
+    print("Medians of calls taken in turn, in an order drawn anew each round; what each adds to the bare model's time.")
     show("invoke, machinery only", added_us({"slmroute": constant, **others}, SHORT, 1500))
     working = {"slmroute (embedded)": embedded, **others}
     show("invoke, classifying, short", added_us(working, SHORT, 800))

@@ -27,7 +27,6 @@ from langchain_slmroute.errors import as_langchains
 from langchain_slmroute.messages import last_chunk, with_record
 from langchain_slmroute.perform import Asked, ChatPerformer, Child, merged
 from langchain_slmroute.relay import aside, showing_runs
-from slmroute.costs import is_within_a_tier
 from slmroute.owned import Owned
 from slmroute.steps import Decision
 
@@ -36,7 +35,7 @@ __all__ = ["AsyncRoutedCall", "Child", "RoutedCall", "Setting"]
 PerformerT = TypeVar("PerformerT", bound=ChatPerformer)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Setting:
     """Where a call stands in a trace, and what becomes of its answer.
 
@@ -106,7 +105,6 @@ class _Routed(Generic[PerformerT]):
         self.output: Any = None
         self._setting = setting
         self._make = make
-        self._is_part = is_within_a_tier()
 
     @property
     def record(self) -> Mapping[str, object]:
@@ -183,7 +181,7 @@ class RoutedCall(_Routed[PerformerT]):
     ) -> None:
         told = error and as_langchains(error)
         if self._manager is not None:
-            if not self._is_part:
+            if self.run.around is None:
                 tell_costs(self._manager.handlers, self.run.record)
             if told is None:
                 self._manager.on_chain_end(self.output)
@@ -250,7 +248,7 @@ class AsyncRoutedCall(_Routed[PerformerT]):
     ) -> None:
         told = error and as_langchains(error)
         if self._manager is not None:
-            if not self._is_part:
+            if self.run.around is None:
                 tell_costs(self._manager.handlers, self.run.record)
             if told is None:
                 await self._manager.on_chain_end(self.output)

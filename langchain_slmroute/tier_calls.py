@@ -31,7 +31,7 @@ _OPTIONS: Final = ("strict", "parallel_tool_calls", "response_format")
 MessageT = TypeVar("MessageT", bound=AIMessage)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """What is asked of the tiers.
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from numbers import Real
-from typing import Final, cast
+from typing import Final
 
 from slmroute.attempt import Attempt
 from slmroute.classify.protocol import Classification, ClassifierLike, aasked, asked
@@ -135,9 +135,9 @@ def _begin_scoring(run: Run) -> Attempt | None:
 
 
 def _scored(run: Run, attempt: Attempt, found: object) -> Scored:
-    given = found if isinstance(found, Classification) else Classification(cast("float", found))
+    given = found if isinstance(found, Classification) else None
     _note_spent(run, attempt, run.engine.classifier, given)
-    score = _probability(given.score)
+    score = _probability(found if given is None else given.score)
     if score is None:
         return _not_scored(run, attempt, ClassifierUnsure())
     _end(run, attempt, alive=True)

@@ -25,7 +25,6 @@ __all__ = [
     "counted_in",
     "current_collectors",
     "each_around",
-    "is_within_a_tier",
     "route_costs",
 ]
 
@@ -266,8 +265,3 @@ def counted_in(collectors: tuple[Collector, ...]) -> Held[tuple[Collector, ...]]
 def current_collectors() -> tuple[Collector, ...]:
     """Give the collectors that a call begun here and now counts in."""
     return _collectors.get()
-
-
-def is_within_a_tier() -> bool:
-    """Whether a call begun here and now is a part of another router's."""
-    return around(_collectors.get()) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -247,7 +248,7 @@ class Policy:
 
     def tier_for(self, score: float) -> Tier:
         """Find the tier that a score in [0, 1] starts at: it goes up past every threshold that it is above."""
-        return self.tiers[sum(score > threshold for threshold in self.thresholds)]
+        return self.tiers[bisect_left(self.thresholds, score)]
 
     def _check_order(self) -> None:
         priced = [tier for tier in self.tiers if tier.input_price is not None]

@@ -13,6 +13,14 @@ CHARACTERS_PER_TOKEN = 4
 SHORT_FOLLOW_UP = 80
 EARLIER_CHARACTERS = 1000
 
+_NOTHING: frozenset[str] = frozenset()
+
+ASKED_OF_MATERIAL = (
+    "Context information is below.\n---\n...\n---\n"
+    "Given the context information and not prior knowledge, answer the query.\nQuery: "
+)
+"""What is written before a question that is asked of material, whatever that is."""
+
 _ABILITY_OF = {"audio": "audio", "file": "files", "image": "images", "video": "video"}
 
 WIDE_FROM = 0x2E80
@@ -57,6 +65,8 @@ class RouteRequest:
 
     Attributes:
         text: The text to judge: the last user turn, with a bounded look at earlier ones. Never in the repr.
+        grounded: Whether the text is a question to be answered from material that is given with it, such as passages
+            retrieved for it, and that is not in the text.
         turns: How many user turns the conversation has, this one included.
         tools: The tools the answer may call.
         forced_tool: Whether the answer must call a tool; the name of the one it must call, where it is named.
@@ -72,6 +82,7 @@ class RouteRequest:
     """
 
     text: str = field(repr=False)
+    grounded: bool = False
     turns: int = 1
     tools: tuple[ToolSpec, ...] = field(default=(), repr=False)
     forced_tool: bool | str = False
@@ -98,8 +109,18 @@ class RouteRequest:
         return cls(text=text, tokens=estimate_tokens(text))
 
     @property
+    def task(self) -> str:
+        """The text as the classifiers that ship read it: a question that is asked of given material says so.
+
+        To find an answer in a text is simple; by itself such a question looks like one that takes knowledge of the world.
+        """
+        return f"{ASKED_OF_MATERIAL}{self.text}\nAnswer: " if self.grounded else self.text
+
+    @property
     def needs(self) -> frozenset[str]:
         """What a tier must be able to do for this call: names out of ``tier.ABILITIES``."""
+        if not (self.tools or self.forced_tool or self.modalities) and self.schema is None:
+            return _NOTHING
         needs: set[str] = set()
         if self.tools:
             needs.add("tools")

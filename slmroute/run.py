@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -38,6 +38,7 @@ class Run(AbstractContextManager["Run"]):
         tiers: The policy's tiers with what the adapter has found out about them.
 
     Attributes:
+        around: The call of another router's tier that this one is made in, or None.
         aside: Gives what the classifier and the judge are asked in, where the calls of models that they make are noted;
             the adapter may set it.
         overheard: Those calls, as far as they are heard of.
@@ -51,7 +52,7 @@ class Run(AbstractContextManager["Run"]):
         self.aside: Callable[[Heard], AbstractContextManager[object]] = listening
         self.overheard: Heard = []
         self._collectors = current_collectors()
-        self._around = around(self._collectors)
+        self.around = around(self._collectors)
         self.attempts: list[Attempt] = []
         self.events: list[str] = []
         self.record: RouteRecord | None = None
@@ -146,7 +147,7 @@ class Run(AbstractContextManager["Run"]):
             provider=provider or None,
             model=model or None,
             draft_tokens=estimate_tokens(with_draft("", call.draft)) if call.draft else 0,
-            within=Within(self.engine, self._around),
+            within=Within(self.engine, self.around),
         )
         if (machine := self.engine.machines.get(attempt.name)) is not None:
             attempt.machine_mark = machine.begin(now)
@@ -277,7 +278,7 @@ class Run(AbstractContextManager["Run"]):
         attempts = tuple(attempt.record(self._started) for attempt in self.attempts)
         if self._guard is not None:
             counted = sum((attempt.within.counted for attempt in self.attempts), Decimal(0))
-            self.engine.count(self._guard.settle(attempts, counted), self._around)
+            self.engine.count(self._guard.settle(attempts, counted), self.around)
             self.events += self._guard.events
         last_tier = self.policy.tiers[-1]
         cost = total_of(attempt.priced.cost for attempt in self.attempts)
@@ -287,7 +288,7 @@ class Run(AbstractContextManager["Run"]):
         now = self.engine.clock.monotonic()
         decision = self.decision
         self.record = RouteRecord(
-            call_id=secrets.token_hex(16),
+            call_id=os.urandom(16).hex(),
             started_at=self._started_at,
             status=self._status(error, final),
             key=self.request.key,
@@ -316,7 +317,7 @@ class Run(AbstractContextManager["Run"]):
         self._remember_scope()
         for collector in self._collectors:
             collector.add(self.record)
-        self.engine.publish(self.record, self._around)
+        self.engine.publish(self.record, self.around)
 
     def _final(self) -> Attempt | None:
         """The attempt whose answer the caller got, or had begun to get."""
