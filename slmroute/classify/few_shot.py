@@ -28,6 +28,7 @@ __all__ = ["Example", "FewShotClassifier", "Platt"]
 
 FEWEST_TO_CALIBRATE = 20
 FEWEST_OF_A_KIND = 5
+CALIBRATION_OF_A_KIND = 40
 
 NEUTRAL = "Hello"
 """The request of a warm-up: what is wanted is the model in memory and the prefix in its cache."""
@@ -52,9 +53,10 @@ class FewShotClassifier:
 
     A calibration ships for SmolLM2 only, under the default prompt. For every other model, ``phi3:mini`` included, the
     score is the model's own probability as it comes: it ranks requests, but 0.5 on it is no even chance, so the
-    thresholds mean little until it is put right. ``slmroute tune few-shot PROMPTS.jsonl --model ollama:MODEL --out
-    FILE`` fits a calibration to labelled prompts of yours, reports what it is worth on others, and writes both examples
-    and calibration as a table for ``slmroute.toml``; ``calibrate`` does the same in Python, for the examples at hand.
+    thresholds mean little until it is put right. ``FewShotClassifier("phi3:mini").calibrate()`` fits a calibration to
+    prompts that come along, and ``calibrate(prompts, labels)`` to yours, which tell more. ``slmroute tune few-shot
+    PROMPTS.jsonl --model ollama:MODEL --out FILE`` chooses examples out of yours, too, reports what that is worth on
+    others, and writes both examples and calibration as a table for ``slmroute.toml``.
 
     It can be used from any number of threads and event loops at once, copied and pickled.
 
@@ -184,12 +186,12 @@ class FewShotClassifier:
 
     def classify(self, request: RouteRequest) -> Classification:
         """Give the score of ``score`` with the tokens it took."""
-        messages = self._messages(request.text)
+        messages = self._messages(request.task)
         return self._classification(self._model.ask(messages), messages)
 
     async def aclassify(self, request: RouteRequest) -> Classification:
         """Do what ``classify`` does, asynchronously."""
-        messages = self._messages(request.text)
+        messages = self._messages(request.task)
         return self._classification(await self._model.aask(messages), messages)
 
     def warm_up(self) -> None:
@@ -205,11 +207,12 @@ class FewShotClassifier:
         """Do what ``warm_up`` does, asynchronously; if it is cancelled, the warm-up goes on in the background."""
         await self._model.warm_up().wait_async()
 
-    def calibrate(self, prompts: Sequence[str], labels: Sequence[bool]) -> Self:
-        """Fit the Platt scaling to prompts of your own.
+    def calibrate(self, prompts: Sequence[str] | None = None, labels: Sequence[bool] | None = None) -> Self:
+        """Fit the Platt scaling to labelled prompts.
 
         Args:
-            prompts: At least 20 prompts as your users write them.
+            prompts: At least 20 prompts as your users write them; None for 80 that come along, English ones of
+                all kinds of task, half of them complex.
             labels: For each, whether it is complex: whether it needs a large model. At least 5 of each kind.
 
         Returns:
@@ -219,6 +222,10 @@ class FewShotClassifier:
             ConfigError: There are too few prompts, or the model cannot tell the two kinds apart.
             ClassifierUnavailable: The model could not be asked about one of them.
         """
+        if prompts is None or labels is None:
+            if prompts is not labels:
+                raise ConfigError("calibrate() has prompts without labels, or labels without prompts: give both.")
+            prompts, labels = some_of_each_kind()
         check_labels(prompts, labels)
         self.warm_up()
         raw_scores = [log_odds(self._model.ask_patiently(self._messages(prompt))) for prompt in prompts]
@@ -274,6 +281,14 @@ def shipped_calibrator(model: str, prompt: FewShotPrompt) -> Platt:
     """Give the calibration that comes with a model under the default prompt, or none."""
     name = model.lower().rpartition("/")[2]
     return SMOLLM2 if name.startswith("smollm2") and prompt == FewShotPrompt() else IDENTITY
+
+
+def some_of_each_kind() -> tuple[list[str], list[bool]]:
+    """Give the labelled prompts that come along to calibrate with, and for each whether it is complex."""
+    from slmroute.classify.training.rows import mixed_prompts
+
+    chosen = mixed_prompts(CALIBRATION_OF_A_KIND)
+    return [prompt.text for prompt in chosen], [prompt.complex for prompt in chosen]
 
 
 def check_labels(prompts: Sequence[str], labels: Sequence[bool]) -> None:

@@ -422,6 +422,20 @@ def test_calibration_puts_a_biased_model_right(server: FakeServer) -> None:
         assert calibrated.calibrator.version.startswith("platt-30-")
 
 
+def test_without_prompts_of_ones_own_it_is_calibrated_with_those_that_come_along(server: FakeServer) -> None:
+    """The model says complex to everything, a little less loudly to requests that bring a text along."""
+    server.script(MODEL, lambda body: says(0.05, 0.9) if len(body["messages"][-1]["content"]) < 250 else says(0.2, 0.7))
+    with FewShotClassifier(MODEL, host=server.url) as classifier:
+        calibrated = classifier.calibrate()
+        assert calibrated.calibrator.version.startswith("platt-80-")
+        assert (
+            calibrated.score(RouteRequest.from_text("sum this up: " + "text " * 60)) < 0.5 < calibrated.score(REQUEST)
+        )
+        assert classifier.calibrate().version == calibrated.version
+        with pytest.raises(ConfigError, match="prompts without labels"):
+            classifier.calibrate(["x"] * 30)
+
+
 @pytest.mark.parametrize(
     ("prompts", "labels", "message"),
     [

@@ -9,12 +9,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import cast
 
 from slmroute.errors import ConfigError
 
-__all__ = ["OWN_PROMPTS", "LabelledPrompt", "family_of", "own_prompts", "own_table", "read_prompts"]
+__all__ = [
+    "OWN_PROMPTS",
+    "LabelledPrompt",
+    "family_of",
+    "mixed_prompts",
+    "own_prompts",
+    "own_table",
+    "read_prompts",
+]
 
 TIERS = ("simple", "complex")
 VARIANTS = 4
@@ -115,6 +124,24 @@ def own_prompts(seed: int = 0) -> list[LabelledPrompt]:
             for message in messages:
                 prompts += filled({"prompt": message, **fields}, seed)
     return prompts
+
+
+def mixed_prompts(of_a_kind: int) -> list[LabelledPrompt]:
+    """Draw from the project's own English prompts so many simple and so many complex ones, of all categories alike."""
+    dice = random.Random(0)  # noqa: S311 - the same draw each time, nothing secret
+    pools: dict[bool, dict[str, list[LabelledPrompt]]] = {False: {}, True: {}}
+    for line in OWN_PROMPTS.read_text(encoding="utf-8").splitlines():
+        row = checked_row(line, str(OWN_PROMPTS))
+        if row.get("language") == "en":
+            prompt = next(filled(row, seed=0))
+            pools[prompt.complex].setdefault(prompt.category, []).append(prompt)
+    chosen: list[LabelledPrompt] = []
+    for pool in pools.values():
+        for category in pool.values():
+            dice.shuffle(category)
+        rounds = zip_longest(*pool.values())
+        chosen += islice((prompt for turn in rounds for prompt in turn if prompt is not None), of_a_kind)
+    return chosen
 
 
 @cache
