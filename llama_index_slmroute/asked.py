@@ -13,7 +13,7 @@ from llama_index.core.chat_engine import condense_plus_context
 from llama_index.core.prompts import chat_prompts, default_prompts
 from llama_index.core.selectors import prompts as selector_prompts
 
-from llama_index_slmroute.questions import QUESTIONS, Question, users_turn_before
+from llama_index_slmroute.questions import QUESTIONS, Question, is_asked_of, users_turn_before
 from slmroute.request import is_follow_up
 
 __all__ = ["asked_in", "without_state"]
@@ -34,12 +34,16 @@ _CONVERSATIONS: Final = ("TEXT_QA_PROMPT_TMPL_MSGS", "CHAT_REFINE_PROMPT_TMPL_MS
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What of a template stands at its beginning, before the question, and after it; the former may be a history."""
+    """What of a template stands at its beginning, before the question, and after it; the former may be a history.
+
+    ``grounded`` says whether the question is asked of material in the template.
+    """
 
     head: str
     before: str
     after: str
     history: bool
+    grounded: bool
 
     def question(self, text: str) -> str | None:
         """Give the question in a text that was made of the template; None where it was made of another."""
@@ -52,10 +56,11 @@ class _Shape:
         begin += len(self.before)
         end = text.find(self.after, begin) if self.after else len(text)
         question = text[begin:end].strip() if end >= 0 else ""
-        if self.history and question and is_follow_up(question):
-            before = users_turn_before(text[len(self.head) : begin - len(self.before)])
-            return Question.after(before, question) if before else question
-        return question or None
+        if not question:
+            return None
+        goes_on = self.history and is_follow_up(question)
+        turn = users_turn_before(text[len(self.head) : begin - len(self.before)]) if goes_on else None
+        return Question.of(question, before=turn, grounded=self.grounded)
 
 
 @cache
@@ -74,7 +79,9 @@ def _shape(template: str) -> _Shape | None:
     if place is None or not parts[0][0] or not parts[place][0]:
         return None
     after = parts[place + 1][0] if place + 1 < len(parts) else ""
-    return _Shape(parts[0][0], parts[place][0], after, history=any(name == "chat_history" for _, name in parts[:place]))
+    names = [name for _, name in parts if name]
+    history = "chat_history" in [name for _, name in parts[:place]]
+    return _Shape(parts[0][0], parts[place][0], after, history, is_asked_of(names))
 
 
 def _last_turn(text: str) -> str | None:

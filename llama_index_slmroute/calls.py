@@ -17,7 +17,7 @@ from llama_index_slmroute.overhear import overhear
 from llama_index_slmroute.perform import Asked, ChatPerformer, CompletionPerformer, ToolPerformer
 from llama_index_slmroute.place import Place
 from llama_index_slmroute.queries import current_query
-from llama_index_slmroute.questions import is_computed, question_of
+from llama_index_slmroute.questions import Question, is_computed, question_of
 from llama_index_slmroute.routed import RoutedCall
 from llama_index_slmroute.router import Router
 from llama_index_slmroute.structured import Outline, StructuredPerformer
@@ -47,8 +47,9 @@ class CallingRouter(Router):
         overhear()
         query = current_query()
         question = question or question_in(messages) or asked_in(messages)
+        grounded = isinstance(question, Question) and question.grounded
         if query is not None:
-            question = query.judged_by(question, messages)
+            question, grounded = query.judged_by(question, messages), grounded or query.grounded
         rest = dict(kwargs)
         tier = rest.pop("tier", None)
         local_only = bool(rest.pop("local_only", self.local_only))
@@ -61,6 +62,7 @@ class CallingRouter(Router):
             forced_tool=forced_tool(rest, specs),
             schema=schema_of(rest) if schema is None else schema,
             question=question,
+            grounded=grounded,
             loop_tier=self.loops.tier(messages),
         )
         engine, place = self.engine, Place.here()

@@ -69,6 +69,7 @@ class CallOptions:
         forced_tool: Whether it must call one; its name, where it is named.
         schema: The JSON schema it must follow, or None.
         question: The question that the messages were made to answer, where the caller's prompt tells it apart.
+        grounded: Whether it is asked of material, which the messages hold or an engine has yet to retrieve.
         loop_tier: The tier that gave the last step of a loop which the messages go on with, or None.
     """
 
@@ -78,6 +79,7 @@ class CallOptions:
     forced_tool: bool | str = False
     schema: Mapping[str, object] | None = field(default=None, repr=False)
     question: str | None = field(default=None, repr=False)
+    grounded: bool = False
     loop_tier: str | None = None
 
 
@@ -99,6 +101,7 @@ def request_of(
     tokens += sum(estimate_tokens(json.dumps(tool.parameters, default=str)) + 10 for tool in options.tools)
     return RouteRequest(
         text=_judged(turns, options.question),
+        grounded=options.grounded,
         turns=len(turns),
         tools=options.tools,
         forced_tool=options.forced_tool,
@@ -118,7 +121,8 @@ def _judged(turns: Sequence[str], question: str | None) -> str:
     """Give the text to judge: of messages made of a prompt it is the question, of others the user's last turn."""
     if question is None:
         return judged_text(turns)
-    return judged_text([without_state(question.before), question]) if isinstance(question, Question) else question
+    before = question.before if isinstance(question, Question) else None
+    return question if before is None else judged_text([without_state(before), question])
 
 
 def asking(messages: list[ChatMessage], question: str | None) -> list[ChatMessage]:

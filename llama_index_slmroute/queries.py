@@ -23,10 +23,12 @@ from llama_index.core.base.response.schema import (
     Response,
     StreamingResponse,
 )
+from llama_index.core.chat_engine import CondensePlusContextChatEngine, ContextChatEngine
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
 from llama_index.core.memory.types import BaseChatStoreMemory
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.query_engine import SubQuestionQueryEngine
+from llama_index.core.query_engine import RetrieverQueryEngine, SubQuestionQueryEngine
+from llama_index.core.response_synthesizers import Generation
 from llama_index.core.response_synthesizers.base import BaseSynthesizer
 from llama_index.core.storage.chat_store import SimpleChatStore
 from llama_index_instrumentation import root_dispatcher
@@ -46,6 +48,7 @@ from slmroute.request import is_follow_up
 __all__ = ["Query", "current_query", "watch_queries"]
 
 _ENGINES: Final = (BaseQueryEngine, BaseChatEngine, BaseSynthesizer, BaseRetriever, BaseNodePostprocessor)
+_READERS: Final = (RetrieverQueryEngine, ContextChatEngine, CondensePlusContextChatEngine)
 _ASKED: Final = {
     method: argument
     for argument, methods in {
@@ -68,6 +71,7 @@ class Query:
 
     Attributes:
         question: What was asked; None where that is not known.
+        grounded: Whether it is to be answered from what the engine retrieves.
         shared: The decision of the query that this is a part of, or its own.
         splits: Whether the questions that the engine asks other engines are decided each by itself.
         outer: The query that this one was asked for, or None.
@@ -77,6 +81,7 @@ class Query:
     """
 
     question: str | None
+    grounded: bool
     shared: RouteContext
     splits: bool
     outer: Query | None
@@ -90,9 +95,9 @@ class Query:
         outer, splits = current_query(), isinstance(engine, SubQuestionQueryEngine)
         is_split = outer is not None and outer.splits and isinstance(engine, BaseQueryEngine)
         if outer is None or (is_split and question != outer.question):
-            return cls(question, RouteContext(scope="query"), splits, outer)
+            return cls(question, _reads(engine), RouteContext(scope="query"), splits, outer)
         # What a part is asked may be what an LLM has made of the user's question.
-        return cls(outer.question or question, outer.shared, splits, outer)
+        return cls(outer.question or question, outer.grounded, outer.shared, splits, outer)
 
     def context_of_call(self) -> RouteContext:
         """Give the context of a call: what ``route_context`` set, with the user's own scope or else the query's."""
@@ -115,7 +120,7 @@ class Query:
         last = messages[-1].content if messages else None
         if self.question is None or (asked is None and (last or "").strip() == self.question.strip()):
             return asked
-        tells_more = isinstance(asked, Question) and asked.strip() == self.question.strip()
+        tells_more = isinstance(asked, Question) and asked.before and asked.strip() == self.question.strip()
         return asked if tells_more else self.question
 
     def note(self, record: dict[str, object]) -> None:
@@ -255,7 +260,18 @@ def _question(engine: Any, argument: str, arguments: Mapping[str, Any]) -> str |
     if not isinstance(engine, BaseChatEngine) or not is_follow_up(text):
         return text
     before = _turn_before(arguments.get("chat_history") or _history_at_hand(getattr(engine, "_memory", None)))
-    return Question.after(before, text) if before else text
+    return Question.of(text, before=before)
+
+
+def _reads(engine: object) -> bool:
+    """Whether an engine answers from what it retrieves, itself or by the engines that it asks, all of them."""
+    if isinstance(engine, _READERS):
+        return not isinstance(getattr(engine, "_response_synthesizer", None), Generation)
+    held: list[Any] = []
+    for value in vars(engine).values():
+        held += value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,)
+    asked = [each for each in held if isinstance(each, BaseQueryEngine)]
+    return bool(asked) and all(map(_reads, asked))
 
 
 def _history_at_hand(memory: Any) -> Sequence[ChatMessage]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from llama_index.core.base.llms.types import MessageRole
@@ -13,7 +13,7 @@ from llama_index.core.prompts.default_prompts import HYDE_TMPL
 from llama_index_slmroute.loops import users_turns
 from slmroute.request import is_follow_up, judged_text
 
-__all__ = ["QUESTIONS", "Question", "TaskText", "is_computed", "question_of", "users_turn_before"]
+__all__ = ["QUESTIONS", "Question", "TaskText", "is_asked_of", "is_computed", "question_of", "users_turn_before"]
 
 QUESTIONS: Final = ("query_str", "question", "query", "user_query", "user_question")
 """What prompts call the question, beside the chunks retrieved for it, or the history it belongs to."""
@@ -30,23 +30,28 @@ _MATERIAL: Final = re.compile(
 )
 """The names of variables that hold what a prompt is about and not what it asks for."""
 
+_NO_PASSAGES: Final = re.compile(r"(?:^|_)(?:history|schema)(?:_|$)")
+"""The names of those in which no answer is to be found."""
+
 
 class Question(str):
-    """A question that goes on with a conversation; compared as the text alone.
+    """A question with what is known of where it stands; compared as the text alone.
 
     Attributes:
-        before: The user's turn before it, without material.
+        before: The user's turn before it, without material, where it goes on with a conversation; or None.
+        grounded: Whether it is asked of material that stands beside it.
     """
 
-    __slots__ = ("before",)
+    __slots__ = ("before", "grounded")
 
-    before: str
+    before: str | None
+    grounded: bool
 
     @classmethod
-    def after(cls, before: str, question: str) -> Question:
-        """Make a question and note the turn before it."""
+    def of(cls, question: str, *, before: str | None = None, grounded: bool = False) -> Question:
+        """Make a question and note where it stands."""
         made = cls(question)
-        made.before = before
+        made.before, made.grounded = before or None, grounded
         return made
 
 
@@ -64,8 +69,8 @@ def question_of(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str
         arguments: Those.
 
     Returns:
-        The question, where a variable of its name holds it; a ``Question``, where it ends a conversation that the
-        prompt holds, as chat engines' prompts do. Where none does, a ``TaskText``: the prompt's text without
+        The question, where a variable of its name holds it, with the turn before it, where it ends a conversation that
+        the prompt holds, as chat engines' prompts do. Where none does, a ``TaskText``: the prompt's text without
         the variables that by their names hold material (``context_str``, ``docs``, ``schema``, ...). None where the
         prompt has neither, so that it is judged whole.
     """
@@ -74,7 +79,8 @@ def question_of(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str
     for name in QUESTIONS:
         question = given.get(name)
         if isinstance(question, str) and question.strip():
-            return _with_turn_before(question, within, arguments)
+            before = _turn_before(question, within, arguments) if is_follow_up(question) else None
+            return Question.of(question, before=before, grounded=is_asked_of(_named(given, within)))
     material = {name for name in given if _is_material(name, within)}
     if not material:
         return None
@@ -86,20 +92,18 @@ def question_of(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str
     return TaskText(text) if text.strip() else None
 
 
-def _with_turn_before(question: str, prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str:
-    if not is_follow_up(question):
-        return question
+def _turn_before(question: str, prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str | None:
     history = {**prompt.kwargs, **arguments}.get("chat_history")
     if isinstance(history, str) and (before := users_turn_before(history)):
-        return Question.after(before, question)
+        return before
     if not isinstance(prompt, ChatPromptTemplate):
-        return question
+        return None
     if sum(message.role == MessageRole.USER for message in prompt.message_templates) < 2:
-        return question
+        return None
     given = {**prompt.kwargs, **arguments}
     turns = _turns_without(prompt, {**arguments, **{name: "" for name in given if _is_material(name, prompt)}})
     # A prompt may as well ask first and give its material in the last turn.
-    return Question.after(turns[-2], question) if turns[-1].strip() == question.strip() and turns[1:] else question
+    return turns[-2] if turns[-1].strip() == question.strip() and turns[1:] else None
 
 
 def users_turn_before(history: str) -> str | None:
@@ -110,8 +114,18 @@ def users_turn_before(history: str) -> str | None:
 
 
 def _is_material(name: str, prompt: BasePromptTemplate) -> bool:
-    mapped = (prompt.template_var_mappings or {}).get(name, name)
-    return any(_MATERIAL.search(each.lower()) for each in (name, str(mapped)))
+    return any(_MATERIAL.search(each) for each in _named((name,), prompt))
+
+
+def _named(names: Iterable[str], prompt: BasePromptTemplate) -> list[str]:
+    """Give the names of variables, and by what other names a prompt's template knows them."""
+    mapped = prompt.template_var_mappings or {}
+    return [each.lower() for name in names for each in {name, str(mapped.get(name, name))}]
+
+
+def is_asked_of(names: Iterable[str]) -> bool:
+    """Whether a question is asked of material that stands beside it, told by the names of a prompt's variables."""
+    return any(_MATERIAL.search(name) and not _NO_PASSAGES.search(name) for name in names)
 
 
 def is_computed(prompt: BasePromptTemplate, llm: Any) -> bool:

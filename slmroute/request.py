@@ -15,10 +15,7 @@ EARLIER_CHARACTERS = 1000
 
 _NOTHING: frozenset[str] = frozenset()
 
-ASKED_OF_MATERIAL = (
-    "Context information is below.\n---\n...\n---\n"
-    "Given the context information and not prior knowledge, answer the query.\nQuery: "
-)
+ASKED_OF_MATERIAL = "Answer the query from the given text.\n\nQuery: "
 """What is written before a question that is asked of material, whatever that is."""
 
 _ABILITY_OF = {"audio": "audio", "file": "files", "image": "images", "video": "video"}
@@ -112,7 +109,7 @@ class RouteRequest:
     def task(self) -> str:
         """The text as the classifiers that ship read it: a question that is asked of given material says so.
 
-        To find an answer in a text is simple; by itself such a question looks like one that takes knowledge of the world.
+        To find an answer in a text is simple; by itself such a question looks like one that takes knowledge.
         """
         return f"{ASKED_OF_MATERIAL}{self.text}\nAnswer: " if self.grounded else self.text
 

@@ -110,7 +110,7 @@ class EmbeddedClassifier:
         """Judge a request.
 
         Args:
-            request: The request; only its text is read.
+            request: The request; only its task is read.
 
         Returns:
             P(the task is complex) in [0, 1].
@@ -118,13 +118,13 @@ class EmbeddedClassifier:
         Raises:
             ConfigError: The weights file does not fit this version.
         """
-        return self._score(request.text)
+        return self._score(request.task)
 
     async def ascore(self, request: RouteRequest) -> float:
         """Judge a request without holding up the event loop: longer texts are read, and all are embedded, in a thread.
 
         Args:
-            request: The request; only its text is read.
+            request: The request; only its task is read.
 
         Returns:
             P(the task is complex) in [0, 1].
@@ -132,10 +132,10 @@ class EmbeddedClassifier:
         Raises:
             ConfigError: The weights file does not fit this version.
         """
-        weights = self._weights
-        if weights is not None and weights.embedding is None and len(request.text) <= AT_ONCE_CHARACTERS:
-            return self._score(request.text)
-        return await asyncio.to_thread(self._score, request.text)
+        weights, task = self._weights, request.task
+        if weights is not None and weights.embedding is None and len(task) <= AT_ONCE_CHARACTERS:
+            return self._score(task)
+        return await asyncio.to_thread(self._score, task)
 
     def score_many(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Judge many texts.

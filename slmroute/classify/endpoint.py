@@ -87,7 +87,7 @@ class EndpointClassifier(EmbeddedClassifier):
         """Judge a request in a thread, for whatever embeds has to be waited for.
 
         Args:
-            request: The request; only its text is read.
+            request: The request; only its task is read.
 
         Returns:
             P(the task is complex) in [0, 1].
@@ -95,7 +95,7 @@ class EndpointClassifier(EmbeddedClassifier):
         Raises:
             ClassifierUnavailable: What was given is no embedding of those that were fitted.
         """
-        return await asyncio.to_thread(self._score, request.text)
+        return await asyncio.to_thread(self._score, request.task)
 
     def score_many(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Judge many texts with few requests; see ``EmbeddedClassifier.score_many``."""
