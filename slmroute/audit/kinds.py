@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any, Final, Literal, cast
 
 from slmroute.errors import ConfigError
 
-__all__ = ["BYTE_ORDER_MARK", "Kind", "head_of", "is_utf8", "kind_of", "list_within", "object_of"]
+__all__ = ["BYTE_ORDER_MARK", "Kind", "csv_header", "head_of", "is_utf8", "kind_of", "list_within", "object_of"]
 
 Kind = Literal["json lines", "json", "csv", "parquet", "text"]
 
@@ -42,6 +43,8 @@ PACKED: Final[Mapping[bytes, str]] = {
 CONTROLS: Final = frozenset(range(32)) - frozenset(b"\t\n\r\f\v\b\x1b") | {127}
 MOST_CONTROLS: Final = 0.02
 """Text has no more than so many bytes that stand for no character."""
+
+DELIMITERS: Final = ",;\t|"
 
 HEAD: Final = 4096
 
@@ -96,6 +99,14 @@ def kind_of(path: Path, head: bytes) -> Kind:
     if kind in (None, "text", "csv"):
         _check_text(path, head)
     return kind or "text"
+
+
+def csv_header(head: bytes) -> tuple[str, list[str]]:
+    """Give what parts the fields of a CSV file that begins so, and what they are called."""
+    line = head.decode("utf-8-sig", errors="replace").lstrip().partition("\n")[0]
+    delimiter = max(DELIMITERS, key=line.count)
+    names = next(csv.reader([line], delimiter=delimiter))
+    return delimiter, list(dict.fromkeys(name.strip() or f"column{place}" for place, name in enumerate(names)))
 
 
 def _check_text(path: Path, head: bytes) -> None:

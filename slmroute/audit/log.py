@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from slmroute.audit.formats import Format
-from slmroute.audit.kinds import BYTE_ORDER_MARK, Kind, head_of, is_utf8, kind_of, list_within, object_of
+from slmroute.audit.kinds import BYTE_ORDER_MARK, Kind, csv_header, head_of, is_utf8, kind_of, list_within, object_of
 from slmroute.audit.lines import copy_lines, line_numbers
 from slmroute.errors import ConfigError, MissingExtra
 
@@ -96,6 +96,8 @@ class Log:
         self._source = self._source_of(self.kind)
         if self.kind in ("json lines", "json"):
             self._in_a_copy_at_worst(self._open_page)
+        if self.kind == "csv":
+            self._told_apart()
 
     def first(self) -> list[Doc]:
         """Give the first records, whatever they are.
@@ -177,12 +179,22 @@ class Log:
                 f"SELECT unnest(json_extract(doc, '$.{inner}[*]')) AS doc FROM ({self._source}) WHERE doc IS NOT NULL"
             )
 
+    def _told_apart(self) -> None:
+        """Say how a CSV file is written where a damaged row keeps DuckDB from finding that out."""
+        try:
+            self._rows(f"SELECT doc FROM ({self._source}) LIMIT 1")
+        except UnreadableError:
+            delimiter, names = csv_header(self._head)
+            columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
+            dialect = f"delim = {_quoted(delimiter)}, quote = '\"', escape = '\"'"
+            self._source = self._csv(f"auto_detect = false, columns = {{{columns}}}, {dialect}")
+
     @property
     def _numbered(self) -> str:
         return f"SELECT row_number() OVER () AS place, doc FROM ({self._source})"
 
     def _source_of(self, kind: Kind) -> str:
-        name = "'" + str(self._copy or self.path).replace("'", "''") + "'"
+        name = _quoted(str(self._copy or self.path))
         match kind:
             case "json lines" | "text":
                 return (
@@ -202,12 +214,15 @@ class Log:
                     f"maximum_object_size = {LARGEST_RECORD})"
                 )
             case "csv":
-                return (
-                    f"SELECT to_json(t) AS doc FROM read_csv({name}, header = true, all_varchar = true, "
-                    "store_rejects = true, rejects_limit = 0) t"
-                )
+                return self._csv("all_varchar = true")
             case "parquet":
                 return f"SELECT to_json(t) AS doc FROM read_parquet({name}) t"
+
+    def _csv(self, dialect: str) -> str:
+        return (
+            f"SELECT to_json(t) AS doc FROM read_csv({_quoted(str(self.path))}, header = true, {dialect}, "
+            "store_rejects = true, rejects_limit = 0) t"
+        )
 
     def _bad_lines(self) -> tuple[int, ...]:
         rows = self._rows(f"SELECT place FROM ({self._numbered}) WHERE doc IS NULL ORDER BY place LIMIT {NAMED}")
@@ -253,10 +268,15 @@ class Log:
             ) from None
 
 
+def _quoted(text: str) -> str:
+    """Write a text for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _path(place: str) -> str:
     """Write a place as a JSON path, quoted for SQL."""
     steps = (f"[{step}]" if step.isdecimal() else f'."{step}"' for step in place.replace('"', "").split("."))
-    return "'$" + "".join(steps).replace("'", "''") + "'"
+    return _quoted("$" + "".join(steps))
 
 
 def _keep(given: Format) -> str:

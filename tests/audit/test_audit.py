@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -121,6 +122,19 @@ def test_bad_rows_of_a_csv_file_are_counted(write: Write, rows: Rows) -> None:
     found = audit([path])
     assert found.looked_at == 68
     assert found.files[0].bad == 2
+
+
+@pytest.mark.parametrize("damage", ['"never closed, b\n', '"never closed, b\nx,y\n', 'a "quoted" b,"c" d\n'])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_damaged_row_makes_no_csv_file_unreadable(tmp_path: Path, damage: str, delimiter: str) -> None:
+    path = tmp_path / "log.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerow(["question", "it's"])
+        writer.writerows([f"Which language is this, please? Ola {number}", "x"] for number in range(50))
+        file.write(damage.replace(",", delimiter))
+    found = audit([path])
+    assert (found.looked_at, found.files[0].bad > 0) == (50, True)
 
 
 def test_chains_and_tools_of_a_trace_are_left_out(write: Write, rows: Rows) -> None:
