@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
-from langchain_slmroute.generated import configs_of, result_of
+from langchain_slmroute.generated import Choices, configs_of, result_of
 from langchain_slmroute.model_level import ModelLevel
 from langchain_slmroute.perform import ChatPerformer
 from langchain_slmroute.routed import Asked, AsyncRoutedCall, Child, RoutedCall, Setting
@@ -209,10 +209,12 @@ class RoutingChatModel(ModelLevel):
     ) -> LLMResult:
         """Answer several calls, one after the other, as ``invoke`` does each."""
         configs = configs_of(len(messages), callbacks, tags, metadata, run_name, run_id)
-        answers = [
-            self.invoke(each, config, stop=stop, **kwargs) for each, config in zip(messages, configs, strict=True)
-        ]
-        return result_of(answers, configs)
+        choices = Choices()
+        with choices.heard():
+            answers = [
+                self.invoke(each, config, stop=stop, **kwargs) for each, config in zip(messages, configs, strict=True)
+            ]
+        return result_of(answers, configs, choices)
 
     async def agenerate(
         self,
@@ -230,14 +232,16 @@ class RoutingChatModel(ModelLevel):
         import asyncio
 
         configs = configs_of(len(messages), callbacks, tags, metadata, run_name, run_id)
-        found = await asyncio.gather(
-            *(self.ainvoke(each, config, stop=stop, **kwargs) for each, config in zip(messages, configs, strict=True)),
-            return_exceptions=True,
+        calls = (
+            self.ainvoke(each, config, stop=stop, **kwargs) for each, config in zip(messages, configs, strict=True)
         )
+        choices = Choices()
+        with choices.heard():
+            found = await asyncio.gather(*calls, return_exceptions=True)
         # As in a bare model all have ended before the first error comes out.
         if errors := [each for each in found if isinstance(each, BaseException)]:
             raise errors[0]
-        return result_of(cast("list[AIMessage]", found), configs)
+        return result_of(cast("list[AIMessage]", found), configs, choices)
 
     # --- tools and structured answers ---
 

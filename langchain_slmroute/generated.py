@@ -4,16 +4,47 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any, Final, cast
 
-from langchain_core.callbacks import Callbacks
+from langchain_core.callbacks import BaseCallbackHandler, Callbacks
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, LLMResult, RunInfo
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult, RunInfo
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tracers.context import register_configure_hook
 
-__all__ = ["configs_of", "result_of"]
+from slmroute.context import Held
+
+__all__ = ["Choices", "configs_of", "result_of"]
 
 _NOT_OF_THE_GENERATION: Final = frozenset({"slmroute", "token_usage"})
+
+
+class Choices(BaseCallbackHandler):
+    """Hears what models answer beside their first choice, where they are asked for several (``n=2``)."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self._others: dict[str | None, list[Generation]] = {}
+
+    def heard(self) -> Held[Choices | None]:
+        """Have it hear of the calls that are made inside."""
+        return Held(_choices, self)
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Keep the others by the first one's message."""
+        for first, *others in response.generations:
+            if others and isinstance(first, ChatGeneration):
+                self._others[first.message.id] = others
+
+    def beside(self, answer: AIMessage) -> list[Generation]:
+        """Give the others of an answer."""
+        return self._others.get(answer.id, [])
+
+
+_choices: ContextVar[Choices | None] = ContextVar("slmroute_choices", default=None)
+register_configure_hook(_choices, inheritable=True)
 
 
 def configs_of(
@@ -31,10 +62,17 @@ def configs_of(
     return [cast("RunnableConfig", {**given, "run_id": each}) for each in ids]
 
 
-def result_of(answers: Sequence[AIMessage], configs: Sequence[RunnableConfig]) -> LLMResult:
-    """Give answers as ``generate`` does, with their tokens added up; drafts stand in their records only."""
+def result_of(answers: Sequence[AIMessage], configs: Sequence[RunnableConfig], choices: Choices) -> LLMResult:
+    """Give answers as ``generate`` does, with their tokens added up; drafts stand in their records only.
+
+    Of several choices of one answer the first carries the record and is the one that was judged.
+    """
     runs = [RunInfo(run_id=cast("uuid.UUID", config.get("run_id"))) for config in configs]
-    return LLMResult(generations=[[_generation(each)] for each in answers], llm_output=_output(answers), run=runs)
+    return LLMResult(
+        generations=[[_generation(each), *choices.beside(each)] for each in answers],
+        llm_output=_output(answers),
+        run=runs,
+    )
 
 
 def _generation(answer: AIMessage) -> ChatGeneration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
@@ -56,7 +57,7 @@ class BoundTool(dict[str, Any]):
     """A tool as OpenAI's dictionary, which agents look into, with what the user gave beside it for the tiers to bind.
 
     Attributes:
-        source: The tool as the user gave it.
+        source: The tool as the user gave it, and as it was then.
     """
 
     source: ToolLike
@@ -71,7 +72,8 @@ class BoundTool(dict[str, Any]):
             cast("Mapping[str, Any]", tool) if as_is else convert_to_openai_tool(cast("Any", tool), strict=strict)
         )
         bound = cls(described)
-        bound.source = tool
+        # As with a bare model, what becomes of the tool afterwards is no matter, unless it is what is sent itself.
+        bound.source = tool if described is tool else cast("ToolLike", copy.copy(cast("object", tool)))
         return bound
 
     def __reduce__(self) -> tuple[Any, ...]:

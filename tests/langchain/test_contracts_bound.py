@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.messages import AIMessage
+from langchain_core.tools import StructuredTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
@@ -129,3 +131,24 @@ def test_answers_are_pickled_and_copied_with_their_records(stage: Stage) -> None
     assert record_of(again) == record_of(answer)
     assert record_of(answer.model_copy(deep=True)) == record_of(answer)
     assert AIMessage.model_validate_json(answer.model_dump_json()).response_metadata["slmroute"] == record_of(answer)
+
+
+def test_tools_are_bound_as_they_are_then_where_a_bare_model_does_so(stage: Stage) -> None:
+    def changed(bind: Any) -> Any:
+        described = StructuredTool.from_function(add, name="described", description="As it was.")
+        schema = {"title": "sum", "description": "As it was.", **City.model_json_schema()}
+        sent = convert_to_openai_tool(add)
+        bound = bind([described, schema, sent])
+        described.description = schema["description"] = sent["function"]["description"] = "As it is now."
+        described.args_schema = City
+        return bound.invoke("1+2?")
+
+    for to, bare in (("small", stage.bare_small()), ("big", stage.bare_big())):
+        changed(bare.bind_tools)
+        changed(stage.router(to).bind_tools)
+        alone, routed = stage.server.calls()[-2:]
+        assert routed.body["tools"] == alone.body["tools"]
+        assert [each["function"]["description"] for each in routed.body["tools"]][::2] == [
+            "As it was.",
+            "As it is now.",
+        ]

@@ -10,8 +10,11 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage
 from langchain_core.rate_limiters import BaseRateLimiter
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from langchain_slmroute import RoutingChatModel
+from slmroute import Tier
 from tests.langchain import ways
 from tests.langchain.stage import BIG, SMALL, Stage, record_of
 
@@ -37,6 +40,30 @@ async def test_generate_adds_up_the_tokens_as_a_bare_model_does(stage: Stage) ->
             assert generations[0].generation_info.items() >= bares[0].generation_info.items()
             assert "slmroute" not in generations[0].generation_info
             assert record_of(generations[0].message)["tier"] == "big"
+
+
+class Several(ChatOpenAI):
+    """Answers as a server that is asked for ``n`` choices."""
+
+    def _create_chat_result(self, response: Any, generation_info: Any = None) -> Any:
+        told = response.model_dump()
+        (first,) = told["choices"]
+        others = [{**first, "index": 1, "message": {**first["message"], "content": "Another."}}]
+        return super()._create_chat_result({**told, "choices": [first, *others]}, generation_info)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+async def test_generate_gives_every_choice_of_an_answer_and_counts_its_tokens_once(stage: Stage, cached: bool) -> None:
+    cache = InMemoryCache() if cached else None
+    several = Several(model=BIG, base_url=stage.server.openai_url, api_key=SecretStr("canary"), cache=cache, n=2)
+    router = stage.escalating(tiers=[stage.small(), Tier("big", several)])
+    for result in [*await results(router), *await results(router)]:
+        for generations in result.generations:
+            assert [each.text for each in generations] == ["The big answer is forty two.", "Another."]
+            assert record_of(generations[0].message)["escalated"]
+        if not cached:
+            assert result.llm_output["token_usage"]["total_tokens"] == 220
+    assert [len(each) for result in await results(stage.router()) for each in result.generations] == [1] * 4
 
 
 async def test_generate_by_ollama_tells_why_it_ended(stage: Stage) -> None:

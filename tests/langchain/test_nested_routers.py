@@ -63,6 +63,34 @@ async def test_a_streamed_call_of_two_routers_that_is_left_counts_once(stage: St
     assert (costs.calls, costs.failures) == (1, 1)
 
 
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
+async def test_a_call_that_must_stay_local_stays_so_in_a_router_that_is_a_tier(stage: Stage, ask: ways.Ask) -> None:
+    inner = Tier("inner", stage.router("big"), local=True)
+    outer = RoutingChatModel(tiers=[inner, stage.big()], classifier=None)
+    await ask(outer, "Blue?", local_only=True)
+    assert stage.models_called == [SMALL]
+    await ask(outer, "Blue?")
+    assert stage.models_called == [SMALL, BIG]
+
+
+async def test_a_structured_call_that_must_stay_local_stays_so_in_a_router_that_is_a_tier(stage: Stage) -> None:
+    stage.server.script(SMALL, Reply('{"word": "blue"}'))
+    outer = RoutingChatModel(
+        tiers=[Tier("inner", stage.router("big"), local=True), stage.big()], classifier=None
+    ).with_structured_output(Word, method="json_schema")
+    assert outer.invoke("Blue?", local_only=True) == Word(word="blue")
+    assert await outer.ainvoke("Blue?", local_only=True) == Word(word="blue")
+    assert [part async for part in outer.astream("Blue?", local_only=True)][-1] == Word(word="blue")
+    assert stage.models_called == [SMALL] * 3
+
+
+def test_tools_of_a_call_that_must_stay_local_stay_so_in_a_router_that_is_a_tier(stage: Stage) -> None:
+    stage.server.script(SMALL, Reply(tool_calls=[("Word", {"word": "blue"})]))
+    outer = RoutingChatModel(tiers=[Tier("inner", stage.router("big"), local=True), stage.big()], classifier=None)
+    assert outer.bind_tools([Word], local_only=True).invoke("Blue?").tool_calls[0]["args"] == {"word": "blue"}
+    assert stage.models_called == [SMALL]
+
+
 class Heard(BaseCallbackHandler):
     """Counts what it hears."""
 
