@@ -56,7 +56,12 @@ def category_of_task(task: TaskText) -> str:
     Args:
         task: Its instruction and its payload.
     """
-    concepts = words_of(task.instruction[:OPENING]).concepts
+    # What reads like a list of fields throughout ("Classify this: bug, wish") has no instruction told apart in it.
+    words = words_of((task.instruction or task.payload)[:OPENING])
+    concepts = words.concepts
+    # "Class" is what one writes in Python, and in French a verb: of the two, the kind that more words tell of.
+    if words.counts.get("code_noun", 0) > words.counts.get("classify", 0):
+        concepts -= {"classify"}
     for name, telling in CATEGORIES:
         if concepts & telling:
             return name
