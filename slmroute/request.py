@@ -107,7 +107,7 @@ class RouteRequest:
 
     @property
     def task(self) -> str:
-        """The text as the classifiers that ship read it: a question that is asked of given material says so.
+        """The text as ``EmbeddedClassifier`` reads it: a question that is asked of given material says so.
 
         To find an answer in a text is simple; by itself such a question looks like one that takes knowledge.
         """

@@ -186,12 +186,12 @@ class FewShotClassifier:
 
     def classify(self, request: RouteRequest) -> Classification:
         """Give the score of ``score`` with the tokens it took."""
-        messages = self._messages(request.task)
+        messages = self._messages(request.text)
         return self._classification(self._model.ask(messages), messages)
 
     async def aclassify(self, request: RouteRequest) -> Classification:
         """Do what ``classify`` does, asynchronously."""
-        messages = self._messages(request.task)
+        messages = self._messages(request.text)
         return self._classification(await self._model.aask(messages), messages)
 
     def warm_up(self) -> None:
