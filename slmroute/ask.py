@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from decimal import Decimal
 from numbers import Real
 from typing import Final
@@ -68,9 +69,10 @@ async def ascore(run: Run, step: Classify) -> Scored:
 
 
 def _taken_over(run: Run, scored: Scored | None) -> Scored | None:
-    if scored is not None:
-        run.score = scored.score
-    return scored
+    if scored is None:
+        return None
+    run.score = scored.score
+    return replace(scored, shared=True)
 
 
 def _score(run: Run, step: Classify) -> Scored:

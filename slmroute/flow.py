@@ -141,7 +141,7 @@ def _choose_start(policy: Policy, request: RouteRequest, able: tuple[Tier, ...])
     assert isinstance(scored, Scored)  # noqa: S101  the driver's promise
     if scored.score is None:
         return start(policy.default_tier, "default")
-    return start(policy.tier_for(scored.score).name, "classified", scored.score)
+    return start(policy.tier_for(scored.score).name, "scope" if scored.shared else "classified", scored.score)
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,9 +211,11 @@ class Scored:
 
     Attributes:
         score: P(the task is complex) in [0, 1]; None when it could not be asked or is not to be trusted.
+        shared: Whether another call of the scope, made at the same time, has asked for it: its decision holds here.
     """
 
     score: float | None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

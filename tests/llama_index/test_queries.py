@@ -129,6 +129,8 @@ async def test_calls_made_at_the_same_time_for_a_query_share_its_decision(make_r
     assert whim.asked == 1
     assert len(records) > 5
     assert {record.tier for record in records} == {"frontier"}
+    reasons = [record.reason for record in records]
+    assert (reasons.count("classified"), reasons.count("scope")) == (1, len(records) - 1)
     await engine.aquery(EASY)
     assert whim.asked == 2
 
