@@ -186,9 +186,11 @@ def chooser(
     import numpy as np
 
     if cost is not None and whole.costs is None:
-        raise ConfigError("A cost to reach needs the tiers' prices.")
+        raise ConfigError("A cost to reach needs the tiers' prices, cheapest first: give prices= (--price).")
     if quality is not None and whole.qualities is None:
-        raise ConfigError("A quality to reach needs the quality of each tier's answers.")
+        raise ConfigError(
+            "A quality to reach needs the quality of each tier's answers, cheapest first: give qualities= (--outcome)."
+        )
     cheapest, last = np.eye(len(mix))[0], np.eye(len(mix))[-1]
 
     def mixed(step: float) -> Floats:
@@ -273,4 +275,7 @@ def unreachable(prompts: Prompts, cost: float | Decimal | None, quality: float |
     if cost is not None and prompts.costs is not None:
         least = float(prompts.costs[:, 0].mean()) * 1000
         return f"No thresholds keep a thousand calls at ${float(cost):g}: all at the cheapest tier cost ${least:.4g}."
-    return f"No thresholds give {quality:g} of the last tier's quality; more than all of its own cannot be asked for."
+    return (
+        f"No thresholds give {quality:g} times the last tier's quality; more than all of its own cannot be asked for: "
+        "give a share, for example quality=0.95 (--quality 0.95)."
+    )

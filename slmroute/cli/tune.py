@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+EXAMPLES_OF = {"--shares": "50,30,20", "--cost": "1.50", "--quality": "0.95", "--price": "0.05/0.08"}
+
 
 @app.callback()
 def tune() -> None:
@@ -32,7 +34,7 @@ def thresholds(
     data: Annotated[Path, typer.Argument(help="JSONL with a prompt a row, as they come in.")],
     *,
     shares: Annotated[
-        str | None, typer.Option(help="Traffic at each tier, cheapest first, for example 50,30,20.")
+        str | None, typer.Option(help="Traffic at each tier, cheapest first, for example 50,30,20 or 50/30/20.")
     ] = None,
     cost: Annotated[str | None, typer.Option(help="Dollars that a thousand calls may cost; needs --price.")] = None,
     quality: Annotated[
@@ -72,7 +74,7 @@ def thresholds(
     found = thresholds_for(
         texts,
         [judge(text) for text in texts],
-        shares=None if shares is None else [float(_number(one, "--shares")) for one in shares.split(",")],
+        shares=None if shares is None else _shares(shares),
         cost_per_thousand=None if cost is None else _number(cost, "--cost"),
         quality=None if quality is None else float(_number(quality, "--quality")),
         prices=[_price(one) for one in price] if price else None,
@@ -137,8 +139,12 @@ def _number(text: str, setting: str) -> Decimal:
     except InvalidOperation:
         value = Decimal("nan")
     if not value.is_finite():
-        raise ConfigError(f"{setting} {text!r} must be numbers.")
+        raise ConfigError(f"{setting} {text!r} must be a number, for example {EXAMPLES_OF[setting]}.")
     return value
+
+
+def _shares(text: str) -> list[float]:
+    return [float(_number(one, "--shares")) for one in text.replace("/", ",").split(",")]
 
 
 def _price(text: str) -> TierPrice:

@@ -88,10 +88,10 @@ def test_a_quality_is_reached_at_the_least_cost() -> None:
         ({"shares": (100,)}, "two tiers or more"),
         ({"shares": (-1, 2)}, "zero or more"),
         ({"shares": (0, 0)}, "zero or more"),
-        ({"cost_per_thousand": 1}, "needs the tiers' prices"),
-        ({"quality": 0.9}, "needs the quality"),
+        ({"cost_per_thousand": 1}, r"cheapest first: give prices= \(--price\)"),
+        ({"quality": 0.9}, r"give qualities= \(--outcome\)"),
         ({"quality": 0.9, "cost_per_thousand": 1}, "not both"),
-        ({"quality": 2.0, "qualities": [[0.5, 1.0]] * 1_000}, "No thresholds give"),
+        ({"quality": 2.0, "qualities": [[0.5, 1.0]] * 1_000}, "give a share, for example quality=0.95"),
         ({"prices": [(Decimal(5), Decimal(5)), (Decimal(9), Decimal(9))], "cost_per_thousand": 0.01}, "cheapest tier"),
     ],
 )
@@ -209,7 +209,10 @@ def test_the_command_for_thresholds(tmp_path: Path, capsys: pytest.CaptureFixtur
     printed = re.search(r"thresholds = \[(.+?), (.+?)\]", capsys.readouterr().out)
     assert printed is not None
     assert float(printed[1]) < float(printed[2]) <= 1
+    assert command("thresholds", str(path), "--shares", "100/0/0") == 0
+    assert printed[0] in capsys.readouterr().out
     assert command("thresholds", str(path), "--shares", "a,b") == 2
+    assert "for example 50,30,20" in capsys.readouterr().err
     assert command("thresholds", str(path), "--price", "5") == 2
     assert "INPUT/OUTPUT" in capsys.readouterr().err
 
