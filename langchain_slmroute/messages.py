@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -336,13 +337,13 @@ def without_logprobs(message: MessageT) -> MessageT:
     return message.model_copy(update={"response_metadata": rest})
 
 
-def with_record(message: MessageT, record: Mapping[str, object]) -> MessageT:
+def with_record(message: MessageT, record: dict[str, object]) -> MessageT:
     """Copy a message with the record of its call; the message itself may be shared with a cache."""
-    return message.model_copy(update={"response_metadata": {**message.response_metadata, RECORD_KEY: dict(record)}})
+    copied = copy.copy(message)
+    copied.response_metadata = {**message.response_metadata, RECORD_KEY: record}
+    return copied
 
 
-def last_chunk(record: Mapping[str, object], message_id: str | None) -> AIMessageChunk:
+def last_chunk(record: dict[str, object], message_id: str | None) -> AIMessageChunk:
     """Make an empty last chunk that carries the record."""
-    return AIMessageChunk(
-        content="", id=message_id, response_metadata={RECORD_KEY: dict(record)}, chunk_position="last"
-    )
+    return AIMessageChunk(content="", id=message_id, response_metadata={RECORD_KEY: record}, chunk_position="last")

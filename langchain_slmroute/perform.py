@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
-from langchain_core.messages import BaseMessage
 from langchain_core.prompt_values import ChatPromptValue
 from langchain_core.runnables import RunnableConfig
 
@@ -46,23 +45,23 @@ class ChatPerformer(TierCalls):
     def _call(self, call: Call) -> Answer:
         config = self.config(call, watch=True)
         model, kwargs = self.model(call, streams=is_streamed(config))
-        message = model.invoke(_prompt(self.history(call)), config, **kwargs)
+        message = model.invoke(_Prompt(messages=self.history(call)), config, **kwargs)
         return answer_of(message, self.provider(call))
 
     async def _acall(self, call: Call) -> Answer:
         config = self.config(call, watch=True)
         model, kwargs = self.model(call, streams=is_streamed(config))
-        message = await model.ainvoke(_prompt(self.history(call)), config, **kwargs)
+        message = await model.ainvoke(_Prompt(messages=self.history(call)), config, **kwargs)
         return answer_of(message, self.provider(call))
 
     def _stream(self, call: Call) -> Generator[Chunk]:
         model, kwargs = self.model(call, streams=True)
-        for message in model.stream(_prompt(self.history(call)), self.config(call, watch=False), **kwargs):
+        for message in model.stream(_Prompt(messages=self.history(call)), self.config(call, watch=False), **kwargs):
             yield chunk_of(message)
 
     async def _astream(self, call: Call) -> AsyncGenerator[Chunk]:
         model, kwargs = self.model(call, streams=True)
-        messages = model.astream(_prompt(self.history(call)), self.config(call, watch=False), **kwargs)
+        messages = model.astream(_Prompt(messages=self.history(call)), self.config(call, watch=False), **kwargs)
         async with Owned(messages) as stream:
             async for message in stream:
                 yield chunk_of(message)
@@ -122,6 +121,7 @@ class ChatPerformer(TierCalls):
             await relay.atell(relay.release())
 
 
-def _prompt(messages: list[BaseMessage]) -> ChatPromptValue:
-    """Wrap a conversation for a chat model, which would look whether messages are messages once more."""
-    return ChatPromptValue.model_construct(messages=messages)
+class _Prompt(ChatPromptValue):
+    """A conversation for a chat model, whose messages are known to be messages: looking again would take long."""
+
+    messages: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -107,7 +107,7 @@ class _Routed(Generic[PerformerT]):
         self._make = make
 
     @property
-    def record(self) -> Mapping[str, object]:
+    def record(self) -> dict[str, object]:
         """The record as plain JSON, once the driver has settled it."""
         assert self.run.record is not None  # noqa: S101  it has
         return self.run.record.to_json()

@@ -282,7 +282,7 @@ def _part(part: Any, written: Growth) -> Chunk:
 class _Structured:
     """What the sync and the async call share."""
 
-    def _given(self, decision: Decision, record: Mapping[str, object]) -> Any:
+    def _given(self, decision: Decision, record: dict[str, object]) -> Any:
         found, performer = cast("Parsed", decision.answer.native), cast("Any", self).performer
         if performer.outline.include_raw:
             raw = with_record(performer.to_show(decision.tier.name, found.raw), record)
@@ -298,7 +298,7 @@ class _Structured:
         raw = routed.performer.to_show(routed.run.shown_tier, cast("AIMessage", part["raw"]))
         return AddableDict({**part, "raw": raw})
 
-    def _closing(self, decision: Decision, record: Mapping[str, object]) -> Any:
+    def _closing(self, decision: Decision, record: dict[str, object]) -> Any:
         raw, found = last_chunk(record, None), cast("Parsed", decision.answer.native)
         # What a client could not parse it raised in the midst of the parts; what a chain could not is among them.
         told = {} if found.error is None or found.told else {"parsed": None, "parsing_error": found.error}

@@ -91,12 +91,8 @@ def _score(run: Run, step: Classify) -> Scored:
 
 def _asked_in_time(run: Run, request: RouteRequest) -> object:
     """Ask the classifier, and go on without it when it has taken half of the time there is."""
-    share_s = _share_s(run)
-
-    def ask() -> object:
-        return asked(_classifier(run), request)
-
-    found = ask() if share_s is None else in_thread(ask, share_s)
+    share_s, classifier = _share_s(run), _classifier(run)
+    found = asked(classifier, request) if share_s is None else in_thread(lambda: asked(classifier, request), share_s)
     if isinstance(found, float) or not inspect.isawaitable(found):
         return found
     return _wait_for(found, _share_s(run))
@@ -193,6 +189,8 @@ def _note_spent(run: Run, attempt: Attempt, asked: object, given: Classification
 
     It tells so itself, or the calls were overheard: the fuller account holds.
     """
+    if not run.overheard and (given is None or given.usage is None):
+        return
     calls = [call for call in run.overheard if call.usage is not None]
     if given is not None and given.usage is not None:
         heard = sum(_tokens(call.usage) for call in calls)
