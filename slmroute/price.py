@@ -207,9 +207,13 @@ class PriceBook:
         for (low, low_cost), (high, high_cost) in pairwise(priced):
             if high_cost < low_cost:
                 raise ConfigError(
-                    f"tiers= must be cheapest first, but {high.name!r} ({high.model}) costs less than {low.name!r} "
-                    f"({low.model}), which stands before it: swap them, or set input_price= and output_price=."
+                    f"tiers= must be cheapest first, but {self._shown(high)} costs less than {self._shown(low)}, which "
+                    "stands before it: swap them, or set input_price= and output_price=."
                 )
+
+    def _shown(self, tier: Tier) -> str:
+        """Name a tier and its model; a model object's own text may hold its key."""
+        return f"{tier.name!r} ({self._named.get(tier.name) or tier.spec or type(tier.model).__name__})"
 
 
 def own_prices(asked: object, setting: str) -> tuple[Decimal, Decimal] | None:

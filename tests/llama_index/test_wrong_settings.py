@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from llama_index.llms.openai import OpenAI
 
 from llama_index_slmroute import RoutingLLM
 from slmroute import ConfigError, Tier
@@ -62,3 +63,10 @@ def test_one_stop_string_is_taken_as_chat_models_take_it(kind: str) -> None:
 def test_a_provider_that_no_llm_can_be_built_for_is_told_at_once() -> None:
     with pytest.raises(ConfigError, match=r"Tier\('a'\): 'foo:bar' cannot be built from a string.*LLM object"):
         RoutingLLM(tiers=[Tier("a", "foo:bar"), TIERS[1]], classifier=None)
+
+
+def test_tiers_in_the_wrong_order_are_told_without_a_model_objects_key() -> None:
+    dear = OpenAI(model="gpt-4.1", api_key="canary-of-a-key")
+    with pytest.raises(ConfigError, match=r"'b' \(openai:gpt-4.1-mini\) costs less than 'a' \(openai:gpt-4.1\)") as told:
+        RoutingLLM(tiers=[Tier("a", dear), Tier("b", "openai:gpt-4.1-mini")], classifier=None)
+    assert "canary" not in str(told.value)
