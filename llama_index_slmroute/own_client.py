@@ -7,7 +7,7 @@ counts it, while its SDK sees an error and asks again. A bill then has calls tha
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final, cast
 
 from llama_index.core.llms import LLM
 
@@ -15,23 +15,26 @@ from slmroute.sdk_client import own_http_client
 
 __all__ = ["keep_to_this_loop"]
 
-_MADE_BY_SDK = "AsyncHttpxClientWrapper"
-"""The HTTP client that OpenAI's SDK makes where it is given none."""
+_SDKS: Final = frozenset({"anthropic", "openai"})
+_MADE_BY_SDK: Final = "AsyncHttpxClientWrapper"
+"""The HTTP client that an SDK makes where it is given none."""
 
 
 def keep_to_this_loop(llm: LLM) -> None:
-    """Give an LLM of OpenAI's, a copy of the user's, connections of the running event loop's own.
+    """Give an LLM of OpenAI's or Anthropic's, a copy of the user's, connections of the running event loop's own.
 
     Args:
         llm: One that was given an HTTP client or a stand-in stays as it is, as do all outside any event loop, those of
             other providers, and those that make a client for each call.
     """
-    private: dict[str, Any] = llm.__pydantic_private__ or {}
-    if asyncio._get_running_loop() is None or "_async_http_client" not in private:  # noqa: SLF001  its way to ask
+    if asyncio._get_running_loop() is None:  # noqa: SLF001  asyncio's own way to ask without an error
         return
+    private: dict[str, Any] = llm.__pydantic_private__ or {}
     client = private.get("_aclient")
-    if client is None:
-        if private["_async_http_client"] is None and getattr(llm, "reuse_client", False):
-            private["_async_http_client"] = own_http_client("openai")
-    elif type(getattr(client, "_client", None)).__name__ == _MADE_BY_SDK:
-        private["_aclient"] = client.copy(http_client=own_http_client("openai"))
+    if client is not None:
+        kind = type(cast("object", getattr(client, "_client", None)))
+        sdk = kind.__module__.partition(".")[0]
+        if kind.__name__ == _MADE_BY_SDK and sdk in _SDKS:
+            private["_aclient"] = client.copy(http_client=own_http_client(sdk))
+    elif getattr(llm, "reuse_client", False) and private.get("_async_http_client", ...) is None:
+        private["_async_http_client"] = own_http_client("openai")

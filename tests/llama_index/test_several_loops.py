@@ -7,11 +7,13 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import anthropic
 import httpx
 import openai
 import pytest
-from llama_index.core.llms import ChatMessage
+from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.llms.openai import OpenAI, OpenAIResponses
+from pydantic import PrivateAttr
 
 from llama_index_slmroute import RoutingLLM
 from llama_index_slmroute.own_client import keep_to_this_loop
@@ -80,23 +82,33 @@ def test_each_loop_has_connections_of_its_own(
     gc.collect()
 
 
-def test_only_event_loops_have_clients_of_their_own_and_only_where_none_was_given() -> None:
+async def here(llm: Any) -> Any:
+    copied = llm.model_copy()
+    keep_to_this_loop(copied)
+    return copied
+
+
+class OfAnthropic(MockLLM):
+    """Keeps its client as LlamaIndex's class for Anthropic does."""
+
+    _aclient: Any = PrivateAttr(default_factory=lambda: anthropic.AsyncAnthropic(api_key="k"))
+
+
+@pytest.mark.parametrize(
+    "make", [OfAnthropic, lambda: OpenAIResponses(model=FRONTIER, api_key="k")], ids=["anthropic", "responses"]
+)
+def test_only_event_loops_have_clients_of_their_own(make: Callable[[], Any]) -> None:
+    plain = make()
+    first, second = asyncio.run(here(plain)), asyncio.run(here(plain))
+    assert len({id(llm._aclient._client) for llm in (plain, first, second)}) == 3
+    before = plain._aclient
+    keep_to_this_loop(plain)
+    assert plain._aclient is before
+
+
+def test_an_llm_that_was_given_an_http_client_keeps_it() -> None:
     given = httpx.AsyncClient()
-    plain: Any = OpenAIResponses(model=FRONTIER, api_key="k")
     own: Any = OpenAIResponses(model=FRONTIER, api_key="k", async_http_client=given)
     new: Any = OpenAI(model=FRONTIER, api_key="k", reuse_client=False)
-
-    async def here(llm: Any) -> Any:
-        copied = llm.model_copy()
-        keep_to_this_loop(copied)
-        return copied
-
-    def http(llm: Any) -> Any:
-        return llm._aclient._client
-
-    first, second = asyncio.run(here(plain)), asyncio.run(here(plain))
-    assert len({id(http(llm)) for llm in (plain, first, second)}) == 3
-    keep_to_this_loop(plain)
-    assert http(plain) not in (http(first), http(second))
-    assert http(asyncio.run(here(own))) is given
+    assert asyncio.run(here(own))._aclient._client is given
     assert asyncio.run(here(new))._async_http_client is None
