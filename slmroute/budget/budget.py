@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Final, Literal, Protocol, Self
 
 from slmroute.budget.counting import Counting
-from slmroute.budget.limits import EVERY_OTHER, NANO, KeyLimits, Limits, per_key_limits
+from slmroute.budget.limits import EVERY_OTHER, NANO, KeyLimits, Limits, per_key_limits, storable
 from slmroute.budget.spending import Spending
 from slmroute.budget.stores import Store
 from slmroute.errors import ConfigError, LedgerError, MissingExtra
@@ -171,7 +171,7 @@ class Budget:
         """The limits that a call has: the key they are counted under, what their names begin with, and they."""
         found = [("", "", self.limits)]
         own = None if key is None else self.per_key.get(key) or self.per_key.get(EVERY_OTHER)
-        return found if own is None else [*found, (f"key {key}", "per_key ", own)]
+        return found if key is None or own is None else [*found, (f"key {storable(key)}", "per_key ", own)]
 
     @property
     def _counting(self) -> Counting:

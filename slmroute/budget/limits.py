@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,12 +13,24 @@ from typing import Any, Final, cast
 from slmroute.errors import ConfigError
 from slmroute.tier import Money, money
 
-__all__ = ["EVERY_OTHER", "HOLD_S", "Charge", "KeyLimits", "Limits", "per_key_limits", "to_nano", "window_of"]
+__all__ = [
+    "EVERY_OTHER",
+    "HOLD_S",
+    "Charge",
+    "KeyLimits",
+    "Limits",
+    "per_key_limits",
+    "storable",
+    "to_nano",
+    "window_of",
+]
 
 EVERY_OTHER: Final = "*"
 """In ``per_key``, the limits of every key that is not named itself."""
 
 NANO: Final = 10**9
+
+LONGEST_KEY: Final = 200
 
 HOLD_S: Final = 3_600
 """How long a shared store counts what a call holds; then its process must have been killed, which settles nothing.
@@ -128,6 +141,13 @@ class Charge:
     def of_money(self) -> bool:
         """Whether it is counted in nano-dollars."""
         return not self.setting.endswith("escalations_per_minute")
+
+
+def storable(key: str) -> str:
+    """Give a key, or its hash where not every store can keep it: keys may come from whoever calls an application."""
+    if len(key) <= LONGEST_KEY and key.isprintable():
+        return key
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def to_nano(amount: Decimal) -> int:

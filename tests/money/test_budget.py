@@ -73,6 +73,17 @@ def test_each_key_has_its_own_limits(engine: Any, store: str | None) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "key", ["", "a\0b", "\ud800", "k" * 20_000, "two\nlines"], ids=["empty", "nul", "surrogate", "long", "lines"]
+)
+def test_any_key_can_be_counted(engine: Any, store: str | None, key: str) -> None:
+    budget = Budget(day=5, per_key=Limits(day=1), store=store, answer_tokens=500)
+    records = [ask(engine(0.99, budget=budget), key=whose) for whose in (key, key, "another's", key + "!")]
+    assert [record.tier for record in records] == ["frontier", "small", "frontier", "frontier"]
+    assert not any("budget_store_unavailable" in record.events for record in records)
+    assert budget.flush()
+
+
 def test_escalations_are_limited_by_the_minute(engine: Any, clock: FakeClock, store: str | None) -> None:
     budget = Budget(escalations_per_minute=2, store=store)
     router = engine(None, weak=0.1, budget=budget)
