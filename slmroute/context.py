@@ -99,10 +99,15 @@ def route_context(
         scope: A name. The first call inside decides on a tier, and the others stay there unless one escalates.
 
     Raises:
-        ConfigError: ``tags`` is a single string.
+        ConfigError: ``key`` or ``scope`` is no string, or ``tags`` is no list of strings.
     """
     if isinstance(tags, str):
         raise ConfigError(f"route_context(tags={tags!r}) must be a list of labels: tags=[{tags!r}].")
+    tags = tuple(tags)
+    given = {name: value for name, value in (("key", key), ("scope", scope)) if value is not None}
+    for name, value in (*given.items(), *(("tags", tag) for tag in tags)):
+        if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"route_context({name}=...): {value!r} must be a string, for example {str(value)!r}.")
     outer = _current.get()
     inner = RouteContext(
         key=outer.key if key is None else key,

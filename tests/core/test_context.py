@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,13 @@ def test_a_scope_entered_again_decides_anew() -> None:
         first.decided[1] = "small"
     with route_context(scope="query") as second:
         assert second.decided == {}
+
+
+@pytest.mark.parametrize("given", [{"key": 42}, {"scope": 7}, {"tags": ["a", 5]}, {"tags": [None]}])
+def test_what_no_ledger_could_keep_is_refused(given: Any) -> None:
+    (name,) = given
+    with pytest.raises(ConfigError, match=rf"route_context\({name}=...\): .* must be a string"), route_context(**given):
+        pass
 
 
 def test_tags_are_a_list() -> None:
