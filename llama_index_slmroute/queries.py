@@ -25,7 +25,6 @@ from llama_index.core.base.response.schema import (
 )
 from llama_index.core.chat_engine import CondensePlusContextChatEngine, ContextChatEngine
 from llama_index.core.chat_engine.types import AgentChatResponse, BaseChatEngine, StreamingAgentChatResponse
-from llama_index.core.memory.types import BaseChatStoreMemory
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.query_engine import RetrieverQueryEngine, SubQuestionQueryEngine
 from llama_index.core.response_synthesizers import Generation
@@ -276,9 +275,8 @@ def _reads(engine: object) -> bool:
 
 def _history_at_hand(memory: Any) -> Sequence[ChatMessage]:
     """Give what a memory holds, where nothing has to be waited for."""
-    if isinstance(memory, BaseChatStoreMemory) and isinstance(memory.chat_store, SimpleChatStore):
-        return memory.chat_store.get_messages(memory.chat_store_key)
-    return ()
+    store = getattr(memory, "chat_store", None)
+    return store.get_messages(memory.chat_store_key) if isinstance(store, SimpleChatStore) else ()
 
 
 def _turn_before(history: Sequence[ChatMessage]) -> str | None:

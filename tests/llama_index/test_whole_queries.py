@@ -13,7 +13,7 @@ from llama_index.core.chat_engine import ContextChatEngine
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
 from llama_index.core.indices.query.query_transform.base import StepDecomposeQueryTransform
 from llama_index.core.llms import ChatMessage
-from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.memory import ChatMemoryBuffer, ChatSummaryMemoryBuffer
 from llama_index.core.query_engine import (
     CustomQueryEngine,
     MultiStepQueryEngine,
@@ -138,11 +138,12 @@ async def test_an_asynchronously_streamed_turn_is_too(made: Any, judge: Judge) -
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["remembered", "given"])
+@pytest.mark.parametrize("kind", [ChatMemoryBuffer, ChatSummaryMemoryBuffer])
 def test_a_follow_up_is_judged_with_the_turn_before_it_whatever_is_asked_first(
-    made: Any, judge: Judge, given: bool
+    made: Any, judge: Judge, kind: Any, given: bool
 ) -> None:
     history = [ChatMessage(content=HARD), ChatMessage(role="assistant", content="It is so.")]
-    memory = ChatMemoryBuffer.from_defaults(chat_history=None if given else history)
+    memory = kind.from_defaults(chat_history=None if given else history, llm=made.llm)
     retriever = QueryFusionRetriever([VectorStoreIndex(NODES).as_retriever()], num_queries=3, use_async=False)
     engine = ContextChatEngine.from_defaults(retriever=retriever, memory=memory)
     engine.chat("Go on.", chat_history=history if given else None)
