@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from threading import RLock
 
 __all__ = ["Machine"]
@@ -11,10 +12,11 @@ class Machine:
     """Charges calls for a machine's busy time: a second in which n calls run is charged to each as 1/n second.
 
     What calls are charged adds up to the time in which the machine was busy, however many ran at once. Safe to use
-    from many threads.
+    from many threads; a forked child leaves its parent's calls to the parent.
     """
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._running = 0
         self._each_s = 0.0  # what a call that had run from the beginning would have been charged by now
         self._counted_to = 0.0
@@ -33,6 +35,8 @@ class Machine:
             What ``end`` needs.
         """
         with self._lock:
+            if self._pid != os.getpid():
+                self._pid, self._running = os.getpid(), 0
             self._count(now)
             self._running += 1
             return self._each_s

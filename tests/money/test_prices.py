@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 from decimal import Decimal
 from typing import Any
@@ -148,3 +149,18 @@ def test_a_machine_shares_each_second_among_those_that_run_in_it() -> None:
     assert machine.end(second, 14.0) == 2.0
     assert machine.end(first, 15.0) == 13.0
     assert pickle.loads(pickle.dumps(machine)).begin(99.0) == 0.0  # noqa: S301
+
+
+def test_a_forked_child_pays_for_its_own_calls_alone() -> None:
+    machine = Machine()
+    machine.begin(0.0)
+
+    def in_child(charged: Any) -> None:
+        charged.value = machine.end(machine.begin(10.0), 12.0)
+
+    fork = multiprocessing.get_context("fork")
+    charged = fork.Value("d")
+    child = fork.Process(target=in_child, args=(charged,))
+    child.start()
+    child.join()
+    assert charged.value == 2.0
