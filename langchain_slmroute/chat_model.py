@@ -146,7 +146,7 @@ class RoutingChatModel(ModelLevel):
         **kwargs: Any,
     ) -> AIMessage:
         """Answer a call; see the class."""
-        with RoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
+        with RoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer)) as routed:
             return routed.finish(drive(routed.run, routed.performer))
 
     async def ainvoke(
@@ -158,7 +158,7 @@ class RoutingChatModel(ModelLevel):
         **kwargs: Any,
     ) -> AIMessage:
         """Answer a call, asynchronously; see the class."""
-        async with AsyncRoutedCall(*await self.aprepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
+        async with AsyncRoutedCall(*await self.aprepared(input, config, stop, kwargs, ChatPerformer)) as routed:
             return await routed.finish(await adrive(routed.run, routed.performer))
 
     def stream(
@@ -173,7 +173,7 @@ class RoutingChatModel(ModelLevel):
         if self._streaming_disabled(**{**kwargs, "stream": True}):
             yield cast("AIMessageChunk", self.invoke(input, config, stop=stop, **kwargs))
             return
-        with RoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer.of)) as routed:
+        with RoutedCall(*self.prepared(input, config, stop, kwargs, ChatPerformer)) as routed:
             yield from routed.chunks(drive_stream(routed.run, routed.performer))
 
     async def astream(
@@ -189,7 +189,7 @@ class RoutingChatModel(ModelLevel):
             yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
             return
         async with (
-            AsyncRoutedCall(*await self.aprepared(input, config, stop, kwargs, ChatPerformer.of)) as routed,
+            AsyncRoutedCall(*await self.aprepared(input, config, stop, kwargs, ChatPerformer)) as routed,
             Owned(routed.chunks(adrive_stream(routed.run, routed.performer))) as chunks,
         ):
             async for chunk in chunks:

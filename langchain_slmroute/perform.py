@@ -37,11 +37,6 @@ class ChatPerformer(TierCalls):
         self._child = child
         self._relays: dict[str, Relay] = {}
 
-    @classmethod
-    def of(cls, asked: Asked, config: RunnableConfig, child: Child) -> ChatPerformer:
-        """Make one; for those who are handed a way of making performers."""
-        return cls(asked, config, child)
-
     def _call(self, call: Call) -> Answer:
         config = self.config(call, watch=True)
         model, kwargs = self.model(call, streams=is_streamed(config))
