@@ -62,8 +62,6 @@ class RouteRequest:
 
     Attributes:
         text: The text to judge: the last user turn, with a bounded look at earlier ones. Never in the repr.
-        grounded: Whether the text is a question to be answered from material that is given with it, such as passages
-            retrieved for it, and that is not in the text.
         turns: How many user turns the conversation has, this one included.
         tools: The tools the answer may call.
         forced_tool: Whether the answer must call a tool; the name of the one it must call, where it is named.
@@ -76,10 +74,11 @@ class RouteRequest:
         local_only: Whether the call must not leave the tiers declared local.
         key: Whose call it is, for budgets and reports: a user, team or tenant.
         tags: The caller's labels for reports.
+        grounded: Whether the text is a question to be answered from material that is given with it, such as passages
+            retrieved for it, and that is not in the text.
     """
 
     text: str = field(repr=False)
-    grounded: bool = False
     turns: int = 1
     tools: tuple[ToolSpec, ...] = field(default=(), repr=False)
     forced_tool: bool | str = False
@@ -92,6 +91,7 @@ class RouteRequest:
     local_only: bool = False
     key: str | None = None
     tags: tuple[str, ...] = ()
+    grounded: bool = False
 
     @classmethod
     def from_text(cls, text: str) -> RouteRequest:
