@@ -60,13 +60,13 @@ class Address:
         bare = URL.create("postgresql", self.url.username, None, self.url.host, self.url.port, self.url.database)
         return bare.render_as_string()
 
-    def engine(self, *, write: bool, busy_s: float = BUSY_S) -> Engine:
+    def engine(self, *, write: bool, busy_s: float | None = None) -> Engine:
         """Make an engine whose connections are opened when asked for and closed when given back.
 
         Args:
             write: Whether a transaction takes SQLite's write lock when it begins, so that it is never refused half
                 way; without it nothing can be changed, and a file that is not there is not made.
-            busy_s: How long SQLite waits for another writer before it says so.
+            busy_s: How long SQLite waits for another writer before it says so, if not ``BUSY_S``.
         """
         if self.path is None:
             args: dict[str, object] = {}
@@ -77,7 +77,8 @@ class Address:
         if not write:
             # Not mode=ro: with that SQLite makes the files -shm and -wal all the same, and cannot take them away again.
             url = url.set(database=f"{self.path.absolute().as_uri()}").update_query_dict({"mode": "rw", "uri": "true"})
-        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": busy_s}, hide_parameters=True)
+        wait: dict[str, object] = {"timeout": BUSY_S if busy_s is None else busy_s}
+        engine = create_engine(url, poolclass=NullPool, connect_args=wait, hide_parameters=True)
         _tune_sqlite(engine, write=write)
         if not write:
             _read_what_is_still(engine, self.path)
