@@ -38,8 +38,8 @@ class RoutingChatModel(ModelLevel):
     In traces and streams of events a router's run is a chain's, and the tier's run in it a chat model's. Events chosen
     by tag or type are those of a bare model; under the router's own name its tokens are ``on_chain_stream`` events.
 
-    Per call, ``tier="name"`` asks for one tier and ``local_only=True`` stays on tiers declared local, in ``invoke`` and
-    its like or by ``bind``.
+    Per call, ``tier="name"`` asks for one tier and ``local_only=True`` stays on tiers declared local, also in routers
+    that are tiers: in ``invoke`` and its like or by ``bind``.
 
     Args:
         tiers: Two or more, cheapest first: ``Tier`` objects.

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 
 from langchain_slmroute.cache import CacheSetting, cache_setting
-from langchain_slmroute.dialects import bound_kwargs, call_kwargs, chat_model, llm_type, logprob_kwargs
+from langchain_slmroute.dialects import bound_kwargs, call_kwargs, chat_model, logprob_kwargs
 from langchain_slmroute.limiter import OncePerCall
 from langchain_slmroute.messages import answer_of, for_tier, without_logprobs
 from langchain_slmroute.models import Ready, TierModels
@@ -96,8 +96,6 @@ class TierCalls(OnceMore):
         if settings := self._settings(ready, streams=streams or bool(asked.get("stream"))):
             model = model.model_copy(update=settings)
         kwargs = call_kwargs(model, {k: v for k, v in asked.items() if k not in _BOUND}) if asked else {}
-        if self.run.request.local_only and llm_type(model) == "slmroute":
-            kwargs["local_only"] = True  # the tiers of a tier are no less bound by it
         if call.hold and self.run.policy.judge is None:
             kwargs = self._with_logprobs(call, model, kwargs)
         tools = asked.get("tools")

@@ -196,6 +196,7 @@ class Within:
     Args:
         engine: The router's whose tier it is.
         outer: Where that router's own call is within another's, or None.
+        local_only: Whether its call must not leave the local tiers; then no call within it may.
 
     Attributes:
         calls: How many calls there were.
@@ -204,11 +205,12 @@ class Within:
         counted: Dollars that they have counted towards the very budget that the router has.
     """
 
-    __slots__ = ("calls", "cost", "counted", "engine", "outer", "unpriced")
+    __slots__ = ("calls", "cost", "counted", "engine", "local_only", "outer", "unpriced")
 
-    def __init__(self, engine: Engine | None = None, outer: Within | None = None) -> None:
+    def __init__(self, engine: Engine | None = None, outer: Within | None = None, *, local_only: bool = False) -> None:
         self.engine = engine
         self.outer = outer
+        self.local_only = local_only
         self.calls = 0
         self.cost = Decimal(0)
         self.unpriced = 0

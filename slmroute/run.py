@@ -39,20 +39,21 @@ class Run(AbstractContextManager["Run"]):
 
     Attributes:
         around: The call of another router's tier that this one is made in, or None.
-        aside: Gives what the classifier and the judge are asked in, where the calls of models that they make are noted;
-            the adapter may set it.
-        overheard: Those calls, as far as they are heard of.
+        aside: Opens what the classifier and the judge are asked in; the adapter may set it.
+        overheard: The calls of models that are made there, as far as they are heard of.
     """
 
     def __init__(self, engine: Engine, request: RouteRequest, tiers: Sequence[Tier] | None = None) -> None:
+        self._collectors = current_collectors()
+        self.around = around(self._collectors)
+        if self.around is not None and self.around.local_only:
+            request = replace(request, local_only=True)
         self.engine = engine
         self.policy = engine.policy
         self.request = request
         self.context = current_context()
         self.aside: Callable[[Heard], AbstractContextManager[object]] = listening
         self.overheard: Heard = []
-        self._collectors = current_collectors()
-        self.around = around(self._collectors)
         self.attempts: list[Attempt] = []
         self.events: list[str] = []
         self.record: RouteRecord | None = None
@@ -147,7 +148,7 @@ class Run(AbstractContextManager["Run"]):
             provider=provider or None,
             model=model or None,
             draft_tokens=estimate_tokens(with_draft("", call.draft)) if call.draft else 0,
-            within=Within(self.engine, self.around),
+            within=Within(self.engine, self.around, local_only=self.request.local_only),
         )
         if (machine := self.engine.machines.get(attempt.name)) is not None:
             attempt.machine_mark = machine.begin(now)

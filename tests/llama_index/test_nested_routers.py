@@ -21,7 +21,7 @@ def router() -> Iterator[RoutingLLM]:
         small = Tier("small", "ollama:phi3:mini", model_args={"base_url": server.url}, local=True)
         big = Tier("big", "openai:gpt-4.1", model_args={"api_base": server.openai_url, "api_key": "canary"})
         inner = RoutingLLM(tiers=[small, big], classifier=lambda request: 0.9)
-        yield RoutingLLM(tiers=[small, Tier("inner", inner)], classifier=lambda request: 0.9)
+        yield RoutingLLM(tiers=[small, Tier("inner", inner, local=True)], classifier=lambda request: 0.9)
 
 
 def test_a_call_through_two_routers_counts_once(router: RoutingLLM) -> None:
@@ -37,3 +37,11 @@ async def test_an_asynchronous_call_through_two_routers_counts_once(router: Rout
         async for _ in await router.astream_complete("Blue?"):
             pass
     assert (costs.calls, costs.cost) == (2, 2 * BIG_COST)
+
+
+async def test_a_call_that_must_stay_local_stays_so_in_a_router_that_is_a_tier(router: RoutingLLM) -> None:
+    assert router.complete("Blue?", local_only=True).text == "Small."
+    assert [part.text for part in router.stream_complete("Blue?", local_only=True)][-1] == "Small."
+    assert (await router.acomplete("Blue?", local_only=True)).text == "Small."
+    assert [part.text async for part in await router.astream_complete("Blue?", local_only=True)][-1] == "Small."
+    assert router.complete("Blue?").text == "Big."
