@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from slmroute.availability import availability_errors, failure_of
@@ -271,10 +270,7 @@ def _same_ledger(one: LedgerLike, other: LedgerLike | None) -> bool:
 
 
 def _place(ledger: LedgerLike | None) -> object:
-    """Where a ledger is: a file has many names."""
-    address: object = getattr(ledger, "address", None)
-    path: object = getattr(address, "path", None)
-    return path.resolve() if isinstance(path, Path) else getattr(address, "url", None)
+    return getattr(getattr(ledger, "address", None), "place", None)
 
 
 def _same_model(tier: Tier, before: Tier | None) -> bool:

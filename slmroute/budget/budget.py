@@ -134,7 +134,7 @@ class Budget:
         """Whether what is counted here is counted there: it is the same one, or of the same name in the same store."""
         if other is None or other is self:
             return other is self
-        return self._store is not None and (self._store, self.name) == (other._store, other.name)  # noqa: SLF001
+        return self._store is not None and (self._place, self.name) == (other._place, other.name)  # noqa: SLF001
 
     def open(self, key: str | None, started_at: datetime, *, local: bool = True) -> Spending:
         """Begin a call.
@@ -166,6 +166,14 @@ class Budget:
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until the store knows of all calls that are over; False when time ran out first."""
         return self._counting.flush(timeout_s)
+
+    @property
+    def _place(self) -> object:
+        if self._store is None or self._store.startswith(REDIS):
+            return self._store
+        from slmroute.ledger.address import Address
+
+        return Address(self._store).place
 
     def _limits_of(self, key: str | None) -> list[tuple[str, str, Limits]]:
         """The limits that a call has: the key they are counted under, what their names begin with, and they."""

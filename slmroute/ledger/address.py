@@ -53,6 +53,11 @@ class Address:
         return Path(self.url.database) if self.url.database and self.url.get_backend_name() == "sqlite" else None
 
     @property
+    def place(self) -> Path | URL:
+        """What is the same for all names of one ledger: a file has many."""
+        return self.url if self.path is None else self.path.resolve()
+
+    @property
     def shown(self) -> str:
         """The address without anything secret."""
         if self.path is not None:
