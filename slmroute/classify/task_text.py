@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from slmroute.classify.labels import label_of, lead_of
 from slmroute.classify.lexicon import UNSPACED, words_of
 from slmroute.classify.steering import without_steering
 
@@ -24,14 +25,12 @@ SHORT_REQUEST = 320
 """A prompt of at most so many characters without any mark of a payload is all instruction."""
 
 LONG_PIECE = 400
+SHORT_LINE = 200
 FRONT_PIECES = 5
 END_PIECES = 4
 ALL_MAY_SPEAK = 800
 """In prompts of fewer characters any sentence may belong to the instruction."""
 
-LABEL = re.compile(
-    r"^[ \t]*[*#_>]*[ \t]*([^\W\d_][\w /'-]{0,28}?)[ \t]*(?:#?\d{1,3})?[*_]*[ \t]*[:：][*_]*[ \t]*(.*)$", re.DOTALL
-)
 FENCE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 LONG_QUOTE = re.compile(
     r'"""(.{2,}?)"""|“([^”]{40,})”|«([^»]{40,})»|„([^“”]{40,})[“”]|「([^」]{20,})」|(?<!\w)"([^"\n]{60,})"', re.DOTALL
@@ -41,39 +40,18 @@ SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]]*\s+(?=\S)|(?<=[。！？])")
 CODE_LINE = re.compile(
     r"^\s*(?:def |class |import |from \w+ import |return\b|for \(|if \(|while \(|public |private |const |let |var |function\b"
     r"|#include|using |SELECT |INSERT |UPDATE |CREATE |FROM |WHERE |@\w+|package |func |fn |struct |\}|\{|</?\w+[^>]*>\s*$)"
-    r"|[;{}]\s*$|^\s*\w[\w.\[\]]* ?(?:=|\+=|:=) ?\S|^\s{4,}\S+\(.*\)"
+    r"|[;{}]\s*$|^\s{4,}(?:(?:if|elif|else|for|while|with|try|except|finally)\b.*:\s*$|(?:del|raise|yield|await|pass|break|continue)\b)"
+    r"|^\s*\w[\w.\[\]]* ?(?:=|\+=|:=) ?\S|^\s{4,}\S+\(.*\)"
 )
 TABLE_LINE = re.compile(
     r"^\s*\|.*\||^[^|\n]+\|[^|\n]+\||^[^\t\n]+\t[^\t\n]+|^(?:[^,\n]{1,40},){3,}[^,\n]{0,40}$|^[^;\n]{1,40};[^;\n]{1,40};"
 )
 CHAT_LINE = re.compile(r"^\s*(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?[\])]?\s*[-–]?\s*)?[\w.@#][\w .@#-]{0,24}[:：]\s+\S")
+SPEAKER = re.compile(r"\s*customer[ \t]*:", re.IGNORECASE)
+"""Labels a text where it stands alone, and one who speaks where lines like it follow one another."""
+
 QUOTED_LINE = re.compile(r"^\s*>")
 
-PAYLOAD_LABELS = frozenset(
-    """text article passage context message review document content input email e-mail ticket comment tweet paragraph data
-    sentence excerpt post conversation dialogue transcript source subject utterance premise hypothesis statement title body
-    notes note report log code snippet table csv json reference faq customer abstract news headline quote snippet record
-    nachricht artikel absatz kontext dokument eingabe bewertung rezension kommentar satz gespräch betreff quelle beitrag
-    texte contexte avis commentaire phrase extrait courriel objet entrée conversation
-    texto artículo mensaje reseña documento contexto comentario frase correo asunto entrada
-    testo articolo messaggio recensione contesto commento oggetto
-    artigo mensagem avaliação comentário assunto trecho
-    tekst bericht recensie zin onderwerp artikel tekst wiadomość recenzja zdanie
-    текст статья сообщение отзыв документ контекст комментарий предложение письмо тема
-    文本 文章 内容 评论 消息 邮件 原文 段落 句子 材料 上下文 输入 对话 新闻
-    文章 テキスト 本文 レビュー メッセージ メール 記事 文 入力 会話 문장 본문 텍스트 리뷰 메시지 기사 내용 입력
-    metin yorum mesaj النص الرسالة المقال पाठ संदेश""".split()
-)
-TASK_LABELS = frozenset(
-    """question task instruction instructions q query problem request prompt exercise user frage aufgabe anweisung
-    question tâche consigne pregunta tarea instrucción domanda compito istruzione pergunta tarefa instrução vraag opdracht
-    pytanie zadanie вопрос задача задание инструкция 问题 任务 指令 题目 質問 問題 指示 課題 질문 문제 지시 soru görev السؤال प्रश्न""".split()
-)
-ANSWER_LABELS = frozenset(
-    """answer a label category summary sentiment tl;dr response output language result intent class verdict entities
-    antwort kategorie zusammenfassung sprache réponse catégorie résumé langue respuesta categoría resumen idioma risposta
-    categoria riassunto lingua resposta resumo antwoord samenvatting ответ категория 回答 答案 类别 摘要 回答 答え 分類 要約 답""".split()
-)
 REQUEST_CONCEPTS = frozenset(
     """classify extract summarise language_id validate translate correct terse write math_verb analyse design advice polite
     explain same_meaning convert hypothetical code_verb estimate reason""".split()
@@ -199,7 +177,10 @@ def loose_pieces(text: str) -> Iterator[Piece]:
                 continue
             number += 1
             label = label_of(line)
-            if label is None:
+            if label is None and (lead := lead_of(line)) is not None:
+                found = [Piece(lead[0], "prose"), *sentences(lead[1], "labelled")]
+                labelled = True
+            elif label is None:
                 found = list(sentences(line, "labelled" if labelled else "prose"))
                 for piece in found:
                     piece.trails = labelled
@@ -221,21 +202,6 @@ def labelled_line(line: str, label: str) -> Iterator[Piece]:
             yield piece
     else:
         yield Piece(line, "prose", request=len(line) <= LONG_PIECE)
-
-
-def label_of(line: str) -> str | None:
-    """Say what a line's label announces: a ``payload``, a ``task`` or an ``answer``; None without a known label."""
-    if ":" not in line[:60] and "：" not in line[:60]:
-        return None
-    match = LABEL.match(line)
-    if match is None:
-        return None
-    name = match[1].lower().strip()
-    last = name.rsplit(" ", 1)[-1]
-    for names, label in ((TASK_LABELS, "task"), (ANSWER_LABELS, "answer"), (PAYLOAD_LABELS, "payload")):
-        if name in names or last in names:
-            return label
-    return None
 
 
 def runs_of(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -268,18 +234,18 @@ def line_kind(line: str) -> str:
             return "code"
         if TABLE_LINE.match(line):
             return "table"
-    if CHAT_LINE.match(line) and label_of(line) is None:
+    if CHAT_LINE.match(line) and (label_of(line) is None or SPEAKER.match(line)):
         return "chat"
     return "prose"
 
 
 def sentences(line: str, kind: str) -> Iterator[Piece]:
-    """Cut a line into its sentences, very short ones kept with the one before."""
+    """Cut a line into its sentences, very short ones that ask nothing kept with the next."""
     parts = [part for part in SENTENCE_END.split(line) if part.strip()]
     held = ""
     for part in parts:
         held = f"{held} {part}" if held else part
-        if len(held) >= 25:
+        if len(held) >= 25 or held.rstrip("\"')").endswith(("?", "？", "؟")):
             yield Piece(held, kind)
             held = ""
     if held:
@@ -290,20 +256,54 @@ def choose(pieces: list[Piece]) -> None:
     """Mark the pieces that make up the instruction: at the front and at the end, as far as they read like a request."""
     count = len(pieces)
     short = sum(len(piece.text) for piece in pieces) < ALL_MAY_SPEAK
+    told = [piece for piece in pieces if piece.request]
     for i, piece in enumerate(pieces):
         if piece.request:
             continue
         at_edge = i < FRONT_PIECES or i >= count - END_PIECES
         may_speak = (piece.kind == "prose" and (short or at_edge)) or (piece.trails and i >= count - 2)
         piece.request = may_speak and requests(piece.text, edge=i in (0, count - 1))
+    if not short:
+        hear_what_stands_apart(pieces)
+    for piece in told:
+        piece.request = True
     if not any(piece.request for piece in pieces):
         guess(pieces)
+
+
+def hear_what_stands_apart(pieces: list[Piece]) -> None:
+    """Take a short first or last line that asks for something at its word, and no sentence of a long paragraph then.
+
+    Where no line of its own begins like a request, the verb may stand further on: ``Read the text and discuss it``.
+    """
+    lengths: dict[int, int] = {}
+    for piece in pieces:
+        lengths[piece.line] = lengths.get(piece.line, 0) + len(piece.text)
+    loose = [piece for piece in pieces if piece.line and piece.kind == "prose"]
+    edges = {loose[0].line, loose[-1].line} if loose else set[int]()
+    own = [piece for piece in loose if lengths[piece.line] <= LONG_PIECE]
+    asked = {piece.line for piece in own if piece.request}
+    if not asked & edges:
+        for piece in own:
+            if piece.line in edges and words_of(piece.text).concepts & REQUEST_CONCEPTS:
+                piece.request = True
+                asked.add(piece.line)
+    if not asked & edges:
+        return
+    for piece in loose:
+        if lengths[piece.line] > ALL_MAY_SPEAK:
+            piece.request &= piece is pieces[0] or piece is pieces[-1]
+        elif lengths[piece.line] <= SHORT_LINE and piece.line in asked & edges:
+            piece.request = True
 
 
 def guess(pieces: list[Piece]) -> None:
     """Without anything that reads like a request, take the first or the last line for it, if it is much shorter than the rest."""
     loose = [piece for piece in pieces if piece.kind == "prose"]
     if not loose:
+        # The question may stand behind a labelled text, on its line.
+        last = pieces[-1]
+        last.request = len(pieces) > 1 and last.kind == "labelled" and requests(last.text, edge=True)
         return
     first = [piece for piece in loose if piece.line == loose[0].line]
     last = [piece for piece in loose if piece.line == loose[-1].line]

@@ -46,6 +46,77 @@ def test_instruction_and_payload_are_told_apart(text: str, instruction: str, pay
     assert found.kinds
 
 
+@pytest.mark.parametrize(
+    ("instruction", "payload"),
+    [
+        ("Translate into French:", "Please close the door quietly."),
+        ("Translate to Polish:", "Where can I leave my luggage?"),
+        ("Summarise this text:", "The dog barked at noon."),
+        ("Please classify this message:", "my card was charged twice"),
+        ("tl;dr please:", "The council met on Tuesday to discuss the tram."),
+        ("Extract the dates:", "the workshop runs 3-5 May and papers are due in April"),
+        ("Fasse zusammen:", "Der Aufzug wird am Donnerstag gewartet."),
+        ("Extrae la dirección de entrega:", "por favor manden el pedido a Calle Mayor 14"),
+        ("Résume en une phrase :", "La bibliothèque fermera deux semaines en août."),
+        ("Wyciągnij numer zamówienia:", "moje zamówienie ZX-48213 nadal nie dotarło"),
+        ("Исправь ошибки:", "Он пашел в магазин"),
+        ("翻译成英文:", "请把窗户关上。"),
+        ("请用一句话概括：", "公司决定从下月起实行弹性工作制。"),  # noqa: RUF001
+    ],
+)
+def test_what_stands_behind_a_requests_colon_is_the_payload(instruction: str, payload: str) -> None:
+    found = split_task(f"{instruction} {payload}")
+    assert (found.instruction, found.payload, found.place) == (instruction, payload, "front")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Explain: why is the sky blue?",
+        "Solve: 3x + 4 = 19",
+        "Classify it into one of these classes: sport, politics or trade.",
+        "Set the alarm to 6:30 please",
+        "Which department should get this: billing, tech support or sales?",
+        "Read https://example.org/a and say what it is about",
+    ],
+)
+def test_behind_other_colons_the_request_goes_on(text: str) -> None:
+    assert split_task(text).instruction == text
+
+
+def test_a_request_about_a_text_is_not_taken_for_its_label() -> None:
+    table = "\n".join(f"{place},Graz,{place * 7},paid" for place in range(40))
+    asked = "Analyse this data: which customers are leaving, and what should we do?"
+    assert split_task(f"{table}\n\n{asked}").instruction == asked
+
+
+def test_a_question_may_stand_behind_a_labelled_text_on_its_line() -> None:
+    found = split_task("Context: The course begins in May and costs 180 euros. How much does the course cost?")
+    assert found.instruction == "How much does the course cost?"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "Read the text and discuss whether the policy is fair to all groups.",
+        "As the town's counsel, find what hurts us most, and propose another wording.",
+        "Is the tone friendly? Answer yes or no.",
+    ],
+)
+@pytest.mark.parametrize("front", [True, False])
+def test_a_line_of_its_own_is_heard_before_a_long_paragraph(asked: str, front: bool) -> None:
+    article = f"{STORY}Its architect, Ines Haldorsen, grew up in the town. Each party keeps its own data. "
+    found = split_task(f"{asked}\n\n{article}" if front else f"{article}\n\n{asked}")
+    assert " ".join(found.instruction.split("\n")) == asked
+
+
+def test_a_chat_with_a_customer_is_a_chat() -> None:
+    turns = "\n".join(["Agent: Hello, how can I help?", "Customer: My router restarts every evening."] * 3)
+    found = split_task(f"Was the problem solved?\n\n{turns}")
+    assert (found.instruction, found.kinds) == ("Was the problem solved?", {"chat"})
+    assert split_task("Customer: the parcel is late\nCategory:").kinds == {"labelled"}
+
+
 def test_a_short_request_is_all_instruction() -> None:
     found = split_task("Prove that the square root of two is irrational.")
     assert (found.instruction, found.payload, found.place) == (

@@ -3,7 +3,7 @@
 None of these prompts is among those that the weights were fitted to.
 """
 
-# ruff: noqa: RUF001  prompts in their own scripts
+# ruff: noqa: E501, RUF001  prompts in their own scripts
 
 from __future__ import annotations
 
@@ -351,6 +351,74 @@ HARD_AFTERWARDS = [
     "¿Por qué fracasó la Armada Invencible?",
 ]
 
+EASY_WITH_TEXT = [
+    'Is this an order, a complaint or a greeting? "Two margheritas to go please"',
+    "Categorize: 'I can't log in since the update' -> account / payment / other",
+    "Label the sentiment of this tweet as positive, negative or mixed: missed my train but found twenty quid so there's that",
+    "Translate to Polish: Where can I leave my luggage?",
+    "Please translate into Japanese: The meeting has been moved to Friday.",
+    "Proofread: their going to be late becuase of the rain",
+    "Summarise in one sentence: The ferry company has cancelled all sailings until Monday because of gales. Passengers can rebook for free or ask for a refund online.",
+    "Extract the dates: the workshop runs 3-5 May and the deadline for papers is 14 February",
+    "List the ingredients mentioned: Whisk two eggs with sugar, fold in flour and melted butter, add a pinch of salt.",
+    "Find the person's job title in this signature: Ines Vogel, Head of Procurement, Alpwerk AG",
+    "Check if this is a valid IBAN format: DE89 3704 0044 0532 0130 00",
+    "Detect the language: Kde je nejbližší nádraží?",
+    "Does the text mention a price? Text: Our new kettle boils in two minutes and comes in four colours.",
+    'Is this toxic: "nobody asked you, go back to your cave"',
+    "Übersetze ins Englische: Die Rechnung liegt im Briefkasten.",
+    "Korrigiere: Ich habe gestern ins Kino gegangt",
+    "Nenne alle Personen im Text: Gestern trafen sich Anna Weber und Tom Kurz mit Bürgermeister Yilmaz im Rathaus.",
+    "Welche Stimmung hat dieser Text: Endlich Feierabend, die Sonne scheint, das Leben ist schön!",
+    "Prüfe, ob die PLZ fünf Ziffern hat: 8010",
+    "Traduis en espagnol : Je voudrais réserver une table pour deux.",
+    "Corrige les fautes : Il a manger toute les pomme",
+    "Extrais le montant : Votre facture du 2 juin s'élève à 84,30 euros TTC.",
+    "Ce tweet est-il ironique ? « Génial, encore une grève le jour de mes vacances »",
+    "Traduce al inglés: Mañana no hay clase.",
+    "Resume en diez palabras: El ayuntamiento aprobó ayer ampliar el carril bici hasta el puerto, con obras que durarán ocho meses.",
+    "¿De qué idioma es esta frase? Jag tycker om kaffe",
+    "Traduci in tedesco: Il gatto dorme sul divano.",
+    "Estrai il numero di telefono: per informazioni chiamare lo 055 234 5678 dopo le 14",
+    "Vertaal naar het Engels: De winkel is gesloten op zondag.",
+    "Przetłumacz na angielski: Gdzie jest najbliższa apteka?",
+    "Переведи на английский: Поезд опаздывает на двадцать минут.",
+    "Исправь ошибки: Он пашел в магазин и купил хлеп",
+    "翻译成英文:请把窗户关上。",
+    "提取邮箱地址:如有问题请联系 service@haiyun.example 或拨打电话。",
+    "英語に翻訳してください:駅はどこですか。",
+    "다음을 영어로 번역해 줘: 내일 비가 올 것 같아요.",
+    "Classify this support message as refund, delivery or technical: the blue light never comes on",
+    'Who is the landlord according to this clause? "The premises are let by Corran Estates Ltd (the Landlord) to J. Muir (the Tenant)."',
+    "Given: 'Store hours: Mon-Fri 9-18, Sat 10-14.' When does it close on Saturday?",
+    "Return only the city names: flights from Porto via Lyon to Gdansk were delayed",
+]
+"""What is asked for and the text in one line, mostly with a colon between."""
+
+HARD_WITH_TEXT = [
+    "Solve: a boat goes 12 km upstream in 3 hours and back in 2. How fast is the current?",
+    "Explain: why do mirrors flip left and right but not up and down?",
+    "Find the flaw in this argument: all fast birds eat insects, swifts eat insects, so swifts are fast.",
+    "Fix the race condition: counter = 0; threads = [Thread(target=lambda: inc()) for _ in range(8)]",
+    "Determine the limit as x goes to 0: (tan x - sin x) / x^3",
+    "Prove or disprove: every bounded sequence has a convergent subsequence in l^2.",
+    "Translate this into Haskell: for i in range(10): if i % 2: print(i*i)",
+    "Check this proof: Suppose sqrt(3)=p/q in lowest terms. Then 3q^2=p^2, so 3 divides p. Hence q is even. Contradiction.",
+    "List the strongest objections to: rent control helps the poor",
+    "Rewrite this as a sonnet in iambic pentameter: the washing machine broke on a Sunday",
+    "Identify the time complexity and improve it: def f(a): return [x for x in a if a.count(x) == 1]",
+    "Finde den Fehler und erkläre ihn: SELECT dept, name, MAX(salary) FROM emp GROUP BY dept",
+    "Analyse critique : en quoi l'urbanisme de Haussmann a-t-il aggravé les inégalités ?",
+    "Escribe un microrrelato a partir de esta frase: Cuando despertó, el ascensor seguía subiendo.",
+    "Найди ошибку в рассуждении: все кошки смертны, Сократ смертен, значит Сократ кошка. Объясни подробно.",
+    "判断下列命题是否成立并证明:若n^2为偶数,则n为偶数。",
+    "Write a regex for: dates like 2024-W05-3",
+    "Compare and recommend: Postgres row-level security vs schema per tenant for 3,000 customers",
+    "Summarise what economists disagree about when it comes to minimum wages, with evidence on both sides",
+    "Verify whether Goldbach's conjecture holds for all even numbers up to 100 and describe your algorithm",
+]
+"""As those, but hard."""
+
 NAMED = [
     "hi",
     "thanks!",
@@ -368,10 +436,14 @@ SHARE_RIGHT = 0.88
 """Measured: 92 to 97% of the easy ones stay down, and all of the hard ones but one go up."""
 
 SHARE_WIDER = 0.4
-"""Measured: 40% (light) and 47% (best) of these stay down, all of the hard ones beside them go up."""
+"""Measured: 42% (light) and 48% (best) of these stay down, all of the hard ones beside them go up."""
 
 SHARE_AFTERWARDS = 0.7
-"""Measured: 73% (light) and 83% (best) of these stay down, 97 and 98% of the hard ones go up."""
+"""Measured: 76% (light) and 83% (best) of these stay down, 97 and 98% of the hard ones go up."""
+
+
+SHARE_WITH_TEXT = 0.8
+"""Measured: 88% (light) and 90% (best) of these stay down, 90 and 95% of the hard ones go up."""
 
 
 @pytest.fixture(scope="module", params=["light", "best"])
@@ -405,6 +477,11 @@ def test_messages_written_afterwards_are_told_apart(classifier: EmbeddedClassifi
     assert shares_up(classifier, HARD_AFTERWARDS) >= 0.95
 
 
+def test_requests_with_their_text_in_the_same_line_are_told_apart(classifier: EmbeddedClassifier) -> None:
+    assert 1 - shares_up(classifier, EASY_WITH_TEXT) >= SHARE_WITH_TEXT
+    assert shares_up(classifier, HARD_WITH_TEXT) >= 0.85
+
+
 def test_what_a_newcomer_tries_first_stays_down(classifier: EmbeddedClassifier) -> None:
     up = [text for text in NAMED if classifier.score(RouteRequest.from_text(text)) > classifier.threshold]
     # The best grade is 0.02 above its threshold for the password.
@@ -422,5 +499,5 @@ def test_none_of_these_prompts_was_fitted_on() -> None:
 
     fitted = {plain(prompt.text) for prompt in own_prompts()}
     tried = [*EASY_ENGLISH, *EASY_ELSEWHERE, *HARD_ENGLISH, *HARD_ELSEWHERE, *EASY_WIDER, *HARD_BESIDE, *NAMED]
-    tried += [*EASY_AFTERWARDS, *HARD_AFTERWARDS]
+    tried += [*EASY_AFTERWARDS, *HARD_AFTERWARDS, *EASY_WITH_TEXT, *HARD_WITH_TEXT]
     assert [text for text in tried if plain(text) in fitted] == []
