@@ -25,7 +25,7 @@ SIMPLE = [one.prompt for one in REQUESTS if one.tier == "simple"]
 COMPLEX = [one.prompt for one in REQUESTS if one.tier == "complex"]
 
 MOST_MOVED = 0.08
-"""Measured: 3.4% of attempts up and 3.5% down at the weights' own threshold; a later fit may be a little off."""
+"""Measured: 2.1% of attempts up and 4.7% down at the weights' own threshold; a later fit may be a little off."""
 
 
 def score(text: str) -> float:
