@@ -26,9 +26,10 @@ _SPEAKS: Final = re.compile(rf"^({'|'.join(role.value for role in MessageRole)})
 
 _MATERIAL: Final = re.compile(
     r"(?:^|_)(?:context|contexts|chunk|chunks|doc|docs|document|documents|excerpt|excerpts|history|node|nodes|passage|"
-    r"passages|schema|source|sources)(?:_|$)|^existing_answer$"
+    r"passages|schema|source|sources)(?:_(?:str|string|text|texts|msg|message|messages|content|contents|list|json|data|block|body))?(?:_\d+)?$"
+    r"|^existing_answer$"
 )
-"""The names of variables that hold what a prompt is about and not what it asks for."""
+"""The names of variables that hold what a prompt is about and not what it asks for, or what kind of thing it is."""
 
 _NO_PASSAGES: Final = re.compile(r"(?:^|_)(?:history|schema)(?:_|$)")
 """The names of those in which no answer is to be found."""
@@ -80,7 +81,8 @@ def question_of(prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> str
         question = given.get(name)
         if isinstance(question, str) and question.strip():
             before = _turn_before(question, within, arguments) if is_follow_up(question) else None
-            return Question.of(question, before=before, grounded=is_asked_of(_named(given, within)))
+            filled = [each for each, value in given.items() if str(value).strip()]
+            return Question.of(question, before=before, grounded=is_asked_of(_named(filled, within)))
     material = {name for name in given if _is_material(name, within)}
     if not material:
         return None

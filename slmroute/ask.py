@@ -41,10 +41,13 @@ def score(run: Run, step: Classify) -> Scored:
     A score that cannot be had or trusted is None.
     """
     shared = SharedScore.of(run)
+    while shared is not None and not shared.is_of(run):
+        taken_over = _taken_over(run, shared.wait())
+        if taken_over is not None:
+            return taken_over
+        shared = SharedScore.of(run) if shared.given_up else None
     if shared is None:
         return _score(run, step)
-    if not shared.is_of(run):
-        return _taken_over(run, shared.wait()) or _score(run, step)
     scored = None
     try:
         scored = _score(run, step)
@@ -56,10 +59,13 @@ def score(run: Run, step: Classify) -> Scored:
 async def ascore(run: Run, step: Classify) -> Scored:
     """Do what ``score`` does without holding up the event loop; the classifier may take half of the time there is."""
     shared = SharedScore.of(run)
+    while shared is not None and not shared.is_of(run):
+        taken_over = _taken_over(run, await shared.await_())
+        if taken_over is not None:
+            return taken_over
+        shared = SharedScore.of(run) if shared.given_up else None
     if shared is None:
         return await _ascore(run, step)
-    if not shared.is_of(run):
-        return _taken_over(run, await shared.await_()) or await _ascore(run, step)
     scored = None
     try:
         scored = await _ascore(run, step)

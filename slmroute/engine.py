@@ -190,7 +190,7 @@ class Engine:
         Args:
             tier: The tier.
             error: What its client raised.
-            answered: Whether a tier has answered the call, be it weakly: the error is then not what the caller sees.
+            answered: Whether a tier has given the call a sound answer, be it a weak one: the error is then not seen.
 
         Returns:
             The failure, or None when it is the user's own error and must pass through.

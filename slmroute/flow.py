@@ -270,10 +270,9 @@ class _Climb:
                     raise self._out_of_time()
                 return None
             case "misconfigured":
-                # Another tier's answer would hide it. One that is there already, and sound, is not thrown away.
+                # Another tier's answer would hide it; but with a sound one in hand it is not raised in any case.
                 if not self._has_sound():
                     self._give_up()
-                return None
             case "unavailable" | "overloaded" | "too_long" | "unable":
                 pass
             case _:

@@ -23,7 +23,19 @@ from slmroute.overheard import Heard, listening
 from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
-from slmroute.steps import CUT_SHORT, Answer, Call, Decision, Failure, Reject, Reply, Step, Usage, with_told
+from slmroute.steps import (
+    CUT_SHORT,
+    LOW_CONFIDENCE,
+    Answer,
+    Call,
+    Decision,
+    Failure,
+    Reject,
+    Reply,
+    Step,
+    Usage,
+    with_told,
+)
 from slmroute.tier import Tier
 
 __all__ = ["Run"]
@@ -59,7 +71,6 @@ class Run(AbstractContextManager["Run"]):
         self.record: RouteRecord | None = None
         self.decision: Decision | None = None
         self.score: float | None = None
-        self.shared_score: object = None
         self._flow = route(engine.policy, request, tiers)
         self._open: Attempt | None = None
         self._reason: str | None = None
@@ -193,7 +204,7 @@ class Run(AbstractContextManager["Run"]):
         """
         assert attempt.tier is not None  # noqa: S101  attempts that ``begin`` opened have one
         assert attempt.permit is not None  # noqa: S101  the same
-        failure = self.engine.failure(attempt.tier, error, answered=any(before.answer for before in self.attempts))
+        failure = self.engine.failure(attempt.tier, error, answered=self._has_sound_answer())
         if failure is None:
             raise error
         if failure.kind in ("unavailable", "overloaded"):
@@ -217,6 +228,10 @@ class Run(AbstractContextManager["Run"]):
         """Add an attempt that is no tier's: a classifier's or a judge's."""
         attempt.ended = self.engine.clock.monotonic()
         self.attempts.append(attempt)
+
+    def _has_sound_answer(self) -> bool:
+        """Whether a tier has given an answer with no fault but its confidence, which is given should all else fail."""
+        return any(attempt.answer and attempt.fault in (None, LOW_CONFIDENCE) for attempt in self.attempts)
 
     def unshown(self) -> Attempt | None:
         """Give the attempt whose answer was decided on, when it was held so far and is to be shown now."""
@@ -344,6 +359,3 @@ class Run(AbstractContextManager["Run"]):
         if self.context.scope is not None and decision and chosen and not decision.degraded:
             order = [tier.name for tier in self.policy.tiers]
             self.context.decide(self.engine.number, decision.tier.name, self.request.scope_tier, order)
-        # Those begun from now on find the tier, or, where there was no answer, decide for themselves.
-        if self.shared_score is not None and self.context.scoring.get(self.engine.number) is self.shared_score:
-            del self.context.scoring[self.engine.number]

@@ -34,6 +34,11 @@ class SharedScore:
         """Whether a call is the one that asks the classifier."""
         return self._run() is run
 
+    @property
+    def given_up(self) -> bool:
+        """Whether the call that was to ask the classifier has ended without a score, so that another has to."""
+        return self._outcome.done() and self._outcome.result() is None
+
     def tell(self, scored: Scored | None) -> None:
         """Say what came of it; None where the call was given up."""
         if not self._outcome.done():
@@ -65,7 +70,8 @@ class SharedScore:
         own = cls(run)
         found: SharedScore = context.scoring.setdefault(number, own)
         leader = found._run()
-        if found is not own and (leader is None or leader.record is not None):
+        if found is not own and (found.given_up or leader is None or leader.record is not None):
             # That call is over. Had it been answered, its tier would have been known.
-            found = context.scoring[number] = own
+            context.scoring.pop(number, None)
+            found = context.scoring.setdefault(number, own)
         return found

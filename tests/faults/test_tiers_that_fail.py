@@ -182,20 +182,27 @@ def test_refused_credentials_are_not_hidden_by_another_tier(code: int) -> None:
 def test_refused_credentials_do_not_throw_away_a_weak_answer_and_are_told_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    script: dict[str, Move | list[Move]] = {"small": said("Perhaps."), "mid": status(401), "frontier": said("hidden")}
-    router = Router(script, escalation=Confidence(0.85))
+    router = Router({"small": said("Perhaps."), "mid": DOWN, "frontier": status(401)}, escalation=Confidence(0.85))
     for _ in range(2):
         record = router.call()
-        assert (record.tier, record.degraded, record.events) == ("small", True, ("misconfigured:mid",))
-    assert router.called == ["small", "mid"] * 2
-    assert ["Tier 'mid' was refused by its provider (HTTP 401)" in said for said in caplog.messages] == [True]
+        assert (record.tier, record.degraded, record.events[-1]) == ("small", True, "misconfigured:frontier")
+    assert ["Tier 'frontier' was refused by its provider (HTTP 401)" in said for said in caplog.messages] == [True]
+
+
+def test_beside_a_weak_answer_refused_credentials_do_not_bar_the_tiers_above() -> None:
+    script: dict[str, Move | list[Move]] = {"small": said("Perhaps."), "mid": status(403), "frontier": said("Sure.")}
+    record = Router(script, escalation=Confidence(0.85)).call()
+    assert (record.tier, record.degraded, record.events) == ("frontier", False, ("misconfigured:mid",))
 
 
 @pytest.mark.parametrize("failover", [True, False])
-def test_refused_credentials_are_raised_where_all_there_is_is_wrong_on_its_face(failover: bool) -> None:
+def test_refused_credentials_are_raised_where_all_there_is_is_wrong_on_its_face(
+    failover: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     router = Router({"small": said(""), "mid": status(401), "frontier": said("hidden")}, failover=failover)
     with pytest.raises(Misconfigured, match="'mid'"):
         router.call()
+    assert caplog.messages == []
 
 
 def test_a_prompt_that_was_too_long_goes_to_another_tier_and_is_no_outage() -> None:

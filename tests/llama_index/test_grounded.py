@@ -138,3 +138,18 @@ def test_the_classifier_that_ships_keeps_such_questions_local_unless_they_are_ha
     plain().query(question)
     assert made.tiers == [tier]
     assert made.records[0].reason == "classified"
+
+
+@pytest.mark.parametrize(
+    ("template", "given", "grounded"),
+    [
+        ("{context_str}\n{question}", {"context_str": "Employees get 30 days of vacation."}, True),
+        ("{context_msg}\n{question}", {"context_msg": "30 days."}, True),
+        ("{context_str}\n{question}", {"context_str": ""}, False),
+        ("Answer in {source_language}: {question}", {"source_language": "English"}, False),
+        ("As a {document_type}: {question}", {"document_type": "memo"}, False),
+    ],
+)
+def test_a_label_is_no_material(made: Any, judge: Judge, template: str, given: dict[str, str], grounded: bool) -> None:
+    made.llm.predict(PromptTemplate(template), question=QUESTION, **given)
+    assert judge.seen == [(QUESTION, grounded)]

@@ -154,7 +154,7 @@ def test_threads_within_a_scope_share_a_decision(make_router: MakeRouter) -> Non
     assert {(record.tier, record.score) for record in records if record.reason == "classified"} == {("frontier", 1.0)}
 
 
-async def test_a_call_that_is_given_up_leaves_the_decision_to_the_next(make_router: MakeRouter) -> None:
+async def test_a_call_that_is_given_up_leaves_the_decision_to_one_of_the_others(make_router: MakeRouter) -> None:
     asked = asyncio.Event()
 
     class Slow:
@@ -168,17 +168,21 @@ async def test_a_call_that_is_given_up_leaves_the_decision_to_the_next(make_rout
             asked.set()
             if self.calls == 1:
                 await asyncio.Event().wait()
+            await asyncio.sleep(0)
             return 1.0
 
-    llm, _, records = make_router(classifier=Slow())
+    slow = Slow()
+    llm, _, records = make_router(classifier=slow)
     with route_context(scope="mine"):
         first = asyncio.create_task(llm.acomplete("Hello?"))
         await asked.wait()
-        second = asyncio.create_task(llm.acomplete("Hello?"))
-        await asyncio.sleep(0)
+        others = [asyncio.create_task(llm.acomplete("Hello?")) for _ in range(3)]
+        await asyncio.sleep(0.01)
         first.cancel()
-        assert (await second).text == "Six."
-    assert [(record.status, record.tier) for record in records] == [("cancelled", None), ("ok", "frontier")]
+        assert [(await other).text for other in others] == ["Six."] * 3
+    assert slow.calls == 2
+    assert [(record.status, record.tier) for record in records] == [("cancelled", None), *[("ok", "frontier")] * 3]
+    assert sorted(str(record.reason) for record in records[1:]) == ["classified", "scope", "scope"]
 
 
 @pytest.mark.parametrize("streaming", [False, True])
