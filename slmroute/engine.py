@@ -207,7 +207,7 @@ class Engine:
         """Say how a tier is mended that others stand in for; else a wrong name would show on the bill only."""
         if (mend := str(error)) not in self._warned:
             self._warned.add(mend)
-            logger.warning("%s Other tiers answer meanwhile; this is said once.", mend)
+            logger.warning("%s (Other tiers answer meanwhile; this is said once.)", mend)
 
     def publish(self, record: RouteRecord, within: Within | None = None) -> None:
         """Hand a finished record to the ledger and the hooks; neither can fail the call.

@@ -270,8 +270,8 @@ class _Climb:
                     raise self._out_of_time()
                 return None
             case "misconfigured":
-                # Another tier's answer would hide it; but with a sound one in hand it is not raised in any case.
-                if not self._has_sound():
+                # Another tier's answer would hide it; but with a sound one in hand, or to be had again, none is raised.
+                if not (self._has_sound() or self.broken_off):
                     self._give_up()
             case "unavailable" | "overloaded" | "too_long" | "unable":
                 pass

@@ -24,6 +24,7 @@ from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.steps import (
+    ABORTED,
     CUT_SHORT,
     LOW_CONFIDENCE,
     Answer,
@@ -231,7 +232,8 @@ class Run(AbstractContextManager["Run"]):
 
     def _has_sound_answer(self) -> bool:
         """Whether a tier has given an answer with no fault but its confidence, which is given should all else fail."""
-        return any(attempt.answer and attempt.fault in (None, LOW_CONFIDENCE) for attempt in self.attempts)
+        sound = (None, LOW_CONFIDENCE, ABORTED)  # one that was broken off is asked for again
+        return any(attempt.answer and attempt.fault in sound for attempt in self.attempts)
 
     def unshown(self) -> Attempt | None:
         """Give the attempt whose answer was decided on, when it was held so far and is to be shown now."""

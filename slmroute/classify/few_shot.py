@@ -208,7 +208,7 @@ class FewShotClassifier:
         await self._model.warm_up().wait_async()
 
     def calibrate(self, prompts: Sequence[str] | None = None, labels: Sequence[bool] | None = None) -> Self:
-        """Fit the Platt scaling to labelled prompts.
+        """Fit the Platt scaling to labelled prompts. Each is asked once: without a GPU that may take minutes.
 
         Args:
             prompts: At least 20 prompts as your users write them; None for 80 that come along, English ones of

@@ -62,7 +62,9 @@ def test_refused_credentials_have_no_other_tier_asked_unless_an_answer_is_there(
         replies = [reply for _, reply in path.calls]
         for place, reply in enumerate(replies[:-1]):
             if isinstance(reply, Failure) and reply.kind == "misconfigured":
-                assert any(answer in replies[:place] for answer in path.sound_answers)
+                # One that was broken off can be had again.
+                before = [given for given in replies[:place] if isinstance(given, Answer)]
+                assert any(given in path.sound_answers or given.finish == ABORTED for given in before)
 
 
 def test_the_best_answer_is_given(paths: list[Path]) -> None:
@@ -80,7 +82,8 @@ def test_refused_credentials_hide_no_earlier_cause(paths: list[Path]) -> None:
     seen = 0
     for path in paths:
         last = path.calls[-1][1]
-        if isinstance(last, Failure) and last.kind == "misconfigured" and not path.sound_answers:
+        broken_off = any(isinstance(reply, Answer) and reply.finish == ABORTED for _, reply in path.calls)
+        if isinstance(last, Failure) and last.kind == "misconfigured" and not path.sound_answers and not broken_off:
             assert path.error is not None
             causes = [reply.error for _, reply in path.calls if isinstance(reply, Failure) and reply.error is not None]
             assert path.error is causes[0] if len(causes) == 1 else list(path.error.exceptions) == causes

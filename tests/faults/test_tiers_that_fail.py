@@ -189,6 +189,14 @@ def test_refused_credentials_do_not_throw_away_a_weak_answer_and_are_told_of_onc
     assert ["Tier 'frontier' was refused by its provider (HTTP 401)" in said for said in caplog.messages] == [True]
 
 
+def test_a_draft_that_was_broken_off_is_asked_for_again_where_the_tier_above_refuses_its_key() -> None:
+    hopeless = Reply("so " * 60, logprobs=[-6.0] * 60, input_tokens=100, output_tokens=60)
+    router = Router({"small": hopeless, "mid": DOWN, "frontier": status(401)}, escalation=Confidence(0.85))
+    run = Run(router.engine, REQUEST)
+    assert "".join(map(str, drive_stream(run, router.performer))) == hopeless.text
+    assert router.called == ["small", "mid", "frontier", "small"]
+
+
 def test_beside_a_weak_answer_refused_credentials_do_not_bar_the_tiers_above() -> None:
     script: dict[str, Move | list[Move]] = {"small": said("Perhaps."), "mid": status(403), "frontier": said("Sure.")}
     record = Router(script, escalation=Confidence(0.85)).call()
