@@ -47,6 +47,7 @@ MOST_CONTROLS: Final = 0.02
 DELIMITERS: Final = ",;\t|"
 
 HEAD: Final = 4096
+HEAD_LINES: Final = 50
 
 
 def head_of(path: Path) -> bytes:
@@ -103,9 +104,11 @@ def kind_of(path: Path, head: bytes) -> Kind:
 
 def csv_header(head: bytes) -> tuple[str, list[str]]:
     """Give what parts the fields of a CSV file that begins so, and what they are called."""
-    line = head.decode("utf-8-sig", errors="replace").lstrip().partition("\n")[0]
-    delimiter = max(DELIMITERS, key=line.count)
-    names = next(csv.reader([line], delimiter=delimiter))
+    lines = head.decode("utf-8-sig", errors="replace").lstrip().splitlines(keepends=True)
+    rows = {delimiter: list(csv.reader(lines[:HEAD_LINES], delimiter=delimiter)) for delimiter in DELIMITERS}
+    # What parts them parts all rows alike, but for those that are damaged.
+    delimiter = max(DELIMITERS, key=lambda each: sum(len(row) == len(rows[each][0]) > 1 for row in rows[each]))
+    names = rows[delimiter][0]
     return delimiter, list(dict.fromkeys(name.strip() or f"column{place}" for place, name in enumerate(names)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ RECORD: Final = "CASE json_type(json) WHEN 'OBJECT' THEN json WHEN 'VARCHAR' THE
 FIRST: Final = 200
 NAMED: Final = 10
 PAGE: Final = 500
+PROBED: Final = 20_000
+"""By so many rows of a CSV file it is told how it is written."""
 
 Doc = Mapping[str, Any]
 
@@ -180,14 +183,26 @@ class Log:
             )
 
     def _told_apart(self) -> None:
-        """Say how a CSV file is written where a damaged row keeps DuckDB from finding that out."""
+        """Say how a CSV file is written where damaged rows have DuckDB not find that out, or take it for another."""
+        bad = {self._source: self._bad_at_first(self._source)}
+        if bad[self._source] == 0:
+            return
+        delimiter, names = csv_header(self._head)
+        columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
+        dialect = f"columns = {{{columns}}}, delim = {_quoted(delimiter)}, quote = '\"', escape = '\"'"
+        usual = self._csv(f"auto_detect = false, {dialect}")
+        bad[usual] = self._bad_at_first(usual)
+        self._source = min(bad, key=lambda source: bad[source])
+        if math.isinf(bad[self._source]):
+            self._source = self._csv(f"auto_detect = false, {dialect}, strict_mode = false")
+
+    def _bad_at_first(self, source: str) -> float:
+        """Count the rows among the first thousands that cannot be read: infinitely many where DuckDB gives up."""
         try:
-            self._rows(f"SELECT doc FROM ({self._source}) LIMIT 1")
+            self._rows(f"SELECT sum(strlen(doc)) FROM (SELECT doc FROM ({source}) LIMIT {PROBED})")
+            return self._rejected()[0]
         except UnreadableError:
-            delimiter, names = csv_header(self._head)
-            columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
-            dialect = f"delim = {_quoted(delimiter)}, quote = '\"', escape = '\"'"
-            self._source = self._csv(f"auto_detect = false, columns = {{{columns}}}, {dialect}")
+            return math.inf
 
     @property
     def _numbered(self) -> str:

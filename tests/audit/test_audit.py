@@ -137,6 +137,43 @@ def test_a_damaged_row_makes_no_csv_file_unreadable(tmp_path: Path, damage: str,
     assert (found.looked_at, found.files[0].bad > 0) == (50, True)
 
 
+def quoted_prompts(path: Path, *, broken: str = "", after: int = 200, end: str = "\r\n") -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator=end)
+        writer.writerow(["prompt", "note, if any"])
+        for number in range(200):
+            writer.writerow([f'Classify, please: it\'s good, number {number},\nand "really"', "a"])
+            file.write(broken if number + 1 == after else "")
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+@pytest.mark.parametrize("after", [100, 200])
+@pytest.mark.parametrize("broken", ['"one" two,"c" d\n', '"never closed, b\nx,y\n'])
+def test_a_damaged_row_does_not_have_the_others_read_in_another_dialect(
+    tmp_path: Path, broken: str, after: int, end: str
+) -> None:
+    quoted_prompts(tmp_path / "log.csv", broken=broken, after=after, end=end)
+    found = audit([tmp_path / "log.csv"])
+    # With a quotation mark too many one row may be taken for a part of another.
+    assert found.looked_at in (199, 200, 201)
+    assert found.files[0].bad <= 3
+
+
+def test_a_csv_file_that_is_cut_off_loses_its_last_row(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    quoted_prompts(path)
+    path.write_bytes(path.read_bytes()[:-30])
+    found = audit([path])
+    assert (found.looked_at, found.files[0].bad) == (199, 1)
+
+
+def test_a_csv_file_that_escapes_with_backslashes_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("prompt,note\n" + "".join(f'"say \\"hi\\", {number}",x\n' for number in range(50)))
+    found = audit([path], show=1)
+    assert (found.looked_at, found.files[0].bad) == (50, 0)
+
+
 def test_chains_and_tools_of_a_trace_are_left_out(write: Write, rows: Rows) -> None:
     chains = [{**row, "run_type": "chain"} for row in rows("LangSmith runs")[:30]]
     found = audit([write("log.jsonl", [*rows("LangSmith runs"), *chains])])
