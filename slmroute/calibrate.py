@@ -295,6 +295,14 @@ def what_is_missing(
             f"No threshold can be promised yet: the surest {share:.0%} fail at about {rate:.1%}; label about "
             f"{missing} more outcomes to show it."
         )
+    clean = next((place for place, (_, correct) in enumerate(order) if not correct), len(order))
+    needed = answers_needed(target, 1 - (1 - confidence) / MOST_STARTS)
+    if clean >= FEWEST_EACH and needed is not None:
+        missing = max(round(2 * needed * len(order) / clean) - 2 * len(test_half), FEWEST)
+        return missing, (
+            f"No threshold can be promised yet: none of the surest {clean} answers is wrong, which are too few to show "
+            f"a rate under {target:g}; label about {missing} more outcomes, or raise --target."
+        )
     count = max(FEWEST_EACH, len(order) // 10)
     rate = sum(not correct for _, correct in order[:count]) / count
     return None, (

@@ -112,7 +112,10 @@ def refit_beside(
 
 def checked(texts: Sequence[str], labels: Sequence[float]) -> list[float]:
     """Check that the labels are probabilities and that there are enough of either kind."""
-    truths = [float(label) for label in labels]
+    try:
+        truths = [float(label) for label in labels]
+    except (TypeError, ValueError):
+        truths = [math.nan] * len(labels)
     if len(truths) != len(texts):
         raise ConfigError(
             f"EmbeddedClassifier.fit has {len(texts)} texts for {len(truths)} labels: give one label for each."

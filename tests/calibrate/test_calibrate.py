@@ -113,6 +113,13 @@ def test_sources_that_are_all_right_or_all_wrong_are_split_by_turns() -> None:
     assert calibrate(rows).tested_on == 150
 
 
+def test_where_too_few_are_labelled_for_a_low_target_none_of_them_wrong_it_says_how_many() -> None:
+    found = calibrate(outcomes(500, apart=40, seed=3), target=0.001)
+    assert found.missing is not None
+    assert found.missing > (answers_needed(0.001, 0.95) or 0) > 0
+    assert f"label about {found.missing} more" in found.advice
+
+
 def test_where_labels_are_missing_it_says_how_many() -> None:
     found = calibrate(outcomes(120))
     assert found.tested is None

@@ -310,6 +310,7 @@ def test_a_file_of_other_things_is_refused_with_what_to_do(content: Any, tmp_pat
     ("texts", "labels", "message"),
     [
         (["x"], [True, False], "has 1 texts for 2 labels"),
+        (["x"] * 40, ["simple", "complex"] * 20, r"labels=\) must be True \(complex\)"),
         (["x"] * 60, [True] * 60, "it got 0 simple and 60 complex.*10 more simple"),
         (["x"] * 20, [True, False] * 10, "at least 40 labelled prompts.*20 more in all"),
         (["x"] * 60, [2.0] * 60, "numbers from 0 to 1"),
