@@ -35,6 +35,8 @@ FENCE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 LONG_QUOTE = re.compile(
     r'"""(.{2,}?)"""|“([^”]{40,})”|«([^»]{40,})»|„([^“”]{40,})[“”]|「([^」]{20,})」|(?<!\w)"([^"\n]{60,})"', re.DOTALL
 )
+OPENING_MARKS = "“«„「"
+MOST_OPENINGS = 300
 TAG = re.compile(r"<([A-Za-z][\w-]{1,30})(?: [^<>]{0,80})?>(.{15,}?)</\1>", re.DOTALL)
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]]*\s+(?=\S)|(?<=[。！？])")
 CODE_LINE = re.compile(
@@ -154,13 +156,18 @@ def marked_spans(text: str) -> list[tuple[int, int, str]]:
         found += [(match.start(), match.end(), "code") for match in FENCE.finditer(text)]
     if "</" in text:
         found += [(match.start(), match.end(), "markup") for match in TAG.finditer(text)]
-    if any(mark in text for mark in '"“«„「'):
+    if ('"' in text or any(mark in text for mark in OPENING_MARKS)) and few_openings(text):
         found += [(match.start(), match.end(), "quote") for match in LONG_QUOTE.finditer(text)]
     spans: list[tuple[int, int, str]] = []
     for span in sorted(found):
         if not spans or span[0] >= spans[-1][1]:
             spans.append(span)
     return spans
+
+
+def few_openings(text: str) -> bool:
+    """Whether a text opens no more quotations than texts do: each that is never closed is read to the text's end."""
+    return sum(text.count(mark) for mark in OPENING_MARKS) <= MOST_OPENINGS
 
 
 def loose_pieces(text: str) -> Iterator[Piece]:

@@ -202,6 +202,13 @@ def test_hostile_repetition_is_read_in_bounded_time(text: str) -> None:
     assert len(without_steering(text)) <= len(text)
 
 
+def test_a_heap_of_opening_quotation_marks_is_no_quotation() -> None:
+    """Each that is never closed would be read to the text's end."""
+    quoted = "“" + "She said that it was fine. " * 3 + "”"
+    assert "quote" in split_task(f"Is this positive?\n\n{quoted}").kinds
+    assert "quote" not in split_task(f"Is this positive?\n\n{'“' * 400}{quoted}").kinds
+
+
 @pytest.mark.parametrize(
     ("text", "concept"),
     [
