@@ -297,6 +297,9 @@ def _list_price(usage: Usage, provider: str, model: str) -> PriceCalculation | N
     from genai_prices import Usage as ListUsage
     from genai_prices import calc_price
 
+    # Of a model whose cached tokens cost what others do, the lists take more of them than there are tokens.
+    if usage.cached_tokens + usage.cache_write_tokens > usage.input_tokens:
+        return None
     # How much of the sound came from the cache is not told: as little as can be.
     cached_audio = max(usage.cached_tokens + usage.audio_input_tokens - usage.input_tokens, 0)
     tokens = ListUsage(

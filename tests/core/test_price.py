@@ -51,8 +51,11 @@ def test_list_prices_are_the_lists_own(usage: Usage, named: tuple[str, str]) -> 
 
 
 def test_usage_that_contradicts_itself_is_unpriced() -> None:
+    book = PriceBook([])
     for provider, model in MODELS:
-        assert BOOK.price_of(Usage(10, 1, 20), provider, model) == UNPRICED
+        assert book.price_of(Usage(10, 1, 20), provider, model) == UNPRICED
+        assert book.price_of(Usage(20, 1, 10), provider, model) != UNPRICED
+        assert book.price_of(Usage(10, 1, 20), provider, model) == UNPRICED
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.decimals(0, 1000, places=6), st.decimals(0, 1000, places=6))
