@@ -1,8 +1,7 @@
 """Clients of an event loop's own, for models of users that share theirs with all models of a process.
 
 LangChain's classes for OpenAI and Anthropic keep one HTTP client for every model, with connections that break in every
-event loop but the one that they were made in. What is sent on a broken one may arrive all the same: the provider
-answers it, and counts it, while its SDK sees an error and asks again. A bill then has calls that nobody heard of.
+event loop but the one that they were made in. Why that matters, ``slmroute.sdk_client`` says.
 """
 
 from __future__ import annotations

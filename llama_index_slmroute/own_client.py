@@ -1,7 +1,6 @@
 """Clients of an event loop's own, for LLMs whose client would keep the connections of the one it was first used in.
 
-What is sent on the connections of an event loop that is closed may arrive all the same: the provider answers it, and
-counts it, while its SDK sees an error and asks again. A bill then has calls that nobody heard of.
+Why that matters, ``slmroute.sdk_client`` says.
 """
 
 from __future__ import annotations

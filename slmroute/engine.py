@@ -184,28 +184,20 @@ class Engine:
         """The errors to catch round a tier's call."""
         return availability_errors(self._extra_errors)
 
-    def failure(self, tier: Tier, error: Exception, *, answered: bool = False) -> Failure | None:
+    def failure(self, tier: Tier, error: Exception) -> Failure | None:
         """Tell what an error of a tier means.
-
-        Args:
-            tier: The tier.
-            error: What its client raised.
-            answered: Whether a tier has given the call a sound answer, be it a weak one: the error is then not seen.
 
         Returns:
             The failure, or None when it is the user's own error and must pass through.
         """
-        failure = failure_of(tier, error, self._extra_errors)
-        mend = None if failure is None else failure.error
-        if (isinstance(mend, Misconfigured) and answered) or (
-            isinstance(mend, ModelMissing | ServerUnreachable) and (answered or self.policy.failover)
-        ):
-            self._warn_once(mend)
-        return failure
+        return failure_of(tier, error, self._extra_errors)
 
-    def _warn_once(self, error: Exception) -> None:
-        """Say how a tier is mended that others stand in for; else a wrong name would show on the bill only."""
-        if (mend := str(error)) not in self._warned:
+    def warn_of(self, error: Exception | None) -> None:
+        """Say once how a tier is mended whose error nobody sees; else a wrong name would show on the bill only."""
+        if (
+            isinstance(error, Misconfigured | ModelMissing | ServerUnreachable)
+            and (mend := str(error)) not in self._warned
+        ):
             self._warned.add(mend)
             logger.warning("%s (Other tiers answer meanwhile; this is said once.)", mend)
 

@@ -24,9 +24,7 @@ from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.steps import (
-    ABORTED,
     CUT_SHORT,
-    LOW_CONFIDENCE,
     Answer,
     Call,
     Decision,
@@ -99,8 +97,9 @@ class Run(AbstractContextManager["Run"]):
                 self.attempt_of(step.answer).fault = step.fault
                 step = self._flow.send(None)
         except StopIteration as stop:
-            self.decision = stop.value
-            return None
+            self.decision, step = stop.value, None
+        if isinstance(reply, Failure):
+            self.engine.warn_of(reply.error)  # it was not raised
         return step
 
     def know(self, tiers: Sequence[Tier]) -> None:
@@ -205,7 +204,7 @@ class Run(AbstractContextManager["Run"]):
         """
         assert attempt.tier is not None  # noqa: S101  attempts that ``begin`` opened have one
         assert attempt.permit is not None  # noqa: S101  the same
-        failure = self.engine.failure(attempt.tier, error, answered=self._has_sound_answer())
+        failure = self.engine.failure(attempt.tier, error)
         if failure is None:
             raise error
         if failure.kind in ("unavailable", "overloaded"):
@@ -229,11 +228,6 @@ class Run(AbstractContextManager["Run"]):
         """Add an attempt that is no tier's: a classifier's or a judge's."""
         attempt.ended = self.engine.clock.monotonic()
         self.attempts.append(attempt)
-
-    def _has_sound_answer(self) -> bool:
-        """Whether a tier has given an answer with no fault but its confidence, which is given should all else fail."""
-        sound = (None, LOW_CONFIDENCE, ABORTED)  # one that was broken off is asked for again
-        return any(attempt.answer and attempt.fault in sound for attempt in self.attempts)
 
     def unshown(self) -> Attempt | None:
         """Give the attempt whose answer was decided on, when it was held so far and is to be shown now."""

@@ -1,7 +1,9 @@
 """HTTP clients for the SDKs of OpenAI and Anthropic, each with connections of its own.
 
 What an SDK makes by itself is shared, or says goodbye when it is let go in whichever event loop runs then: where its
-connections are another's, which may be closed, that is an error that nobody can catch.
+connections are another's, which may be closed, that is an error that nobody can catch. What is sent on the connections
+of a closed one may arrive all the same: the provider answers it, and counts it, while its SDK sees an error and asks
+again. A bill then has calls that nobody heard of.
 """
 
 from __future__ import annotations

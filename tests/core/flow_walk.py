@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
-
-import pytest
 
 from slmroute.flow import eligible_tiers, route
 from slmroute.policy import Confidence, Policy
@@ -18,7 +16,6 @@ from slmroute.steps import (
     Answer,
     Call,
     Classify,
-    Decision,
     Failure,
     FailureKind,
     Judge,
@@ -29,6 +26,7 @@ from slmroute.steps import (
     Verdict,
 )
 from slmroute.tier import Tier
+from tests.core.flow_trails import Trail, trails
 
 __all__ = ["SETUPS", "Path", "Spent", "paths_of"]
 
@@ -69,15 +67,11 @@ class Setup:
         return tuple(tier.name for tier in eligible_tiers(self.policy, self.request, self.policy.tiers))
 
 
-@dataclass
-class Path:
-    """What was asked on one path, what was replied, and how it ended."""
+@dataclass(kw_only=True)
+class Path(Trail):
+    """What was asked on one path of a router's call, what was replied, and how it ended."""
 
     setup: Setup
-    steps: list[Step] = field(default_factory=list)
-    replies: list[Reply] = field(default_factory=list)
-    decision: Decision | None = None
-    error: Exception | None = None
 
     @property
     def calls(self) -> list[tuple[Call, Answer | Failure]]:
@@ -134,30 +128,11 @@ def choices(step: Step, setup: Setup) -> list[Reply]:
 
 
 def walk(setup: Setup) -> Iterator[Path]:
-    """Give every path, depth first; a generator cannot be copied, so each one is replayed from its start."""
-    pending: list[list[Reply]] = [[]]
-    while pending:
-        script = pending.pop()
-        path = Path(setup)
-        flow = route(setup.policy, setup.request)
-        reply: Reply = None
-        try:
-            for position in range(LONGEST_PATH):
-                step = flow.send(reply)
-                path.steps.append(step)
-                if position == len(script):
-                    pending += [[*script, choice] for choice in choices(step, setup)]
-                    break
-                reply = script[position]
-                path.replies.append(reply)
-            else:
-                pytest.fail("the flow does not end")
-            continue
-        except StopIteration as stop:
-            path.decision = stop.value
-        except Exception as error:  # noqa: BLE001
-            path.error = error
-        yield path
+    """Give every path of a call."""
+    for trail in trails(
+        lambda: route(setup.policy, setup.request), lambda step: choices(step, setup), longest=LONGEST_PATH
+    ):
+        yield Path(setup=setup, **vars(trail))
 
 
 POLICIES: dict[str, dict[str, Any]] = {

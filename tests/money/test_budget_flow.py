@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import partial
+from itertools import zip_longest
 
 import pytest
 
@@ -11,8 +12,9 @@ from slmroute.errors import BudgetExceeded, NoTierAnswered
 from slmroute.flow import route
 from slmroute.policy import Confidence, Policy
 from slmroute.request import RouteRequest
-from slmroute.steps import Answer, Call, Classify, Decision, Failure, Judge, Reply, Scored, Step, Verdict
+from slmroute.steps import Answer, Call, Classify, Failure, Judge, Reply, Scored, Step, Verdict
 from slmroute.tier import Tier
+from tests.core.flow_trails import Trail, trails
 
 TIERS = [
     Tier("small", "ollama:a", local=True),
@@ -22,17 +24,6 @@ TIERS = [
 ]
 LOCAL = frozenset({"small", "mid"})
 ALL = frozenset(tier.name for tier in TIERS)
-
-
-@dataclass
-class Path:
-    """One path: the tiers that were asked for, those that were barred before, and how it ended."""
-
-    called: list[str] = field(default_factory=list)
-    barred: list[frozenset[str]] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    decision: Decision | None = None
-    error: Exception | None = None
 
 
 def choices(step: Step, bars: frozenset[str]) -> list[Reply]:
@@ -52,34 +43,14 @@ def choices(step: Step, bars: frozenset[str]) -> list[Reply]:
             return [None]
 
 
-def walk(policy: Policy, bars: frozenset[str]) -> Iterator[Path]:
-    pending: list[list[Reply]] = [[]]
-    while pending:
-        script = pending.pop()
-        path, reply, barred = Path(), None, frozenset[str]()
-        flow = route(policy, RouteRequest.from_text("hello"))
-        try:
-            for position in range(60):
-                step = flow.send(reply)
-                if isinstance(step, Call):
-                    path.called.append(step.tier.name)
-                    path.barred.append(barred)
-                if position == len(script):
-                    pending += [[*script, choice] for choice in choices(step, bars)]
-                    break
-                reply = script[position]
-                if isinstance(reply, Failure):
-                    barred |= reply.barred
-                if isinstance(reply, Answer):
-                    path.answers.append(reply)
-            else:
-                pytest.fail("the flow does not end")
-            continue
-        except StopIteration as stop:
-            path.decision = stop.value
-        except Exception as error:  # noqa: BLE001
-            path.error = error
-        yield path
+def barred_before(trail: Trail) -> Iterator[tuple[str, frozenset[str]]]:
+    """Give the tiers that were asked for, and those that were barred before."""
+    barred = frozenset[str]()
+    for step, reply in zip_longest(trail.steps, trail.replies):
+        if isinstance(step, Call):
+            yield step.tier.name, barred
+        if isinstance(reply, Failure):
+            barred |= reply.barred
 
 
 @pytest.mark.parametrize("failover", [True, False])
@@ -89,12 +60,13 @@ def test_a_budget_is_kept_and_costs_no_answer(
     bars: frozenset[str], escalation: Confidence | None, failover: bool
 ) -> None:
     policy = Policy.build(TIERS, escalation=escalation, failover=failover)
-    paths = list(walk(policy, bars))
+    begin = partial(route, policy, RouteRequest.from_text("hello"))
+    paths = list(trails(begin, partial(choices, bars=bars), longest=60))
     assert len(paths) >= 12
     for path in paths:
-        for tier, barred in zip(path.called, path.barred, strict=True):
+        for tier, barred in barred_before(path):
             assert tier not in barred
-        if path.answers:
+        if any(isinstance(reply, Answer) for reply in path.replies):
             assert path.decision is not None
         else:
             assert isinstance(path.error, BudgetExceeded | ConnectionError | NoTierAnswered)
