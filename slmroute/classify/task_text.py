@@ -156,18 +156,15 @@ def marked_spans(text: str) -> list[tuple[int, int, str]]:
         found += [(match.start(), match.end(), "code") for match in FENCE.finditer(text)]
     if "</" in text:
         found += [(match.start(), match.end(), "markup") for match in TAG.finditer(text)]
-    if ('"' in text or any(mark in text for mark in OPENING_MARKS)) and few_openings(text):
+    openings = sum(text.count(mark) for mark in OPENING_MARKS)
+    # Each that is never closed is read to the text's end.
+    if ('"' in text or openings) and openings <= MOST_OPENINGS:
         found += [(match.start(), match.end(), "quote") for match in LONG_QUOTE.finditer(text)]
     spans: list[tuple[int, int, str]] = []
     for span in sorted(found):
         if not spans or span[0] >= spans[-1][1]:
             spans.append(span)
     return spans
-
-
-def few_openings(text: str) -> bool:
-    """Whether a text opens no more quotations than texts do: each that is never closed is read to the text's end."""
-    return sum(text.count(mark) for mark in OPENING_MARKS) <= MOST_OPENINGS
 
 
 def loose_pieces(text: str) -> Iterator[Piece]:
