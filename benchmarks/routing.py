@@ -16,10 +16,8 @@ quality: ``tiers.png`` of the prompts with known tiers, and a picture of each fi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +30,7 @@ from rich.console import Console
 
 from slmroute import ChainClassifier, EmbeddedClassifier, FewShotClassifier, RouteRequest
 from slmroute.attacks import steered
+from slmroute.baselines import baselines
 from slmroute.cases import Case, read_cases
 from slmroute.classify.few_shot_prompt import INSTRUCTION
 from slmroute.classify.platt import IDENTITY, Platt
@@ -39,22 +38,11 @@ from slmroute.classify.training.rows import LabelledPrompt, own_prompts, read_pr
 from slmroute.cli.evaluate import cell_lines, tables
 from slmroute.demo.requests import load_requests
 from slmroute.errors import ClassifierUnsure, MissingExtra, SlmrouteError
-from slmroute.evaluate import BASELINES, Evaluation, evaluate, request_score
+from slmroute.evaluate import Evaluation, evaluate, request_score
 from slmroute.evaluate_charts import png, quality_figure
 
-ROOT = Path(__file__).parents[1]
-PEERS = ROOT / ".venv-peers" / "bin" / "python"
 ROUNDS = 200
 BANDS = ((0.2, 0.6), (0.1, 0.9), (0.0, 1.0))
-
-DETECTOR = """
-import json, sys
-from cascadeflow.quality.complexity import ComplexityDetector
-detector = ComplexityDetector()
-levels = ["trivial", "simple", "moderate", "hard", "expert"]
-print(json.dumps([levels.index(detector.detect(text)[0].value) / 4 for text in json.load(sys.stdin)]))
-"""
-"""A peer's rules, run where the peer is installed."""
 
 
 def arguments() -> argparse.Namespace:
@@ -80,6 +68,10 @@ def measured(
     name: str, cases: Sequence[Case], score: object, threshold: float = 0.5, *, rules: bool = False
 ) -> Evaluation:
     return evaluate(cases, name, score, threshold=threshold, probabilities=not rules, rounds=ROUNDS)  # type: ignore[arg-type]
+
+
+def beside(cases: Sequence[Case]) -> list[Evaluation]:
+    return [measured(one.name, cases, one.score, one.threshold, rules=True) for one in baselines()]
 
 
 def grades(wanted: Sequence[str]) -> dict[str, EmbeddedClassifier]:
@@ -133,11 +125,8 @@ def with_sources_left_out(
         # What the tiers say: the strong model does every task, the weak one the simple ones.
         done = [replace(case, weak=float(not case.complex), strong=1.0) for case in cases]
         scores = {grade: [unseen[grade][case.text] for case in cases] for grade in unseen}
-        drawn(plots / "tiers.png", done, {**scores, **BASELINES})
-    rows += [measured(name, cases, score, rules=True) for name, score in BASELINES.items()]
-    rules = peer(cases)
-    if rules is not None:
-        rows.append(measured("cascadeflow's rules", cases, rules, 0.4, rules=True))
+        drawn(plots / "tiers.png", done, {**scores, **{one.name: one.score for one in baselines()}})
+    rows += beside(cases)
     shown(console, f"{len(cases)} {title}", rows)
     for one in embedded:
         print("\n".join(cell_lines(one)))
@@ -160,15 +149,6 @@ def drawn(target: Path, cases: Sequence[Case], scores: Mapping[str, object]) -> 
 
 def case_of(prompt: LabelledPrompt) -> Case:
     return Case(prompt.text, prompt.complex, None, None, prompt.category, prompt.source)
-
-
-def peer(cases: Sequence[Case]) -> list[float] | None:
-    """The scores of a rule-based peer (cascadeflow's detector); None where it is not installed."""
-    if not PEERS.exists():
-        return None
-    texts = json.dumps([case.text for case in cases])
-    done = subprocess.run([PEERS, "-c", DETECTOR], input=texts, capture_output=True, text=True, check=False)
-    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 
 def stratified(cases: Sequence[Case], count: int) -> list[Case]:
@@ -307,11 +287,11 @@ def main() -> None:
     for path in sorted(data.glob("outcomes_*.jsonl")):
         known = read_cases([path])
         rows = [measured(name, known, request_score(one), one.threshold) for name, one in found.items()]
-        rows += [measured(name, known, score, rules=True) for name, score in BASELINES.items()]
+        rows += beside(known)
         shown(console, f"{len(known)} recorded outcomes, {path.name}: no outcome was fitted on.", rows)
         if given.plots is not None:
             scores = {name: request_score(one) for name, one in found.items()}
-            drawn(given.plots / f"{path.stem}.png", known, {**scores, **BASELINES})
+            drawn(given.plots / f"{path.stem}.png", known, {**scores, **{one.name: one.score for one in baselines()}})
     if given.small_model and "light" in unseen:
         with_small_model(console, read_cases([data / "tasks.jsonl"]), unseen["light"], given.small_model)
 

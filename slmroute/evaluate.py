@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["BASELINES", "Costs", "Evaluation", "OutcomeFigures", "TierFigures", "evaluate", "request_score"]
+__all__ = ["Costs", "Evaluation", "OutcomeFigures", "TierFigures", "evaluate", "request_score"]
 
 SHORT_CHARACTERS = 250
 LONG_CHARACTERS = 1200
@@ -125,22 +125,6 @@ class Evaluation:
     def to_dict(self) -> dict[str, object]:
         """Give the figures as plain data."""
         return asdict(self)
-
-
-def length_of(text: str) -> float:
-    """Score by the prompt's length alone, longer taken for more complex."""
-    return 1 - 1 / (1 + len(text) / 500)
-
-
-def chance(text: str) -> float:
-    """Score by nothing: a number drawn from the text's digest."""
-    import zlib
-
-    return zlib.crc32(text.encode("utf-8", "surrogatepass")) / 2**32
-
-
-BASELINES: Mapping[str, Callable[[str], float]] = {"random": chance, "length": length_of}
-"""What any classifier has to beat."""
 
 
 def evaluate(

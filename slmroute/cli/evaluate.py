@@ -63,14 +63,15 @@ def evaluate(
     cells: Annotated[bool, typer.Option(help="Show the accuracy by category and length, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure classifiers on labelled prompts, beside a random and a length-based router.
+    """Measure classifiers on labelled prompts, beside chance, length and (pip install cascadeflow) a peer's rules.
 
     Ranking (AUC, and within long and short prompts), calibration, how much stays local when 95% of the complex prompts
     go up; from recorded outcomes APGR, CPT(50), CPT(80) and the calls saved at 95% and 99% of the strong quality. The
     prompts must not be among those the classifier was fitted to.
     """
+    from slmroute.baselines import baselines
     from slmroute.cases import read_cases
-    from slmroute.evaluate import BASELINES, evaluate
+    from slmroute.evaluate import evaluate
 
     if threshold is not None and not math.isfinite(threshold):
         raise ConfigError(f"--threshold {threshold} must be a number, for example 0.5.")
@@ -89,8 +90,11 @@ def evaluate(
         cut = 0.5 if threshold is None else threshold
         chances = min(scores) >= 0 and max(scores) <= 1
         found.append(evaluate(cases, name, scores, threshold=cut, probabilities=chances, costs=costs, rounds=rounds))
-    for name, baseline in BASELINES.items():
-        found.append(evaluate(cases, name, baseline, probabilities=False, costs=costs, rounds=rounds))
+    for other in baselines():
+        beside = evaluate(
+            cases, other.name, other.score, threshold=other.threshold, probabilities=False, costs=costs, rounds=rounds
+        )
+        found.append(beside)
     show(found, cases, plots, cells=cells, as_json=as_json)
 
 

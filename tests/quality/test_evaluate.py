@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from slmroute.baselines import baselines
 from slmroute.cli import main
 from slmroute.metrics import area, bootstrap, calibration_error, kept_below, quality_curve, reliability
 
@@ -109,11 +110,13 @@ def command(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_the_command_measures_beside_random_and_length(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_measures_beside_chance_length_and_a_peer(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prices = ("--weak-price", "0.05/0.08", "--strong-price", "2/8")
     assert command("--data", str(data), "-c", "light", "--score", "other", *prices, "--rounds", "20", "--json") == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["classifiers"]}
-    assert set(found) == {"light", "other", "random", "length"}
+    assert set(found) == {"light", "other", "random", "length", "cascadeflow"}
+    assert found["cascadeflow"]["tiers"]["threshold"] == 0.4
+    assert found["cascadeflow"]["tiers"]["auc"]["value"] > found["random"]["tiers"]["auc"]["value"]
     assert found["other"]["tiers"]["auc"]["value"] == 1
     assert found["light"]["tiers"]["auc"]["value"] > 0.9
     assert found["light"]["outcomes"]["apgr"]["value"] > found["random"]["outcomes"]["apgr"]["value"]
@@ -123,6 +126,12 @@ def test_the_command_measures_beside_random_and_length(data: Path, capsys: pytes
     assert all(low - 0.05 <= quality <= high + 0.05 for (_, quality), (low, high) in zip(curve, band, strict=True))
     cost = float(found["light"]["cost_per_thousand"])
     assert 0 < cost < float(found["light"]["strong_cost_per_thousand"])
+
+
+def test_a_peers_rules_are_left_out_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [one.name for one in baselines()] == ["random", "length", "cascadeflow"]
+    monkeypatch.setattr("slmroute.baselines.find_spec", lambda name: None)
+    assert [one.name for one in baselines()] == ["random", "length"]
 
 
 def test_the_command_draws_pictures_and_tables(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
