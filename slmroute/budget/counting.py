@@ -36,7 +36,8 @@ class Counting:
 
     What is asked of a shared server is asked by one thread, in order, so that a hold is always made before it is
     dropped, whatever happens to the call meanwhile. While the server cannot be asked, what this process has counted
-    itself decides, and what was spent is told to the server later.
+    itself decides, with what others had spent when it last could, and what was spent is told to the server later. Once
+    it has kept a call waiting in vain, it is asked, but not waited for, until it says something again.
 
     Args:
         shared: The store on the server; None to count in memory alone.
@@ -48,6 +49,7 @@ class Counting:
         self._worker = Background[Work]("slmroute-budget", self._work, self._end, self._late)
         self._unsettled: list[tuple[Sequence[str], Sequence[Charge]]] = []
         self._away_until = 0.0
+        self._silent = False
         self._complained = False
         self._asked_once = False
 
@@ -56,10 +58,12 @@ class Counting:
         own = self.memory.hold(hold_id, charges)
         if self._shared is None:
             return own, True
-        try:
-            told = self._ask(hold_id, charges).result(self._patience_s)
-        except WaitedInVain:
-            told = None
+        asked, told = self._ask(hold_id, charges), None
+        if not self._silent:
+            try:
+                told = asked.result(self._patience_s)
+            except WaitedInVain:
+                self._in_vain()
         return (own, False) if told is None else (told, True)
 
     async def ahold(self, hold_id: str, charges: Sequence[Charge]) -> tuple[Taken, bool]:
@@ -67,10 +71,12 @@ class Counting:
         own = self.memory.hold(hold_id, charges)
         if self._shared is None:
             return own, True
-        try:
-            told = await asyncio.wait_for(asyncio.wrap_future(self._ask(hold_id, charges)), self._patience_s)
-        except TimeoutError:
-            told = None
+        asked, told = self._ask(hold_id, charges), None
+        if not self._silent:
+            try:
+                told = await asyncio.wait_for(asyncio.wrap_future(asked), self._patience_s)
+            except TimeoutError:
+                self._in_vain()
         return (own, False) if told is None else (told, True)
 
     def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
@@ -113,6 +119,11 @@ class Counting:
         self._worker.put(ask)
         return future
 
+    def _in_vain(self) -> None:
+        """Note that a call was kept waiting, so that no other is until the server says something."""
+        self._silent = True
+        self._complain("no answer")
+
     def _hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken | None:
         store = self._shared
         if store is None or time.monotonic() < self._away_until:
@@ -124,6 +135,7 @@ class Counting:
             self._away(store, error)
             return None
         self._asked_once = True
+        self.memory.learn(charges, taken.spent)
         self._back()
         return taken
 
@@ -153,11 +165,15 @@ class Counting:
         self._asked_once = True
         store.close()
         self._away_until = time.monotonic() + AWAY_S
+        self._complain(type(error).__name__)
+
+    def _complain(self, why: str) -> None:
         if not self._complained:
             self._complained = True
             logger.warning(
-                "the budget's store cannot be asked (%s): until it can, this process goes by what it has spent itself",
-                type(error).__name__,
+                "the budget's store cannot be asked (%s): until it can, this process goes by what it has spent itself "
+                "and what it knows of others",
+                why,
             )
 
     def _back(self) -> None:
@@ -174,10 +190,10 @@ class Counting:
         if self._unsettled:
             self._late(len(self._unsettled))
 
-    @staticmethod
-    def _work(batch: Sequence[Work]) -> None:
+    def _work(self, batch: Sequence[Work]) -> None:
         for work in batch:
             work()
+            self._silent = False  # whatever came of it
 
     @staticmethod
     def _late(count: int) -> None:

@@ -133,6 +133,11 @@ class Charge:
     at: int
 
     @property
+    def window(self) -> tuple[str, int]:
+        """What is counted, and when its window began."""
+        return self.meter, self.start
+
+    @property
     def held_until(self) -> int:
         """When a hold of it ends on its own, as ``start``."""
         return self.at + HOLD_S

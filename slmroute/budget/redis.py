@@ -18,9 +18,11 @@ KEPT_S: Final = 86_400
 HOLD: Final = """
 local refused = -1
 local used = {}
+local spent = {}
 local now = tonumber(ARGV[2])
 for place = 0, #KEYS / 2 - 1 do
   local total = tonumber(redis.call('GET', KEYS[2 * place + 1]) or '0')
+  spent[place + 1] = string.format('%.0f', total)
   local holds = redis.call('HGETALL', KEYS[2 * place + 2])
   for field = 1, #holds, 2 do
     local amount, ends = string.match(holds[field + 1], '^(%d+) (%d+)$')
@@ -39,7 +41,7 @@ if refused < 0 then
     redis.call('EXPIRE', KEYS[2 * place + 2], ARGV[3 * place + 6])
   end
 end
-return {refused, used}
+return {refused, used, spent}
 """
 """Adds up what is counted and held for each charge, and holds all of them or none. Keys: count and holds of each
 charge. Arguments: the hold, when it begins and ends, then amount, limit and expiry of each charge. A hold is kept with
@@ -83,8 +85,8 @@ class RedisStore:
         arguments: list[str | int] = [hold_id, charges[0].at, charges[0].held_until]
         for charge in charges:
             arguments += [charge.amount, charge.limit, charge.end - charge.start + KEPT_S]
-        refused, used = self._hold(keys=_keys(charges), args=arguments)
-        return Taken(None if refused < 0 else int(refused), tuple(int(each) for each in used))
+        refused, used, spent = self._hold(keys=_keys(charges), args=arguments)
+        return Taken(None if refused < 0 else int(refused), tuple(map(int, used)), tuple(map(int, spent)))
 
     def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
         """See ``Store``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -60,8 +59,6 @@ class Spending:
         self._at = at
         self._local = local
         self._hold_ids: list[str] = []
-        self._held: Counter[str] = Counter()
-        self._others: dict[str, int] = {}
         self._escalated = False
 
     def charges(self, nanos: int, *, escalates: bool) -> tuple[Charge, ...]:
@@ -111,9 +108,8 @@ class Spending:
             self._counting.settle(self._hold_ids, charges)
             for charge in charges:
                 if charge.of_money and nanos:
-                    # A server is not waited for: what others had taken there is known from when the call began.
-                    told = self._others.get(charge.meter, 0) + nanos
-                    self._warn(charge, max(told, self._counting.memory.used(charge)))
+                    # A server is not waited for: what others had spent there is known from the last hold.
+                    self._warn(charge, self._counting.memory.spent(charge))
 
     def _charge(self, unit: str, window: str, under: str, setting: str, limit: int, amount: int) -> Charge:
         start, end = window_of(window, self._at)
@@ -135,27 +131,26 @@ class Spending:
         _, charges = asked
         if not told:
             self.events.append("budget_store_unavailable")
+        for charge, used, spent in zip(charges, taken.used, taken.spent, strict=True):
+            # Another process may have passed the mark. Of money what calls hold is not spent, and may never be; who
+            # moves up has moved up.
+            moved_up = used if taken.refused is not None else used + charge.amount
+            self._warn(charge, spent if charge.of_money else moved_up)
         if taken.refused is not None:
             charge = charges[taken.refused]
             self.escalates_over = not charge.of_money
-            self._warn(charge, taken.used[taken.refused])  # another process may have passed the mark
             return self._exceeded(charge, taken.used[taken.refused])
         self._escalated = self._escalated or any(not charge.of_money for charge in charges)
-        for charge, used in zip(charges, taken.used, strict=True):
-            self._others[charge.meter] = used - self._held[charge.meter]
-            self._held[charge.meter] += charge.amount
-            self._warn(charge, used + charge.amount)
         return None
 
     def _warn(self, charge: Charge, used: int) -> None:
-        """Tell once in each window that a limit is nearly reached."""
-        window = (charge.meter, charge.start)
+        """Tell once in each window that a limit is nearly reached by what is spent, whatever calls that run hold."""
         warned = self.budget.warned
-        if not charge.limit or used < WARN_AT * charge.limit or window in warned:
+        if not charge.limit or used < WARN_AT * charge.limit or charge.window in warned:
             return
         if len(warned) >= MOST_WARNED:
             warned.clear()
-        warned.add(window)
+        warned.add(charge.window)
         self.events.append(f"budget_warning:{charge.setting}")
         logger.warning(
             "%.0f%% of the budget's limit %s=%s are used", 100 * used / charge.limit, charge.setting, _shown(charge)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, text
+from sqlalchemy import Connection, Table, and_, delete, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from slmroute.budget.limits import Charge
@@ -23,7 +23,7 @@ LOCK = 0x62_75_64_67
 
 BUSY_S: Final = 10.0
 """How long SQLite waits for other writers: longer than calls wait for it. A file in use is not one that is gone, and
-each process that went by its own count meanwhile could spend the whole limit."""
+is to be counted in as soon as it is free."""
 
 
 class SqlStore:
@@ -48,10 +48,12 @@ class SqlStore:
         connection = self._connected()
         with connection.begin():
             self._lock(connection)
-            used = tuple(self._used(connection, charge) for charge in charges)
+            spent = tuple(self._sum(connection, budget_meters, charge) for charge in charges)
+            held = (self._sum(connection, budget_holds, charge) for charge in charges)
+            used = tuple(map(int.__add__, spent, held))
             for place, (charge, already) in enumerate(zip(charges, used, strict=True)):
                 if already + charge.amount > charge.limit:
-                    return Taken(place, used)
+                    return Taken(place, used, spent)
             rows = [
                 {
                     "hold_id": hold_id,
@@ -63,7 +65,7 @@ class SqlStore:
                 for charge in charges
             ]
             connection.execute(insert(budget_holds), rows)
-        return Taken(None, used)
+        return Taken(None, used, spent)
 
     def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
         """See ``Store``."""
@@ -102,13 +104,8 @@ class SqlStore:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
 
     @staticmethod
-    def _used(connection: Connection, charge: Charge) -> int:
-        total = 0
-        for table in (budget_meters, budget_holds):
-            here = and_(table.c.meter == charge.meter, table.c.window_start == charge.start)
-            if table is budget_holds:
-                here = and_(here, budget_holds.c.expires_at > charge.at)
-            total += int(
-                connection.execute(select(func.coalesce(func.sum(table.c.amount), 0)).where(here)).scalar_one()
-            )
-        return total
+    def _sum(connection: Connection, table: Table, charge: Charge) -> int:
+        here = and_(table.c.meter == charge.meter, table.c.window_start == charge.start)
+        if table is budget_holds:
+            here = and_(here, budget_holds.c.expires_at > charge.at)
+        return int(connection.execute(select(func.coalesce(func.sum(table.c.amount), 0)).where(here)).scalar_one())

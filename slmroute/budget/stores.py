@@ -24,10 +24,12 @@ class Taken:
     Attributes:
         refused: Which of the charges does not fit, by its place; None when all do, and are held.
         used: How much of each limit others have taken: spent, or held by calls that run.
+        spent: The part of it that is spent.
     """
 
     refused: int | None
     used: tuple[int, ...]
+    spent: tuple[int, ...]
 
 
 class Store(Protocol):
@@ -50,12 +52,16 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Counts in this process alone. What it counted is gone when the process ends."""
+    """Counts in this process alone. What it counted is gone when the process ends.
+
+    Where processes share a server, it remembers what that has last said of the others, for when it cannot be asked.
+    """
 
     outages: tuple[type[Exception], ...] = ()
 
     def __init__(self) -> None:
         self._counted: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._elsewhere: dict[tuple[str, int], int] = {}
         self._held: dict[str, tuple[Charge, ...]] = {}
         self._holds: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._forget_over = KEPT_WINDOWS
@@ -64,39 +70,54 @@ class MemoryStore:
     def hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken:
         """See ``Store``."""
         with self._lock:
-            used = tuple(self.used(charge) for charge in charges)
+            used = tuple(self.used(charge) + self._elsewhere.get(charge.window, 0) for charge in charges)
+            spent = tuple(self.spent(charge) for charge in charges)
             for place, (charge, already) in enumerate(zip(charges, used, strict=True)):
                 if already + charge.amount > charge.limit:
-                    return Taken(place, used)
+                    return Taken(place, used, spent)
             self._held[hold_id] = tuple(charges)
             for charge in charges:
-                self._holds[charge.meter, charge.start] += charge.amount
-            return Taken(None, used)
+                self._holds[charge.window] += charge.amount
+            return Taken(None, used, spent)
 
     def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
         """See ``Store``."""
         with self._lock:
             for hold_id in hold_ids:
                 for charge in self._held.pop(hold_id, ()):
-                    self._holds[charge.meter, charge.start] -= charge.amount
-                    if not self._holds[charge.meter, charge.start]:
-                        del self._holds[charge.meter, charge.start]
+                    self._holds[charge.window] -= charge.amount
+                    if not self._holds[charge.window]:
+                        del self._holds[charge.window]
             for charge in charges:
-                self._counted[charge.meter, charge.start] += charge.amount
+                self._counted[charge.window] += charge.amount
             if charges and len(self._counted) > self._forget_over:
                 self._forget(max(charge.start for charge in charges))
                 self._forget_over = max(KEPT_WINDOWS, 2 * len(self._counted))
 
     def used(self, charge: Charge) -> int:
-        """Give what is counted and held in a charge's window."""
-        window = (charge.meter, charge.start)
-        return self._counted.get(window, 0) + self._holds.get(window, 0)
+        """Give what this process has counted and holds in a charge's window."""
+        return self._counted.get(charge.window, 0) + self._holds.get(charge.window, 0)
+
+    def spent(self, charge: Charge) -> int:
+        """Give what is spent in a charge's window: counted here, and by others as far as it is known."""
+        return self._counted.get(charge.window, 0) + self._elsewhere.get(charge.window, 0)
+
+    def learn(self, charges: Sequence[Charge], spent: Sequence[int]) -> None:
+        """Note what a server says is spent in all, this process's part of it included."""
+        with self._lock:
+            for charge, amount in zip(charges, spent, strict=True):
+                # It may not know yet all that is counted here: then the others' part comes out too small, never too
+                # large, and as that only grows, the most that was seen is the nearest.
+                others = amount - self._counted.get(charge.window, 0)
+                if others > self._elsewhere.get(charge.window, 0):
+                    self._elsewhere[charge.window] = others
 
     def close(self) -> None:
         """See ``Store``."""
 
     def _forget(self, now: int) -> None:
         """Forget windows that are over; the longest is a month, and calls that began in one may still run."""
-        for window in list(self._counted):
-            if window[1] < now - (3_600 if window[0].endswith(SHORT) else LONGEST_WINDOW_S):
-                del self._counted[window]
+        for windows in (self._counted, self._elsewhere):
+            for window in list(windows):
+                if window[1] < now - (3_600 if window[0].endswith(SHORT) else LONGEST_WINDOW_S):
+                    del windows[window]

@@ -200,6 +200,27 @@ def test_a_warning_knows_of_what_others_have_spent(engine: Any, store: str | Non
     assert found == [[], ["budget_warning:day"]]
 
 
+def test_what_running_calls_hold_warns_nobody_and_what_is_spent_later_does(engine: Any, store: str | None) -> None:
+    budget = Budget(day=10, store=store, answer_tokens=500)
+    at = FakeClock().now()
+    running = [budget.open(None, at) for _ in range(9)]
+    assert [call.hold(Decimal(1), escalates=False) for call in running] == [None] * 9
+    with_ten = budget.open(None, at)
+    assert isinstance(with_ten.hold(Decimal(2), escalates=False), BudgetExceeded)
+    for call in running:
+        call.settle(Decimal("0.02"))
+    assert [call.events for call in [*running, with_ten]] == [[]] * 10
+    router = engine(0.99, budget=budget)
+    assert [warnings_of(ask(router)) for _ in range(8)] == [[]] * 7 + [["budget_warning:day"]]
+
+
+def test_calls_that_have_moved_up_warn_while_they_run(store: str | None) -> None:
+    budget = Budget(escalations_per_minute=5, store=store)
+    running = [budget.open(None, FakeClock().now()) for _ in range(4)]
+    assert [call.hold(Decimal(1), escalates=True) for call in running] == [None] * 4
+    assert [call.events for call in running] == [[], [], [], ["budget_warning:escalations_per_minute"]]
+
+
 LOCAL_TIER = Tier("small", "ollama:a", local=True, input_price=0, output_price=0)
 CLOUD = [
     Tier("cheap", "openai:a", input_price=1, output_price=1),

@@ -19,6 +19,7 @@ from slmroute.budget import Budget
 from slmroute.budget.counting import ANSWER_S
 from slmroute.budget.sql import SqlStore
 from slmroute.drive import adrive
+from slmroute.record import RouteRecord
 from slmroute.request import RouteRequest
 from slmroute.run import Run
 from slmroute.testing import FakeClock, FakePerformer
@@ -138,6 +139,48 @@ def test_a_file_that_others_write_to_is_waited_for_and_not_taken_for_gone(engine
     pragma = "PRAGMA busy_timeout"
     budget._counting._worker.put(lambda: waits_ms.set_result(shared._connected().exec_driver_sql(pragma).scalar()))
     assert waits_ms.result() > ANSWER_S * 1000
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_store_that_answers_nobody_keeps_one_call_waiting(
+    engine: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    path = tmp_path / "ledger.db"
+    others, budget = (Budget(day=4, store=path, answer_tokens=500) for _ in range(2))
+    ask(engine(0.99, budget=others))
+    assert others.flush()
+    router = engine(0.99, budget=budget)
+    counting = budget._counting
+    assert ask(router).events == ()
+    assert budget.flush()
+
+    def call() -> RouteRecord:
+        if way == "sync":
+            return ask(router)
+        run = Run(router, RouteRequest(text="q", tokens=500))
+        asyncio.run(adrive(run, FakePerformer(SCRIPT)))
+        assert run.record is not None
+        return run.record
+
+    waits: list[float] = []
+
+    def patience(_: object) -> float:
+        waits.append(0.01)
+        return 0.01
+
+    with monkeypatch.context() as hurried, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        hurried.setattr(type(counting), "_patience_s", property(patience))
+        other.execute("BEGIN IMMEDIATE")
+        records = [call() for _ in range(4)]
+        other.execute("ROLLBACK")
+    # Two dollars were spent before, of which this process knows; it does not spend them again.
+    assert [record.tier for record in records] == ["frontier", "frontier", "small", "small"]
+    assert all("budget_store_unavailable" in record.events for record in records)
+    assert [len(waits), "no answer" in caplog.text] == [1, True]
+    assert budget.flush()
+    assert "budget_store_unavailable" not in call().events
+    fresh = Budget(day=5, store=path, answer_tokens=500)
+    assert [ask(engine(0.99, budget=fresh)).tier for _ in range(2)] == ["frontier", "small"]
 
 
 def test_a_store_that_cannot_be_asked_leaves_each_process_to_its_own_count(
