@@ -42,7 +42,7 @@ def score(run: Run, step: Classify) -> Scored:
     """
     shared = SharedScore.of(run)
     while shared is not None and not shared.is_of(run):
-        taken_over = _taken_over(run, shared.wait())
+        taken_over = _taken_over(run, shared.wait(_share_s(run)))
         if taken_over is not None:
             return taken_over
         shared = SharedScore.of(run) if shared.given_up else None
@@ -60,7 +60,7 @@ async def ascore(run: Run, step: Classify) -> Scored:
     """Do what ``score`` does without holding up the event loop; the classifier may take half of the time there is."""
     shared = SharedScore.of(run)
     while shared is not None and not shared.is_of(run):
-        taken_over = _taken_over(run, await shared.await_())
+        taken_over = _taken_over(run, await shared.await_(_share_s(run)))
         if taken_over is not None:
             return taken_over
         shared = SharedScore.of(run) if shared.given_up else None
@@ -77,6 +77,8 @@ async def ascore(run: Run, step: Classify) -> Scored:
 def _taken_over(run: Run, scored: Scored | None) -> Scored | None:
     if scored is None:
         return None
+    if scored.score is None:
+        run.events.append("classifier_unavailable")
     run.score = scored.score
     return replace(scored, shared=True)
 

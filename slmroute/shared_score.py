@@ -16,6 +16,9 @@ __all__ = ["SharedScore"]
 LONGEST_WAIT_S: Final = 5.0
 """After this a call asks the classifier itself: the one that it waits for may in turn be waiting for its thread."""
 
+_taking_over = threading.Lock()
+"""Of the calls that find the deciding one gone, one is to decide in its place."""
+
 
 class SharedScore:
     """What the classifier says of the call that decides for a scope. Bound to no event loop, and safe across threads.
@@ -44,19 +47,23 @@ class SharedScore:
         if not self._outcome.done():
             self._outcome.set_result(scored)
 
-    def wait(self) -> Scored | None:
-        """Wait for the score; None where it is not to be had, or this thread would wait for itself."""
+    def wait(self, at_most_s: float | None) -> Scored | None:
+        """Wait for the score; None where it is not to be had, or this thread would wait for itself.
+
+        Args:
+            at_most_s: Seconds that the call has for it, or None where it has no deadline.
+        """
         if not self._outcome.done() and self._thread == threading.get_ident():
             return None
         try:
-            return self._outcome.result(LONGEST_WAIT_S)
+            return self._outcome.result(_limit_s(at_most_s))
         except TimeoutError:
             return None
 
-    async def await_(self) -> Scored | None:
-        """Wait for the score without holding up the event loop."""
+    async def await_(self, at_most_s: float | None) -> Scored | None:
+        """Do what ``wait`` does without holding up the event loop."""
         try:
-            async with asyncio.timeout(LONGEST_WAIT_S):
+            async with asyncio.timeout(_limit_s(at_most_s)):
                 return await asyncio.wrap_future(self._outcome)
         except TimeoutError:
             return None
@@ -68,10 +75,18 @@ class SharedScore:
         if context.scope is None:
             return None
         own = cls(run)
-        found: SharedScore = context.scoring.setdefault(number, own)
-        leader = found._run()
-        if found is not own and (found.given_up or leader is None or leader.record is not None):
-            # That call is over. Had it been answered, its tier would have been known.
-            context.scoring.pop(number, None)
-            found = context.scoring.setdefault(number, own)
+        with _taking_over:
+            found: SharedScore = context.scoring.setdefault(number, own)
+            if found is not own and found._is_over:
+                context.scoring[number] = found = own
         return found
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the call that was to decide has ended without: had it been answered, its tier would be known."""
+        leader = self._run()
+        return self.given_up or leader is None or leader.record is not None
+
+
+def _limit_s(at_most_s: float | None) -> float:
+    return LONGEST_WAIT_S if at_most_s is None else min(at_most_s, LONGEST_WAIT_S)
