@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
+from traceback import walk_tb
 from typing import Final, cast
 
-from slmroute.errors import Misconfigured, ModelMissing, ServerUnreachable
-from slmroute.ollama_address import server_url
+from slmroute.advice import explained, is_ollamas
+from slmroute.errors import Misconfigured
 from slmroute.steps import Failure, FailureKind
 from slmroute.tier import Tier
 
@@ -25,6 +26,7 @@ __all__ = [
     "failure_of",
     "is_too_long",
     "lacked_ability",
+    "never_sent",
     "refuses_logprobs",
     "retry_after_s",
     "waited_in_vain",
@@ -46,11 +48,13 @@ _CLIENTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The errors of each client that can mean so; what status they carry decides."""
 
+_NO_MODEL: Final = "ModelNotFoundError"
 _NAMED: Final[Mapping[str, FailureKind | None]] = {
     "ContextOverflowError": "too_long",
     "ModelAPIError": "unavailable",
     "ModelAuthenticationError": "misconfigured",
     "ModelConnectionError": "unavailable",
+    _NO_MODEL: "misconfigured",
     "ModelPermissionDeniedError": "misconfigured",
     "ModelRateLimitError": "overloaded",
     "ModelTimeoutError": "unavailable",
@@ -70,6 +74,18 @@ _STATUS_OF: Final[Mapping[str, int]] = {
     "request_too_large": 413,
 }
 """What Anthropic's errors are called where they come in a stream that had begun well, with HTTP status 200."""
+
+_CONNECTING: Final = frozenset(
+    (package, function)
+    for package, functions in {
+        "aiohttp": ("connect",),
+        "httpcore": ("_connect", "wait_for_connection"),
+        "httpcore2": ("_connect", "wait_for_connection"),
+        "langchain_core": ("aacquire",),
+    }.items()
+    for function in functions
+)
+"""Where clients wait, for a rate limiter or a connection, before they send anything."""
 
 _OVERLOADED: Final = frozenset({429, 503, 529})
 _REFUSED: Final = frozenset({400, 422})
@@ -128,7 +144,7 @@ def failure_of(tier: Tier, error: Exception, extra: Sequence[type[Exception]] = 
     kind = _kind(error, extra)
     if kind is None:
         return None
-    return Failure(kind, _explained(tier, error, kind))
+    return Failure(kind, explained(tier, error, kind, 404 if _name_of(error) == _NO_MODEL else _status(error)))
 
 
 def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | None:
@@ -136,7 +152,7 @@ def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | N
         return "unavailable"
     if isinstance(error, Misconfigured):  # a tier that cannot be built without a key
         return "misconfigured"
-    named = next((base.__name__ for base in type(error).__mro__ if base.__name__ in _NAMED), None)
+    named = _name_of(error)
     if named == "ContextOverflowError":
         return "too_long"
     status = _status(error)
@@ -152,15 +168,25 @@ def _kind(error: Exception, extra: Sequence[type[Exception]]) -> FailureKind | N
     if status is None:
         # A stream that broke off in the middle carries no status, nor does a connection that never stood.
         return "unavailable"
-    if status in (401, 403):
+    if status in (401, 403) or (status == 404 and _has_no_model(error)):
         return "misconfigured"
     if status in _OVERLOADED:
         return "overloaded"
     if status == 413:
         return "too_long"
-    if status >= 500 or status in (-1, 408, 409, 425) or (status == 404 and _is_ollama(error)):
+    if status >= 500 or status in (-1, 408, 409, 425) or (status == 404 and is_ollamas(error)):
         return "unavailable"
     return None
+
+
+def _has_no_model(error: Exception) -> bool:
+    """Whether it is the model that was not found, and not what the request refers to: an earlier response, a file."""
+    return not is_ollamas(error) and getattr(error, "param", None) in (None, "model")
+
+
+def _name_of(error: Exception) -> str | None:
+    """Give the name in ``_NAMED`` that tells what an error is."""
+    return next((base.__name__ for base in type(error).__mro__ if base.__name__ in _NAMED), None)
 
 
 def is_too_long(error: Exception) -> bool:
@@ -181,56 +207,6 @@ def _status(error: Exception) -> int | None:
         value = cast("Mapping[str, object]", metadata).get("HTTPStatusCode") if isinstance(metadata, Mapping) else None
         return value if isinstance(value, int) else None
     return None
-
-
-def _is_ollama(error: Exception) -> bool:
-    return type(error).__module__.partition(".")[0] == "ollama"
-
-
-def _explained(tier: Tier, error: Exception, kind: FailureKind) -> Exception:
-    explained: Exception | None = None
-    if isinstance(error, Misconfigured):
-        return error
-    if kind == "misconfigured":
-        status = _status(error)
-        explained = Misconfigured(
-            f"Tier {tier.name!r} was refused by its provider{f' (HTTP {status})' if status else ''}: check its api_key "
-            "and what it may use. `slmroute doctor` tries every tier."
-        )
-    elif _is_ollama(error) and _status(error) == 404:
-        name = _ollama_model(tier)
-        explained = ModelMissing(
-            f"Tier {tier.name!r}: the Ollama server does not have the model{f' {name!r}' if name else ''}. "
-            f"Run: ollama pull {name or 'MODEL'}"
-        )
-    elif _served_by_ollama(tier) and _is_refused(error):
-        # An object's address is its own; a string's is among its arguments.
-        host = cast("str | None", (tier.model_args or {}).get("base_url") or getattr(tier.model, "base_url", None))
-        explained = ServerUnreachable(
-            f"Tier {tier.name!r}: no Ollama server answers at {server_url(host)}. Start it with `ollama serve` (or, "
-            "without Ollama, `slmroute serve`), or correct the tier's base_url."
-        )
-    if explained is None:
-        return error
-    explained.__cause__ = error
-    return explained
-
-
-def _is_refused(error: Exception) -> bool:
-    """Whether no connection could be made; the ollama client raises the plain class for it."""
-    plain = type(error) is ConnectionError or isinstance(error, ConnectionRefusedError)
-    return plain or type(error).__name__ == "ConnectError"
-
-
-def _served_by_ollama(tier: Tier) -> bool:
-    return (tier.spec or "").startswith("ollama:") or "Ollama" in type(tier.model).__name__
-
-
-def _ollama_model(tier: Tier) -> str:
-    if tier.spec is not None:
-        return tier.spec.partition(":")[2]
-    name: object = getattr(tier.model, "model", "")
-    return name if isinstance(name, str) else ""
 
 
 def lacked_ability(error: Exception) -> str | None:
@@ -279,6 +255,27 @@ def retry_after_s(error: Exception, now: datetime) -> float | None:
     return None if math.isnan(seconds) else max(0.0, seconds)
 
 
+def never_sent(error: BaseException | None) -> bool:
+    """Tell whether a call was given up while its request still waited for a connection, so that nothing was sent.
+
+    That is seen from where it was interrupted. A request that was sent again, or may have left in part, counts as sent.
+
+    Args:
+        error: What interrupted the call: a cancellation, or what a deadline made of one.
+    """
+    if isinstance(error, TimeoutError):
+        error = error.__cause__
+    if error is None:
+        return False
+    connecting = False
+    for frame, _ in walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        connecting = connecting or (package, frame.f_code.co_name) in _CONNECTING
+        if _times_again(frame.f_locals.get("request")):
+            return False
+    return connecting
+
+
 def waited_in_vain(error: BaseException | None) -> int:
     """Tell how many requests were sent whose answer did not come in time, so that the provider may count them yet.
 
@@ -292,9 +289,13 @@ def waited_in_vain(error: BaseException | None) -> int:
     requests, late = 1, False
     while error is not None:
         late = late or type(error).__name__ in _READ_TIMEOUTS
-        headers: object = getattr(vars(error).get("request"), "headers", None)
-        if isinstance(headers, Mapping):
-            again = str(cast("Mapping[str, object]", headers).get(_SENT_AGAIN))
-            requests = max(requests, 1 + int(again)) if again.isdecimal() else requests
+        requests = max(requests, 1 + _times_again(vars(error).get("request")))
         error = error.__cause__ or error.__context__
     return requests if late else 0
+
+
+def _times_again(request: object) -> int:
+    """Read from a request how often its client has sent it again, where that notes it."""
+    headers: object = getattr(request, "headers", None)
+    again = str(cast("Mapping[str, object]", headers).get(_SENT_AGAIN)) if isinstance(headers, Mapping) else ""
+    return int(again) if again.isdecimal() else 0

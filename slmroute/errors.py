@@ -101,7 +101,7 @@ class ServerUnreachable(SlmrouteError, ConnectionError):
 
 
 class ModelMissing(SlmrouteError):
-    """A model is not there; the message gives the command that fetches it."""
+    """A model is not there; the message gives the command that fetches it, or names the tier whose model= is wrong."""
 
 
 class Misconfigured(SlmrouteError, PermissionError):

@@ -45,8 +45,8 @@ FailureKind = Literal[
     "unavailable", "overloaded", "too_long", "unable", "misconfigured", "not_admitted", "deadline", "over_budget"
 ]
 """Why a tier gave no answer: it is down; it asks to wait; the prompt is over its window; its model cannot do what the
-call needs; it refused our credentials; its breaker is open and it was not called at all; the call's time ran out; the
-budget forbids it."""
+call needs; it refused our credentials or has no such model; its breaker is open and it was not called at all; the
+call's time ran out; the budget forbids it."""
 
 
 ABORTED: Final = "aborted"

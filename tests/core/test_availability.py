@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import anthropic
@@ -68,7 +69,7 @@ def kind(tier: Tier, error: Exception) -> str | None:
         (langchain.ModelRateLimitError("slow down"), "overloaded"),
         (langchain.ModelConnectionError("gone"), "unavailable"),
         (langchain.ModelAuthenticationError("who?"), "misconfigured"),
-        (langchain.ModelNotFoundError("which?"), None),
+        (langchain.ModelNotFoundError("which?"), "misconfigured"),
         (langchain.ContextOverflowError("long"), "too_long"),
         (json.JSONDecodeError("garbage", "<html>", 0), "unavailable"),
     ],
@@ -81,8 +82,8 @@ def test_errors_of_the_clients(error: Exception, expected: str | None) -> None:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        *((status, None) for status in (400, 404, 405, 415, 422)),
-        *((status, "misconfigured") for status in (401, 403)),
+        *((status, None) for status in (400, 405, 415, 422)),
+        *((status, "misconfigured") for status in (401, 403, 404)),
         *((status, "unavailable") for status in (408, 409, 425, 500, 502, 504, 599)),
         *((status, "overloaded") for status in (429, 503, 529)),
     ],
@@ -180,6 +181,33 @@ def test_a_missing_model_says_how_to_get_it() -> None:
     assert failure.kind == "unavailable"
     assert isinstance(failure.error, ModelMissing)
     assert "ollama pull phi3:mini" in str(failure.error)
+
+
+@pytest.mark.parametrize("error", [openai_error(404), langchain.ModelNotFoundError("which?")], ids=["404", "class"])
+@pytest.mark.parametrize(
+    ("tier", "named"),
+    [
+        (CLOUD, "'gpt-4.1'"),
+        (Tier("frontier", SimpleNamespace(model_name="gpt-5")), "'gpt-5'"),
+        (Tier("frontier", SimpleNamespace(model="gemini")), "'gemini'"),
+        (Tier("frontier", SimpleNamespace(deployment_name="ours", model=None)), "'ours'"),
+        (Tier("frontier", SimpleNamespace()), "its model"),
+    ],
+    ids=["string", "model_name", "model", "deployment", "none"],
+)
+def test_a_model_that_a_provider_does_not_have_names_tier_and_setting(error: Exception, tier: Tier, named: str) -> None:
+    failure = failure_of(tier, error)
+    assert failure is not None
+    assert failure.kind == "misconfigured"
+    assert isinstance(failure.error, ModelMissing)
+    assert failure.error.__cause__ is error
+    for told in ("'frontier'", named, "404", "model="):
+        assert told in str(failure.error)
+
+
+def test_what_a_request_refers_to_and_is_not_there_is_the_users_own_error() -> None:
+    body = {"message": "Previous response with id 'resp_1' not found.", "param": "previous_response_id"}
+    assert failure_of(CLOUD, openai.NotFoundError("no", response=response(404), body=body)) is None
 
 
 def test_an_ollama_that_is_not_there_says_how_to_start_it() -> None:

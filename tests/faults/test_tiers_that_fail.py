@@ -166,27 +166,36 @@ def test_an_overloaded_tier_is_left_alone_as_long_as_it_asks(header: str | None,
     assert router.call().tier == "small"
 
 
-@pytest.mark.parametrize("code", [401, 403])
-def test_refused_credentials_are_not_hidden_by_another_tier(code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "kind", "told"),
+    [
+        (401, Misconfigured, r"'small' was refused by its provider \(HTTP 401\).*api_key"),
+        (403, Misconfigured, r"'small' was refused by its provider \(HTTP 403\).*api_key"),
+        (404, ModelMissing, r"'small': its provider does not have the model 'small'.*\(HTTP 404\).*model="),
+    ],
+    ids=str,
+)
+def test_refused_credentials_and_names_are_not_hidden_by_another_tier(
+    code: int, kind: type[Exception], told: str
+) -> None:
     router = Router({"small": status(code, "Incorrect API key"), "mid": said("hidden")})
     for _ in range(6):
-        with pytest.raises(
-            Misconfigured, match=rf"'small' was refused by its provider \(HTTP {code}\).*api_key"
-        ) as caught:
+        with pytest.raises(kind, match=told) as caught:
             router.call()
         assert "sk-canary" not in str(caught.value)
     # It is no outage: the breaker stays closed, so that nothing hides it later either.
     assert router.called == ["small"] * 6
 
 
-def test_refused_credentials_do_not_throw_away_a_weak_answer_and_are_told_of_once(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize(("code", "told"), [(401, "was refused"), (404, "does not have the model")])
+def test_refused_credentials_and_names_do_not_throw_away_a_weak_answer_and_are_told_of_once(
+    code: int, told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    router = Router({"small": said("Perhaps."), "mid": DOWN, "frontier": status(401)}, escalation=Confidence(0.85))
+    router = Router({"small": said("Perhaps."), "mid": DOWN, "frontier": status(code)}, escalation=Confidence(0.85))
     for _ in range(2):
         record = router.call()
         assert (record.tier, record.degraded, record.events[-1]) == ("small", True, "misconfigured:frontier")
-    assert ["Tier 'frontier' was refused by its provider (HTTP 401)" in said for said in caplog.messages] == [True]
+    assert [all(part in said for part in ("'frontier'", told, f"HTTP {code}")) for said in caplog.messages] == [True]
 
 
 def test_a_draft_that_was_broken_off_is_asked_for_again_where_the_tier_above_refuses_its_key() -> None:

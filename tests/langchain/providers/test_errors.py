@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from typing import Any
 
 import pytest
+from langchain_core.exceptions import ModelNotFoundError
 
 from langchain_slmroute import RoutingChatModel
-from slmroute.errors import Misconfigured
+from slmroute.errors import Misconfigured, ModelMissing
 from slmroute.testing import Fault, Reply
 from tests.langchain import ways
 from tests.langchain.providers.conftest import over
@@ -89,8 +91,9 @@ async def test_a_key_that_google_does_not_know_is_refused_credentials_too(
         await ask(routed, "Where is it?")
 
 
-async def comes_out_unchanged(provider: Provider, server: Any, kind: str, ask: ways.Ask, status: int) -> None:
-    server.script(provider.model, Fault(status))
+@each_way
+async def test_a_bad_request_comes_out_unchanged(provider: Provider, server: Any, kind: str, ask: ways.Ask) -> None:
+    server.script(provider.model, Fault(400))
     errors = []
     tier = provider.tier("object", server.url)
     for model in (tier.model, over(provider.tier(kind, server.url))):
@@ -101,20 +104,22 @@ async def comes_out_unchanged(provider: Provider, server: Any, kind: str, ask: w
     assert str(errors[0]) == str(errors[1])
 
 
-@each_way
-async def test_a_bad_request_comes_out_unchanged(provider: Provider, server: Any, kind: str, ask: ways.Ask) -> None:
-    await comes_out_unchanged(provider, server, kind, ask, 400)
-
-
 CLOUDS = {name: each for name, each in PROVIDERS.items() if each is not OLLAMA}
 
 
 @each_way
 @pytest.mark.parametrize("provider", CLOUDS.values(), ids=CLOUDS)
-async def test_a_model_that_no_one_has_comes_out_unchanged(
-    provider: Provider, server: Any, kind: str, ask: ways.Ask
+async def test_a_model_that_a_provider_does_not_have_is_raised_with_its_tiers_name(
+    provider: Provider, server: Any, routed: RoutingChatModel, ask: ways.Ask
 ) -> None:
-    await comes_out_unchanged(provider, server, kind, ask, 404)
+    server.script(provider.model, Fault(404))
+    with pytest.raises(Exception) as bare:  # noqa: PT011  each client has its own
+        await ask(provider.tier("object", server.url).model, "Where is it?")
+    with pytest.raises(ModelMissing, match=rf"'asked'.*{re.escape(provider.model)}.*model=") as caught:
+        await ask(routed, "Where is it?")
+    assert type(caught.value.__cause__) is type(bare.value)
+    assert isinstance(caught.value, ModelNotFoundError) == isinstance(bare.value, ModelNotFoundError)
+    assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
 @each_way
