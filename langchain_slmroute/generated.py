@@ -26,21 +26,22 @@ class Choices(BaseCallbackHandler):
     run_inline = True
 
     def __init__(self) -> None:
-        self._others: dict[str | None, list[Generation]] = {}
+        self._others: dict[str, list[Generation]] = {}
 
     def heard(self) -> Held[Choices | None]:
         """Have it hear of the calls that are made inside."""
         return Held(_choices, self)
 
-    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """Keep the others by the first one's message."""
+    def on_llm_end(self, response: LLMResult, *, run_id: uuid.UUID, **kwargs: Any) -> None:
+        """Keep the others by the first one's message; what comes out of a cache of texts is given an id, as all is."""
         for first, *others in response.generations:
             if others and isinstance(first, ChatGeneration):
+                first.message.id = first.message.id or str(run_id)
                 self._others[first.message.id] = others
 
     def beside(self, answer: AIMessage) -> list[Generation]:
         """Give the others of an answer."""
-        return self._others.get(answer.id, [])
+        return self._others.get(answer.id or "", [])
 
 
 _choices: ContextVar[Choices | None] = ContextVar("slmroute_choices", default=None)

@@ -9,7 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    BaseMessageChunk,
+    HumanMessage,
+    ToolMessage,
+)
 from langchain_core.messages.tool import ToolCall as LangChainToolCall
 
 from langchain_slmroute.schemas import response_schema
@@ -251,13 +258,14 @@ def _content_with_draft(message: BaseMessage, draft: str) -> str | list[Any]:
     return [*message.content, {"type": "text", "text": with_draft("", draft)}]
 
 
-def answer_of(message: AIMessage, provider: str | None) -> Answer:
+def answer_of(message: BaseMessage, provider: str | None) -> Answer:
     """Read a tier's message as a neutral answer.
 
     Args:
         message: What the tier answered; kept as the answer's ``native``.
         provider: Who serves the tier; None where only the message says.
     """
+    message = _of_an_ai(message)
     metadata = message.response_metadata
     calls: list[ToolCall] = []
     if message.tool_calls or message.invalid_tool_calls:
@@ -283,8 +291,18 @@ def _finish(metadata: Mapping[str, Any]) -> str | None:
     return None if finish is None else str(finish)
 
 
-def chunk_of(message: AIMessage) -> Chunk:
+def _of_an_ai(message: BaseMessage) -> AIMessage:
+    """Give an answer as an AI's message, where a class of models calls it another's (``ChatMessage``)."""
+    if isinstance(message, AIMessage):
+        return message
+    kind = AIMessageChunk if isinstance(message, BaseMessageChunk) else AIMessage
+    fields = ("content", "additional_kwargs", "response_metadata", "name", "id")
+    return kind(**{field: getattr(message, field) for field in fields})
+
+
+def chunk_of(message: BaseMessage) -> Chunk:
     """Tell the gate of a chunk."""
+    message = _of_an_ai(message)
     calls = bool(message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks))
     return Chunk(
         message,

@@ -114,11 +114,11 @@ class TierCalls(OnceMore):
             else:
                 options = {"strict": True, **options}
                 del options["response_format"]
-        bound = ready.bindings.get(tools, options) if model is ready.model else None
+        bound = ready.bindings.get(tools, options)
         if bound is None:
             binding = cast("Any", model).bind_tools(sources(tools), **options)
             inner, bound = chat_model(binding), bound_kwargs(binding)
-            if inner is model is ready.model:  # a copy that was made for one call is not met again
+            if inner is model:  # nothing that was set for one call is a part of what it gave
                 ready.bindings.put(tools, options, bound)
             model = inner
         if not tools:

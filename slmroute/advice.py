@@ -38,7 +38,8 @@ def _ours(tier: Tier, error: Exception, kind: FailureKind, status: int | None) -
         if is_ollamas(error):
             told = f"the Ollama server does not have {model}. Run: ollama pull {name or 'MODEL'}"
         else:
-            told = f"its provider does not have {model}, or not for this key (HTTP 404): correct model=, or base_url=."
+            told = f"its provider does not know {model}, at least for this key and address (HTTP 404): "
+            told += "correct model=, api_key= or base_url=."
         return ModelMissing(f"Tier {tier.name!r}: {told}")
     if kind == "misconfigured":
         return Misconfigured(

@@ -171,7 +171,7 @@ def test_an_overloaded_tier_is_left_alone_as_long_as_it_asks(header: str | None,
     [
         (401, Misconfigured, r"'small' was refused by its provider \(HTTP 401\).*api_key"),
         (403, Misconfigured, r"'small' was refused by its provider \(HTTP 403\).*api_key"),
-        (404, ModelMissing, r"'small': its provider does not have the model 'small'.*\(HTTP 404\).*model="),
+        (404, ModelMissing, r"'small': its provider does not know the model 'small'.*\(HTTP 404\).*model="),
     ],
     ids=str,
 )
@@ -187,7 +187,7 @@ def test_refused_credentials_and_names_are_not_hidden_by_another_tier(
     assert router.called == ["small"] * 6
 
 
-@pytest.mark.parametrize(("code", "told"), [(401, "was refused"), (404, "does not have the model")])
+@pytest.mark.parametrize(("code", "told"), [(401, "was refused"), (404, "does not know the model")])
 def test_refused_credentials_and_names_do_not_throw_away_a_weak_answer_and_are_told_of_once(
     code: int, told: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    HumanMessageChunk,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langgraph.graph import MessagesState, StateGraph
 
@@ -257,3 +268,37 @@ async def test_a_multimodal_answers_blocks_are_kept(stage: Stage) -> None:
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
+
+
+class CallsItAnothers(BaseChatModel):
+    """A class that calls its answers by a role's name, or the user's, as some do."""
+
+    answer: Any
+
+    @property
+    def _llm_type(self) -> str:
+        return "calls-it-anothers"
+
+    def _generate(self, *_args: Any, **_kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self.answer)])
+
+
+class InChunks(CallsItAnothers):
+    def _stream(self, *_args: Any, **_kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        for part in ("Forty", " two."):
+            yield ChatGenerationChunk(message=HumanMessageChunk(part))
+
+
+@pytest.mark.parametrize("kind", [CallsItAnothers, InChunks])
+@pytest.mark.parametrize("ask", ways.EVERY, ids=ways.name_of)
+async def test_an_answer_that_its_class_calls_anothers_is_the_models(
+    stage: Stage, ask: ways.Ask, kind: type[CallsItAnothers]
+) -> None:
+    told = {"additional_kwargs": {"k": 1}, "response_metadata": {"model_name": "odd"}}
+    for answer in (ChatMessage("Forty two.", role="assistant", **told), HumanMessage("Forty two.", **told)):
+        odd = [Tier(name, kind(answer=answer)) for name in ("small", "big")]
+        given = await ask(stage.router("small", tiers=odd), "What is blue?")
+        assert isinstance(given, AIMessage)
+        assert given.text == "Forty two."
+        assert record_of(given)["tier"] == "small"
+        assert ask in ways.STREAMS or given.additional_kwargs == told["additional_kwargs"]

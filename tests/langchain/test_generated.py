@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from langchain_core.caches import InMemoryCache
+from langchain_core.caches import BaseCache, InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage
+from langchain_core.outputs import Generation
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
@@ -64,6 +66,33 @@ async def test_generate_gives_every_choice_of_an_answer_and_counts_its_tokens_on
         if not cached:
             assert result.llm_output["token_usage"]["total_tokens"] == 220
     assert [len(each) for result in await results(stage.router()) for each in result.generations] == [1] * 4
+
+
+class Texts(BaseCache):
+    """Keeps the texts of answers and nothing else."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[str]] = {}
+
+    def lookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
+        return [Generation(text=text) for text in self.kept[prompt]] if prompt in self.kept else None
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        self.kept[prompt] = [f"{prompt} {place} {each.text}" for place, each in enumerate(return_val)]
+
+    def clear(self, **kwargs: Any) -> None:
+        self.kept.clear()
+
+
+async def test_choices_out_of_a_cache_of_texts_are_those_of_their_own_answer(stage: Stage) -> None:
+    several = Several(model=BIG, base_url=stage.server.openai_url, api_key=SecretStr("canary"), cache=Texts(), n=2)
+    router = stage.router("big", tiers=[stage.small(), Tier("big", several)])
+    await results(router)
+    for model in (several, router):
+        for result in await results(model):
+            for (first, other), prompt in zip(result.generations, ("Blue?", "Red?"), strict=True):
+                assert prompt in first.text
+                assert prompt in other.text
 
 
 async def test_generate_by_ollama_tells_why_it_ended(stage: Stage) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import openai
 import pytest
 from langchain_core.tools import BaseTool, tool
 from langchain_ollama import ChatOllama
@@ -13,7 +12,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field
 
 from slmroute import Tier
-from slmroute.errors import NoEligibleTier
+from slmroute.errors import ModelMissing, NoEligibleTier
 from slmroute.testing import Reply
 from tests.langchain import ways
 from tests.langchain.stage import BIG, SMALL, Stage, record_of
@@ -86,6 +85,24 @@ def test_tools_that_are_bound_once_are_made_each_tiers_own_once(stage: Stage, mo
     asked = [call.body for call in stage.server.calls(BIG)]
     assert [each.get("tool_choice") for each in asked] == [None, None, "auto", "auto"]
     assert all(each["tools"] == asked[0]["tools"] for each in asked)
+
+
+def test_they_are_in_streams_too_whose_settings_are_a_calls_own(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def noting(self: ChatOpenAI, tools: Any, *, make: Any = ChatOpenAI.bind_tools, **kwargs: Any) -> Any:
+        made.append(len(tools))
+        return make(self, tools, **kwargs)
+
+    monkeypatch.setattr(ChatOpenAI, "bind_tools", noting)
+    bound = stage.router("big").bind_tools([add])
+    for _ in range(2):
+        assert [*bound.stream("1+2?")]
+    assert bound.invoke("1+2?")
+    assert made == [1]
+    first, second, whole = stage.server.calls(BIG)
+    assert first.body["tools"] == second.body["tools"] == whole.body["tools"]
+    assert first.body["stream_options"] == second.body["stream_options"] == {"include_usage": True}
 
 
 @pytest.mark.parametrize("kind", TOOLS)
@@ -306,7 +323,7 @@ async def test_a_tier_without_tools_is_passed_over(stage: Stage) -> None:
 def test_a_providers_own_tool_goes_to_its_tier_alone(stage: Stage) -> None:
     for tools in ([{"type": "web_search_preview"}], [{"type": "web_search_preview"}, add]):
         model = stage.router("small").bind_tools(tools)
-        with pytest.raises(openai.NotFoundError):  # the fake server has no Responses API
+        with pytest.raises(ModelMissing, match="'big'"):  # the fake server has no Responses API
             model.invoke("What is new?")
         assert stage.server.requests[-1].path == "/v1/responses"
         assert stage.server.requests[-1].body["tools"][0] == {"type": "web_search_preview"}  # type: ignore[index]
