@@ -164,7 +164,7 @@ async def _acall(run: Run, performer: Performer, call: Call) -> Reply:
             with _within(attempt):
                 answer = await performer.acall(call)
     except run.engine.availability_errors as error:
-        return run.cut(attempt) if limit.expired() else run.failed(attempt, error)
+        return run.cut(attempt, error) if limit.expired() else run.failed(attempt, error)
     return run.answered(attempt, answer)
 
 
@@ -214,7 +214,7 @@ async def _astream(
                 for native in to_show:
                     yield native
     except run.engine.availability_errors as error:
-        box.append(run.cut(attempt) if limit.expired() else run.failed(attempt, error))
+        box.append(run.cut(attempt, error) if limit.expired() else run.failed(attempt, error))
         return
     box.append(run.cut(attempt) if late else _collected(run, performer, call, attempt))
 

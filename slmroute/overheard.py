@@ -13,7 +13,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
-from slmroute.availability import waited_in_vain
+from slmroute.availability import never_sent, waited_in_vain
 from slmroute.context import Held
 from slmroute.request import estimate_tokens
 from slmroute.steps import Usage
@@ -57,7 +57,7 @@ class ModelCall:
 
     def fail(self, error: BaseException) -> None:
         """Note that no answer came: what the provider may count yet stays, as for a tier's call."""
-        requests = 1 if not isinstance(error, Exception) else waited_in_vain(error)
+        requests = waited_in_vain(error) if isinstance(error, Exception) else int(not never_sent(error))
         if not requests:
             self.usage = None
         elif self.usage is not None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from slmroute.attempt import Attempt
-from slmroute.availability import retry_after_s, waited_in_vain
+from slmroute.availability import never_sent, retry_after_s, waited_in_vain
 from slmroute.bill import baseline_of, price_of
 from slmroute.context import current_context
 from slmroute.costs import Within, around, current_collectors
@@ -23,18 +23,7 @@ from slmroute.overheard import Heard, listening
 from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
-from slmroute.steps import (
-    CUT_SHORT,
-    Answer,
-    Call,
-    Decision,
-    Failure,
-    Reject,
-    Reply,
-    Step,
-    Usage,
-    with_told,
-)
+from slmroute.steps import CUT_SHORT, Answer, Call, Decision, Failure, Reject, Reply, Step, Usage, with_told
 from slmroute.tier import Tier
 
 __all__ = ["Run"]
@@ -213,14 +202,14 @@ class Run(AbstractContextManager["Run"]):
         self.events.append(f"{failure.kind}:{attempt.name}")
         return replace(failure, shown=attempt.shown)
 
-    def cut(self, attempt: Attempt) -> Failure:
-        """Close an attempt that the deadline cut."""
+    def cut(self, attempt: Attempt, error: Exception | None = None) -> Failure:
+        """Close an attempt that the deadline cut, with the error that came of it if it was interrupted."""
         now = self.engine.clock.monotonic()
         slow = not attempt.shown and now - attempt.started >= (self.policy.deadline_s or 0.0) / 2
         if slow and attempt.permit is not None:
             # It had most of the time there was: a server that hangs is as good as down.
             attempt.permit.failure(now)
-        self._fail(attempt, "DeadlineExceeded", sent=1)
+        self._fail(attempt, "DeadlineExceeded", sent=int(not never_sent(error)))
         self.events.append(f"deadline:{attempt.name}")
         return Failure("deadline", shown=attempt.shown)
 
@@ -259,7 +248,7 @@ class Run(AbstractContextManager["Run"]):
 
     def _break_off(self, attempt: Attempt, error: BaseException | None) -> None:
         """Close an attempt that was still running when the call was given up or the user's own error passed through."""
-        given_up = not isinstance(error, Exception)
+        given_up = not isinstance(error, Exception) and not never_sent(error)
         self._fail(attempt, type(error).__name__ if error is not None else "Closed", sent=int(given_up))
 
     def _usage(self, attempt: Attempt, answer: Answer) -> Usage:
