@@ -12,8 +12,9 @@ from langchain_core.messages.ai import add_ai_message_chunks
 
 from langchain_slmroute.cache import CacheSetting, cache_setting
 from langchain_slmroute.dialects import bound_kwargs, call_kwargs, chat_model, logprob_kwargs
+from langchain_slmroute.history import for_tier
 from langchain_slmroute.limiter import OncePerCall
-from langchain_slmroute.messages import answer_of, for_tier, without_logprobs
+from langchain_slmroute.messages import answer_of, without_logprobs
 from langchain_slmroute.models import Ready, TierModels
 from langchain_slmroute.schemas import is_schema
 from langchain_slmroute.tools import choice_for, sources

@@ -10,7 +10,7 @@ import pytest
 from langchain_openai import AzureChatOpenAI
 
 from langchain_slmroute import RoutingChatModel
-from langchain_slmroute.messages import for_tier
+from langchain_slmroute.history import for_tier
 from langchain_slmroute.models import TierModels
 from slmroute import Tier
 from slmroute.errors import ConfigError, Misconfigured, MissingExtra
