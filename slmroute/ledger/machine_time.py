@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -26,6 +26,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 Span = tuple[int, int]
 """From when to when, in microseconds since 1970 UTC."""
 
+Free = tuple[Span, int]
+"""A span in which a writer's calls kept a machine busy without a gap, and nano-dollars that they are not charged."""
+
+KEPT_US: Final = 24 * MICROSECONDS_PER_HOUR
+"""How long what calls are not charged waits for them: one that was lost on the way is never written."""
+
 
 class MachineTime:
     """Takes off from a writer's calls what other writers' calls were charged for the same time of the same machine.
@@ -39,9 +45,11 @@ class MachineTime:
 
     def __init__(self) -> None:
         self._writer = uuid.uuid4().hex
-        self._free: Mapping[str, int] = {}
+        self._free: Mapping[str, list[Free]] = {}
 
-    def charge(self, connection: Connection, written: Iterable[tuple[RouteRecord, Sequence[Row]]]) -> Mapping[str, int]:
+    def charge(
+        self, connection: Connection, written: Iterable[tuple[RouteRecord, Sequence[Row]]]
+    ) -> Mapping[str, list[Free]]:
         """Change the costs of attempts that are about to be written to what they are charged.
 
         Args:
@@ -60,15 +68,15 @@ class MachineTime:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         return {**self._free, **{tier: self._charge(connection, tier, busy[tier]) for tier in busy}}
 
-    def keep(self, free: Mapping[str, int]) -> None:
-        """Note what came of ``charge``: the nano-dollars that calls yet to be written are not charged, by tier.
+    def keep(self, free: Mapping[str, list[Free]]) -> None:
+        """Note what came of ``charge``: what calls yet to be written are not charged, by tier.
 
         A call that ran beside others has less than its whole time on its bill, and so less than can be taken off from
-        it: the rest comes off from those that ran beside it.
+        it: the rest comes off from those that ran beside it, and from nobody else where these are never written.
         """
         self._free = free
 
-    def _charge(self, connection: Connection, tier: str, busy: list[tuple[Span, Row]]) -> int:
+    def _charge(self, connection: Connection, tier: str, busy: list[tuple[Span, Row]]) -> list[Free]:
         busy.sort(key=lambda each: each[0])
         spans = [span for span, _ in busy]
         low, high = spans[0][0], max(until for _, until in spans)
@@ -77,23 +85,25 @@ class MachineTime:
         found = connection.execute(select(table.writer, table.since_us, table.until_us).where(near)).all()
         own = _merged([(since, until) for writer, since, until in found if writer == self._writer])
         others = _merged([(since, until) for writer, since, until in found if writer != self._writer])
-        free, reached = self._free.get(tier, 0), low
+        told = _merged([*own, *spans])
+        free, reached = Counter[Span](), low
+        for span, left in self._free.get(tier, ()):
+            free[_around(span, told)] += left
         for (since, until), row in busy:
+            together, hour_price = _around((since, until), told), row["hour_price_nano"]
             first_told = _without((max(since, reached), until), own)
-            charged_before = sum(_common(part, other) for part in first_told for other in others)
-            free += charged_before * row["hour_price_nano"] // MICROSECONDS_PER_HOUR
-            taken_off = min(free, row["machine_cost_nano"])
+            free[together] += _price(first_told, others, hour_price)
+            charged_before = _price([(since, until)], others, hour_price)
+            taken_off = min(free[together], charged_before, row["machine_cost_nano"])
+            free[together] -= taken_off
             row["machine_cost_nano"] -= taken_off
             if row["cost_nano"] is not None:
                 row["cost_nano"] -= taken_off
-            free, reached = free - taken_off, max(reached, until)
+            reached = max(reached, until)
         connection.execute(delete(machine_time).where(near, table.writer == self._writer))
-        told = [
-            {"tier": tier, "writer": self._writer, "since_us": since, "until_us": until}
-            for since, until in _merged([*own, *spans])
-        ]
-        connection.execute(insert(machine_time), told)
-        return free
+        rows = [{"tier": tier, "writer": self._writer, "since_us": since, "until_us": until} for since, until in told]
+        connection.execute(insert(machine_time), rows)
+        return [(span, left) for span, left in free.items() if left and span[1] > low - KEPT_US]
 
 
 def microseconds(moment: datetime) -> int:
@@ -117,6 +127,11 @@ def _merged(spans: list[Span]) -> list[Span]:
     return joined
 
 
+def _around(span: Span, joined: list[Span]) -> Span:
+    """Give the one of some spans, which are apart, that a span lies in; itself where there is none."""
+    return next((each for each in joined if each[0] <= span[0] and span[1] <= each[1]), span)
+
+
 def _without(span: Span, taken: list[Span]) -> list[Span]:
     """Give what is left of a span without others, which are in order and apart."""
     parts: list[Span] = []
@@ -128,5 +143,7 @@ def _without(span: Span, taken: list[Span]) -> list[Span]:
     return [*parts, (since, end)] if since < end else parts
 
 
-def _common(one: Span, other: Span) -> int:
-    return max(min(one[1], other[1]) - max(one[0], other[0]), 0)
+def _price(spans: list[Span], others: list[Span], hour_price: int) -> int:
+    """Price the time that some spans and others, each apart, have in common, in nano-dollars."""
+    common = sum(max(min(one[1], other[1]) - max(one[0], other[0]), 0) for one in spans for other in others)
+    return common * hour_price // MICROSECONDS_PER_HOUR

@@ -78,6 +78,18 @@ def test_what_one_call_s_share_is_too_small_for_comes_off_from_its_neighbours(wh
     assert charged(where) == [10 + TOKENS, TOKENS, TOKENS, 2 + TOKENS]
 
 
+def test_what_a_lost_call_leaves_free_is_no_other_time_s(where: str, busy: Busy) -> None:
+    one, other = Store(Address(where)), Store(Address(where))
+    other.write([busy(0, 10), busy(50, 54)])
+    one.write([busy(0.1, 10.1, seconds=5)])  # the one that ran beside it was lost, with five seconds that are free
+    one.write([busy(9.1, 19.1, seconds=9)])  # of which these overlap one
+    one.write([busy(30, 40), busy(50.1, 60.1, seconds=5), busy(50.2, 60.2, seconds=5.1)])
+    one.write([busy(200_000, 200_010)])
+    seconds = [cost - TOKENS for cost in charged(where)]
+    assert seconds == [10, 0, Decimal("8.1"), 10, 4, Decimal("1.1"), Decimal("5.1"), 10]
+    assert list(one._machines._free["small"]) == []
+
+
 def test_a_batch_that_could_not_be_written_has_charged_nothing(where: str, busy: Busy) -> None:
     one, other = Store(Address(where)), Store(Address(where))
     one.write([busy(0, 10)])
