@@ -35,6 +35,19 @@ def pytest_runtest_setup() -> None:
     socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
 
 
+@pytest.fixture(autouse=True)
+def forgotten_peer() -> Iterator[None]:
+    """Forget cascadeflow after a test that imports it.
+
+    It leaves modules that load themselves when they are looked at, with a deprecation warning. Hypothesis looks at
+    every module, in whichever test comes next.
+    """
+    yield
+    if "cascadeflow" in sys.modules:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "cascadeflow"]:
+            del sys.modules[name]
+
+
 @pytest.fixture(scope="session")
 def local_server() -> Iterator[LocalServer]:
     """SmolLM2-135M behind Ollama's protocol, as ``server.model`` at ``server.url``; it takes a second to start."""
