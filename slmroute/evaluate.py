@@ -151,12 +151,13 @@ def evaluate(
         seed: What they are drawn with.
 
     Raises:
-        ConfigError: The scores are not one for each case, or the threshold is no number.
+        ConfigError: The scores are not one for each case, or the threshold is none that such scores can pass.
     """
     import numpy as np
 
-    if not math.isfinite(threshold):
-        raise ConfigError(f"evaluate(threshold={threshold}) must be a number, for example 0.5.")
+    if not math.isfinite(threshold) or (probabilities and not 0 <= threshold <= 1):
+        wanted = "from 0 to 1, as scores are" if probabilities else "a number"
+        raise ConfigError(f"evaluate(threshold={threshold}) must be {wanted}, for example 0.5.")
     median_us = None
     if callable(score):
         found, taken = timed(score, cases)

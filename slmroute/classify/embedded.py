@@ -31,6 +31,16 @@ AT_ONCE_CHARACTERS = 1500
 SHIPPED = {"light": "embedded.npz", "best": "embedded_best.npz"}
 
 
+def check_texts(texts: Sequence[object], method: str) -> None:
+    """Refuse what is no list of texts, such as an empty cell of a table; the message says which it is."""
+    if isinstance(texts, str):
+        raise ConfigError(f"EmbeddedClassifier.{method} takes a list of texts: put the one you have in brackets.")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            kind = type(text).__name__
+            raise ConfigError(f"EmbeddedClassifier.{method}(texts=) must be texts; number {place} is {kind}.")
+
+
 class EmbeddedClassifier:
     """Judges in process how likely a task is to need a large model.
 
@@ -147,10 +157,11 @@ class EmbeddedClassifier:
             P(the task is complex) of each, of shape ``(len(texts),)``.
 
         Raises:
-            ConfigError: The weights file does not fit this version.
+            ConfigError: One of them is no text, or the weights file does not fit this version.
         """
         import numpy as np
 
+        check_texts(texts, "score_many")
         return np.array([self._score(text) for text in texts], dtype=np.float64)
 
     def fit(self, texts: Sequence[str], labels: Sequence[float], *, embed: Embed | None = None) -> EmbeddedClassifier:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from slmroute.classify.embedded import EmbeddedClassifier
+from slmroute.classify.embedded import EmbeddedClassifier, check_texts
 from slmroute.errors import ClassifierUnavailable, ConfigError
 from slmroute.request import RouteRequest
 
@@ -103,6 +103,7 @@ class EndpointClassifier(EmbeddedClassifier):
 
         from slmroute.classify.features import prompt_features
 
+        check_texts(texts, "score_many")
         weights, read = self._loaded(), [prompt_features(text) for text in texts]
         logits = np.array([weights.log_odds(found) for found in read]) + self._log_odds(read)
         return 1 / (1 + np.exp(-np.clip(logits, -40, 40)))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from slmroute.classify.embedded import check_texts
 from slmroute.classify.features import BUCKETS, prompt_features
 from slmroute.classify.linear import Everyday, LinearWeights
 from slmroute.errors import ConfigError
@@ -111,7 +112,8 @@ def refit_beside(
 
 
 def checked(texts: Sequence[str], labels: Sequence[float]) -> list[float]:
-    """Check that the labels are probabilities and that there are enough of either kind."""
+    """Check that the texts are texts, the labels probabilities, and that there are enough of either kind."""
+    check_texts(texts, "fit")
     try:
         truths = [float(label) for label in labels]
     except (TypeError, ValueError):

@@ -73,8 +73,8 @@ def evaluate(
     from slmroute.cases import read_cases
     from slmroute.evaluate import evaluate
 
-    if threshold is not None and not math.isfinite(threshold):
-        raise ConfigError(f"--threshold {threshold} must be a number, for example 0.5.")
+    if threshold is not None:
+        check_threshold(threshold, probabilities=bool(classifier) or not score)
     if plots is not None:
         check_plots(plots)
     cases = read_cases(data)
@@ -89,6 +89,7 @@ def evaluate(
         scores = scores_named(cases, name)
         cut = 0.5 if threshold is None else threshold
         chances = min(scores) >= 0 and max(scores) <= 1
+        check_threshold(cut, probabilities=chances)
         found.append(evaluate(cases, name, scores, threshold=cut, probabilities=chances, costs=costs, rounds=rounds))
     for other in baselines():
         beside = evaluate(
@@ -96,6 +97,13 @@ def evaluate(
         )
         found.append(beside)
     show(found, cases, plots, cells=cells, as_json=as_json)
+
+
+def check_threshold(threshold: float, *, probabilities: bool) -> None:
+    """Refuse a threshold that no score can pass, before any work; another router's scores may be of any size."""
+    if not math.isfinite(threshold) or (probabilities and not 0 <= threshold <= 1):
+        wanted = "from 0 to 1, as scores are" if probabilities else "a number"
+        raise ConfigError(f"--threshold {threshold:g} must be {wanted}, for example 0.5.")
 
 
 def classifier_named(name: str) -> tuple[Callable[[str], float], float]:

@@ -34,7 +34,8 @@ def thresholds(
     data: Annotated[Path, typer.Argument(help="JSONL with a prompt a row, as they come in.")],
     *,
     shares: Annotated[
-        str | None, typer.Option(help="Traffic at each tier, cheapest first, for example 50,30,20 or 50/30/20.")
+        str | None,
+        typer.Option(help="Percentages of the traffic at each tier, cheapest first, for example 50,30,20 or 50/30/20."),
     ] = None,
     cost: Annotated[str | None, typer.Option(help="Dollars that a thousand calls may cost; needs --price.")] = None,
     quality: Annotated[
@@ -144,7 +145,17 @@ def _number(text: str, setting: str) -> Decimal:
 
 
 def _shares(text: str) -> list[float]:
-    return [float(_number(one, "--shares")) for one in text.replace("/", ",").split(",")]
+    from slmroute.errors import ConfigError
+
+    shares = [_number(one, "--shares") for one in text.replace("/", ",").split(",")]
+    total = sum(shares, start=Decimal(0))
+    # Thirds may be written 33,33,33.
+    if min(abs(total - 100), abs(100 * total - 100)) > 1:
+        raise ConfigError(
+            f"--shares {text!r} add up to {total.normalize():f}: give percentages that add up to 100, cheapest tier "
+            f"first, for example {EXAMPLES_OF['--shares']}."
+        )
+    return [float(share) for share in shares]
 
 
 def _price(text: str) -> TierPrice:

@@ -76,6 +76,14 @@ def test_many_texts_at_once() -> None:
     assert CLASSIFIER.score_many([]).shape == (0,)
 
 
+@pytest.mark.parametrize("texts", [[None], ["hello", 3], "hello"])
+def test_what_is_no_list_of_texts_is_refused(texts: Any) -> None:
+    with pytest.raises(ConfigError, match="score_many"):
+        CLASSIFIER.score_many(texts)
+    with pytest.raises(ConfigError, match=r"EmbeddedClassifier\.fit"):
+        CLASSIFIER.fit(texts, [True] * len(texts))
+
+
 async def test_asynchronously_the_same() -> None:
     for text in (*EASY, *HARD, EMAIL, ""):
         assert await CLASSIFIER.ascore(RouteRequest.from_text(text)) == score(text)

@@ -37,6 +37,13 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return " ".join(shown.err.split())
 
 
+def accepted(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert not ended.value.code
+    return capsys.readouterr().out
+
+
 @pytest.mark.parametrize("threshold", [math.nan, math.inf])
 def test_a_threshold_that_is_no_number_is_refused(
     data: Path, capsys: pytest.CaptureFixture[str], threshold: float
@@ -44,6 +51,35 @@ def test_a_threshold_that_is_no_number_is_refused(
     with pytest.raises(ConfigError, match="threshold"):
         evaluate(CASES, "x", SCORES, threshold=threshold)
     assert "--threshold" in refused(capsys, "evaluate", "--data", str(data), "--threshold", str(threshold))
+
+
+@pytest.mark.parametrize("threshold", [3.0, -0.1])
+def test_a_threshold_that_no_probability_passes_is_refused_and_other_scores_may_have_any(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], threshold: float
+) -> None:
+    with pytest.raises(ConfigError, match="from 0 to 1"):
+        evaluate(CASES, "x", SCORES, threshold=threshold)
+    told = refused(capsys, "evaluate", "--data", str(data), f"--threshold={threshold}")
+    assert f"--threshold {threshold:g} must be from 0 to 1" in told
+    rows = [json.loads(line) | {"points": 5 * place} for place, line in enumerate(data.read_text().splitlines())]
+    scored = tmp_path / "scored.jsonl"
+    scored.write_text("\n".join(json.dumps(row) for row in rows))
+    shown = accepted(
+        capsys, "evaluate", "--data", str(scored), "--score", "points", f"--threshold={threshold}", "--json"
+    )
+    assert json.loads(shown)["classifiers"][0]["name"] == "points"
+
+
+@pytest.mark.parametrize("shares", ["50,50,50", "5/3/2", "0,0", "50,-50,100"])
+def test_shares_that_do_not_add_up_to_all_of_the_traffic_are_refused(
+    data: Path, capsys: pytest.CaptureFixture[str], shares: str
+) -> None:
+    assert "for example 50,30,20" in refused(capsys, "tune", "thresholds", str(data), "--shares", shares)
+
+
+@pytest.mark.parametrize("shares", ["33,33,33", "0.5,0.3,0.2", "50/30/20"])
+def test_shares_may_be_percentages_or_parts_of_one(data: Path, capsys: pytest.CaptureFixture[str], shares: str) -> None:
+    assert "thresholds = [" in accepted(capsys, "tune", "thresholds", str(data), "--shares", shares)
 
 
 @pytest.mark.parametrize("price", ["-1", "NaN", "Infinity"])
