@@ -201,9 +201,11 @@ def _note_spent(run: Run, attempt: Attempt, asked: object, given: Classification
         return
     calls = [call for call in run.overheard if call.usage is not None]
     if given is not None and given.usage is not None:
-        heard = sum(_tokens(call.usage) for call in calls)
-        if not calls or _tokens(given.usage) > heard:
-            calls = [ModelCall(given.usage, given.model, given.provider)]
+        told = ModelCall.told(given.usage, given.model, given.provider)
+        if told is None:
+            run.events.append(f"unmetered:{attempt.name}")
+        elif not calls or _tokens(told.usage) > sum(_tokens(call.usage) for call in calls):
+            calls = [told]
     if not calls:
         return
     own = own_prices(asked, f"the {attempt.role}'s price")

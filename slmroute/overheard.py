@@ -10,15 +10,19 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from operator import index
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from slmroute.availability import never_sent, waited_in_vain
 from slmroute.context import Held
 from slmroute.request import estimate_tokens
-from slmroute.steps import Usage
+from slmroute.steps import COUNTS, SOURCES, Usage
 
 __all__ = ["Heard", "ModelCall", "begin", "hear", "listening"]
+
+MOST_TOKENS: Final = 10**12
+"""No call takes so many."""
 
 
 @dataclass(slots=True)
@@ -45,6 +49,23 @@ class ModelCall:
     def of(cls, prompt: str, model: str | None, provider: str | None) -> Self:
         """Note a call as it begins, by its prompt and the model that is asked for."""
         return cls(Usage(estimate_tokens(prompt), source="estimated"), model, provider, model)
+
+    @classmethod
+    def told(cls, usage: object, model: object, provider: object) -> Self | None:
+        """Read what a user's classifier or judge tells of a model that it called; None where that cannot be true."""
+        if not isinstance(usage, Usage):
+            return None
+        try:
+            counts = {name: index(getattr(usage, name)) for name in COUNTS}
+            possible = usage.source in SOURCES and all(0 <= count < MOST_TOKENS for count in counts.values())
+        except TypeError:  # no whole number, or no text
+            return None
+        if not possible:
+            return None
+        model, provider, service = (
+            name if isinstance(name, str) else None for name in (model, provider, usage.service_tier)
+        )
+        return cls(Usage(**counts, source=usage.source, service_tier=service), model, provider)
 
     def __enter__(self) -> Self:
         return self

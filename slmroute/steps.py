@@ -19,6 +19,7 @@ __all__ = [
     "COUNTS",
     "CUT_SHORT",
     "LOW_CONFIDENCE",
+    "SOURCES",
     "Answer",
     "Call",
     "Classify",
@@ -116,6 +117,9 @@ COUNTS: Final = (
     "audio_output_tokens",
 )
 """The names of what ``Usage`` counts."""
+
+SOURCES: Final = frozenset({"reported", "estimated", "cached"})
+"""What ``Usage.source`` may be."""
 
 
 def summed(first: Usage | None, second: Usage | None) -> Usage | None:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, cast
 from sqlalchemy import Result
 
 from slmroute.record import AttemptRecord, Role, RouteRecord, Status
-from slmroute.steps import Usage
+from slmroute.steps import SOURCES, Usage
 
 __all__ = ["CATEGORY", "Row", "as_rows", "attempt_rows", "call_row", "category_of", "dollars", "nano", "read_record"]
 
@@ -62,7 +62,7 @@ def call_row(record: RouteRecord, attempts: list[Row]) -> Row:
             the ledger adds up to the same total.
     """
     costs: list[int | None] = [row["cost_nano"] for row in attempts]
-    priced = sum(cost for cost in costs if cost is not None)
+    priced = min(sum(cost for cost in costs if cost is not None), LARGEST)
     unpriced = costs.count(None)
     baseline = nano(record.baseline)
     gain = None if unpriced or baseline is None else baseline - priced
@@ -113,7 +113,7 @@ def _attempt_row(call_id: str, position: int, attempt: AttemptRecord) -> Row:
         "cached_tokens": usage and min(usage.cached_tokens, LARGEST),
         "cache_write_tokens": usage and min(usage.cache_write_tokens, LARGEST),
         "reasoning_tokens": usage and min(usage.reasoning_tokens, LARGEST),
-        "usage_source": usage and usage.source,
+        "usage_source": usage and (usage.source if usage.source in SOURCES else "estimated"),
         "price_id": _clean(attempt.price_id),
         "hour_price_nano": nano(attempt.hour_price),
         "cost_nano": nano(attempt.cost),

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, StatementError
 
 from slmroute.ledger.address import Address
 from slmroute.ledger.machine_time import MachineTime
@@ -40,8 +40,11 @@ class Feedback:
 
 Item = RouteRecord | Feedback
 
-UNFIT: Final = (DataError, IntegrityError, ProgrammingError, ArithmeticError, AttributeError, TypeError, ValueError)
-"""What comes of a record that holds what no ledger stores: it must not keep the others from being written."""
+UNFIT: Final = (StatementError, ArithmeticError, AttributeError, TypeError, ValueError)
+"""What may come of a record that holds what no ledger stores: it must not keep the others from being written."""
+
+OF_VALUES: Final = (None, "42804", "42846")
+"""The codes of errors (datatype_mismatch, cannot_coerce) that come of a value and not of the database's state."""
 
 
 class Store:
@@ -71,9 +74,7 @@ class Store:
         try:
             self._write(items)
         except UNFIT as error:
-            # What the server says of a statement (its tables are gone, say) has a code; what a driver says of a value
-            # that it cannot send has none.
-            if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) is not None:
+            if isinstance(error, DBAPIError) and not _is_of_values(error):
                 raise
             if len(items) == 1:
                 return 1
@@ -126,3 +127,13 @@ class Store:
     def _insert(self, connection: Connection, table: Table, rows: list[Row]) -> None:
         if rows:  # a batch is sent again when it is not known whether it arrived
             connection.execute(self._new(table).on_conflict_do_nothing(), rows)
+
+
+def _is_of_values(error: DBAPIError) -> bool:
+    """Whether a database refused a value, and is itself as it should be.
+
+    What a server says of a statement (its tables are gone, say) has a code of its own, and what a driver says of a
+    value that it cannot send has none.
+    """
+    code = getattr(error.orig, "sqlstate", None)
+    return isinstance(error, DataError | IntegrityError) or (isinstance(error, ProgrammingError) and code in OF_VALUES)

@@ -100,6 +100,19 @@ def test_what_no_database_stores_is_replaced(ledger: Ledger, reader: LedgerReade
     assert ledger.dropped == 0
 
 
+def test_what_is_out_of_all_bounds_is_kept_within_them(
+    ledger: Ledger, reader: LedgerReader, make: Any, attempt: Any
+) -> None:
+    usage: Any = Usage(1, 2, source="as far as the judge can tell")  # type: ignore[arg-type]
+    record = make(attempt(cost=Decimal("1e30"), usage=usage), attempt(cost=Decimal("1e30")))
+    ledger.write(record)
+    assert ledger.flush()
+    stored = reader.call(record.call_id)
+    assert stored is not None
+    assert stored.record.attempts[0].usage == Usage(1, 2, source="estimated")
+    assert stored.record.cost == Decimal(2**63 - 1).scaleb(-9)
+
+
 def test_a_row_that_the_database_refuses_takes_no_other_with_it(
     ledger: Ledger, reader: LedgerReader, make: Any
 ) -> None:
@@ -109,6 +122,7 @@ def test_a_row_that_the_database_refuses_takes_no_other_with_it(
         make(baseline="NaN"),
         make(started_at="today"),
         make(tags=None),
+        make(escalated="perhaps"),
     ]
     for record in (make(), *strange, make()):
         ledger.write(record)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slmroute.classify.chain import ChainClassifier
@@ -19,7 +20,7 @@ from slmroute.classify.protocol import Classification
 from slmroute.drive import adrive, drive
 from slmroute.engine import Engine
 from slmroute.judges import Agreement, SelfCheck
-from slmroute.policy import Confidence, Policy
+from slmroute.policy import Confidence, Judgement, Policy
 from slmroute.price import total_of
 from slmroute.record import AttemptRecord, RouteRecord
 from slmroute.request import RouteRequest
@@ -159,6 +160,45 @@ async def test_what_is_cancelled_is_estimated(server: FakeServer, role: str) -> 
     assert (run.record.status, found.role, found.error) == ("cancelled", role, "CancelledError")
     assert found.usage is not None
     assert (found.usage.source, found.usage.input_tokens > 300) == ("estimated", True)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(None, 5),  # type: ignore[arg-type]
+        Usage(1.5, 5),  # type: ignore[arg-type]
+        Usage("1", 5),  # type: ignore[arg-type]
+        Usage(-1, 5),
+        Usage(10**30, 5),
+        Usage(5, 5, source="as far as the judge knows"),  # type: ignore[arg-type]
+        Usage(5, 5, source=[]),  # type: ignore[arg-type]
+        {"input_tokens": 5},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("role", ["classifier", "judge"])
+def test_tokens_that_cannot_be_true_are_noted_and_harm_no_call(role: str, usage: Any) -> None:
+    class Tells:
+        def score(self, request: RouteRequest) -> float:
+            return self.classify(request).score
+
+        def classify(self, _: RouteRequest) -> Classification:
+            return Classification(0.1, usage, "gpt-4.1", "openai")
+
+    def judge(*_: object) -> Any:
+        return Judgement(0.9, usage, "gpt-4.1", "openai")
+
+    record = sync(routed(Tells()) if role == "classifier" else routed(judge=judge))
+    attempt = asked(record)
+    assert (record.status, attempt.usage, attempt.cost) == ("ok", None, 0)
+    assert f"unmetered:{attempt.tier}" in record.events
+
+
+def test_a_judge_s_numbers_may_be_of_any_kind_of_whole_number() -> None:
+    record = sync(routed(judge=lambda *_: Judgement(0.9, Usage(np.int64(5), True), 7, "openai")))  # type: ignore[arg-type]
+    attempt = asked(record)
+    assert (attempt.usage, type(attempt.usage and attempt.usage.output_tokens)) == (Usage(5, 1), int)
+    assert attempt.model is None
 
 
 def test_a_server_that_refuses_takes_nothing(server: FakeServer) -> None:
