@@ -275,6 +275,12 @@ def test_the_dashboard_asks_for_metrics_and_labels_that_are_there(exposed: str) 
     assert "error_type" in labels["gen_ai_client_operation_duration_seconds_count"]
 
 
+def test_a_number_is_shown_where_nothing_was_counted_yet() -> None:
+    for panel in json.loads(dashboard())["panels"]:
+        if panel["type"] == "stat":
+            assert all("or vector(0)" in target["expr"] for target in panel["targets"]), panel["title"]
+
+
 def test_panels_do_not_overlap_and_each_says_what_it_shows() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in json.loads(dashboard())["panels"]:
