@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from slmroute.context import Held
 from slmroute.record import AttemptRecord, Role, RouteRecord
@@ -37,6 +37,7 @@ class Collector(Protocol):
         ...
 
 
+_NOTHING: Final = Decimal(0)
 _collectors: ContextVar[tuple[Collector, ...]] = ContextVar("slmroute_costs", default=())
 
 
@@ -212,9 +213,9 @@ class Within:
         self.outer = outer
         self.local_only = local_only
         self.calls = 0
-        self.cost = Decimal(0)
+        self.cost = _NOTHING
         self.unpriced = 0
-        self.counted = Decimal(0)
+        self.counted = _NOTHING
 
     def add(self, record: RouteRecord, /) -> None:
         """Add one call."""

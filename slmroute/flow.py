@@ -161,7 +161,7 @@ class _Climb:
         self.policy = policy
         self.request = request
         self.start = start
-        self.order = {tier.name: position for position, tier in enumerate(policy.tiers)}
+        self.ranks = policy.ranks
         self.untried = list(start.able)
         self.passed_over: list[Tier] = []
         self.broken_off: list[Tier] = []
@@ -245,7 +245,7 @@ class _Climb:
                 self.draft = answer.text
             yield Reject(answer, LOW_CONFIDENCE)
         self.escalated = True
-        rank = (fault is None, -1.0 if confidence is None else confidence, self.order[tier.name])
+        rank = (fault is None, -1.0 if confidence is None else confidence, self.ranks[tier.name])
         self.weak.append(_Weak(answer, tier, rank, confidence))
         return confidence, False
 
@@ -297,13 +297,13 @@ class _Climb:
         return other
 
     def _above(self, tier: Tier) -> Tier | None:
-        return next((other for other in self.untried if self.order[other.name] > self.order[tier.name]), None)
+        return next((other for other in self.untried if self.ranks[other.name] > self.ranks[tier.name]), None)
 
     def _once_more(self) -> Tier | None:
         return self.broken_off.pop() if self.broken_off else None
 
     def _below(self, tier: Tier) -> Tier | None:
-        return next((t for t in reversed(self.untried) if self.order[t.name] < self.order[tier.name]), None)
+        return next((t for t in reversed(self.untried) if self.ranks[t.name] < self.ranks[tier.name]), None)
 
     def _passed_over(self) -> Tier | None:
         # Health never ejects the last tier there is: those that were not admitted are called after all.
@@ -317,7 +317,7 @@ class _Climb:
             score=self.start.score,
             confidence=confidence,
             escalated=self.escalated,
-            degraded=degraded or self.order[tier.name] < self.order[self.start.tier.name],
+            degraded=degraded or self.ranks[tier.name] < self.ranks[self.start.tier.name],
         )
 
     def _out_of_time(self) -> DeadlineExceeded:

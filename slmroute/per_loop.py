@@ -29,9 +29,8 @@ class PerLoop(Generic[Kept]):
 
     def __getitem__(self, name: str) -> Kept:
         """Give what is kept under a name here, made now if it is asked for the first time."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        loop = asyncio._get_running_loop()  # noqa: SLF001  asyncio's own way to ask without an error
+        if loop is None:
             kept = self._outside
         else:
             found = self._inside.get(loop)

@@ -230,6 +230,11 @@ class Policy:
         """The tiers' names, cheapest first."""
         return tuple(tier.name for tier in self.tiers)
 
+    @cached_property
+    def ranks(self) -> dict[str, int]:
+        """The places of the tiers by their names, the cheapest's 0."""
+        return {name: place for place, name in enumerate(self.names)}
+
     @property
     def judge(self) -> Judge | None:
         """The user's judge, where answers are judged by one."""

@@ -342,5 +342,5 @@ class Run(AbstractContextManager["Run"]):
         # A tier that the caller named, or that alone could do what one call needed, says nothing of the scope's others.
         chosen = decision is not None and decision.reason not in ("explicit", "only")
         if self.context.scope is not None and decision and chosen and not decision.degraded:
-            order = [tier.name for tier in self.policy.tiers]
-            self.context.decide(self.engine.number, decision.tier.name, self.request.scope_tier, order)
+            begun_with, order = self.request.scope_tier, self.policy.names
+            self.context.decide(self.engine.number, decision.tier.name, begun_with, order)
