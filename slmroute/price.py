@@ -101,8 +101,7 @@ class PriceBook:
     """The prices in force for one router.
 
     Args:
-        tiers: The router's tiers. Public price lists are read at once when one of them needs one (0.2 s, the first
-            time in a process), so that no call has to wait for them.
+        tiers: The router's tiers. Public price lists are read at once (0.2 s) when one needs them: no call waits.
         prices: The user's prices beside those on the tiers: ``{"openai:gpt-4.1": ("2", "8")}``, dollars for a million
             input and output tokens, by ``"provider:model"`` or by a tier's name. A third and a fourth amount are for
             input tokens that are read from a provider's cache and written to it, which else cost as much as others.
@@ -161,11 +160,12 @@ class PriceBook:
             usage = Usage()  # a call that failed has kept the machine busy all the same
         if usage is None or usage.source == "cached":
             return FREE
+        if not usage.adds_up:
+            return UNPRICED
         if tier.input_price is not None or tier.hour_price is not None:
             return _declared(tier, usage, seconds)
         named = self._named.get(tier.name) or tier.spec or ":"
-        named_provider, _, named_model = named.partition(":")
-        provider, model = provider or named_provider, model or named_model
+        provider, model = provider or named.partition(":")[0], model or named.partition(":")[2]
         for key in (tier.name, f"{provider}:{model}", named, tier.spec) if self._own else ():
             if key in self._own:
                 return self._own[key].price(usage)
@@ -182,22 +182,23 @@ class PriceBook:
         """
         if usage.source == "cached":
             return FREE
+        if not usage.adds_up:
+            return UNPRICED
         key = f"{provider}:{model}"
         for name in (key, f"{provider}:{asked_for}") if self._own else ():
             if name in self._own:
                 return self._own[name].price(usage)
         if not provider or provider in _SELF_HOSTED:
             return UNPRICED
-        flat = None if _is_special(usage) else self._flat.get(key)
+        special = _is_special(usage)
+        flat = None if special else self._flat.get(key)
         if flat is not None and usage.input_tokens <= flat.up_to_tokens:
             return flat.price(usage)
         found = _list_price(usage, provider, model)
         if found is None:
             return UNPRICED
-        if flat is None and not _is_special(usage):
-            flat = _flat_prices(found, _list_price(_PROBE, provider, model))
-            if flat is not None:
-                self._flat[key] = flat
+        if flat is None and not special and (flat := _flat_prices(found, _list_price(_PROBE, provider, model))):
+            self._flat[key] = flat
         return Priced(found.total_price, _list_id(found, usage.service_tier))
 
     def _check_order(self, tiers: Sequence[Tier]) -> None:
@@ -236,9 +237,8 @@ def _own_prices(key: str, amounts: tuple[Money, ...]) -> _Flat:
             '"8"); a third is for cached input, a fourth for what is written to the cache.'
         )
     read = [money(amount, f"prices[{key!r}][{place}]") for place, amount in enumerate(amounts)]
-    cached = read[2] if len(read) > 2 else read[0]
-    written = read[3] if len(read) > 3 else read[0]
-    return _Flat(read[0], cached, written, read[1], f"prices:{key}", math.inf)
+    uncached, output, cached, written = (*read, read[0], read[0])[:4]
+    return _Flat(uncached, cached, written, output, f"prices:{key}", math.inf)
 
 
 def _declared(tier: Tier, usage: Usage, seconds: float) -> Priced:
@@ -285,8 +285,6 @@ class _Flat:
     def price(self, usage: Usage) -> Priced:
         """Price tokens."""
         plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
-        if plain < 0:
-            return UNPRICED
         cost = plain * self.uncached + usage.output_tokens * self.output
         if usage.cached_tokens or usage.cache_write_tokens:
             cost += usage.cached_tokens * self.cached + usage.cache_write_tokens * self.cache_write
@@ -297,9 +295,6 @@ def _list_price(usage: Usage, provider: str, model: str) -> PriceCalculation | N
     from genai_prices import Usage as ListUsage
     from genai_prices import calc_price
 
-    # Of a model whose cached tokens cost what others do, the lists take more of them than there are tokens.
-    if usage.cached_tokens + usage.cache_write_tokens > usage.input_tokens:
-        return None
     # How much of the sound came from the cache is not told: as little as can be.
     cached_audio = max(usage.cached_tokens + usage.audio_input_tokens - usage.input_tokens, 0)
     tokens = ListUsage(
@@ -316,7 +311,7 @@ def _list_price(usage: Usage, provider: str, model: str) -> PriceCalculation | N
     service = None if usage.service_tier is None else {"service_tier": usage.service_tier}
     try:
         found = calc_price(tokens, model_ref=model, provider_id=listed, price_context=service)
-    except (LookupError, ValueError):  # not in the lists, or usage that contradicts itself
+    except (LookupError, ValueError):  # not in the lists, or not so many tokens of a kind
         return None
     if service is not None and all(variant.when != service for variant in found.model.price_variants or ()):
         return None  # what the list gives is the usual price

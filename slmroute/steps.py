@@ -95,9 +95,13 @@ class Usage:
     @property
     def plausible(self) -> bool:
         """Whether an answered call can have these numbers: a prompt has tokens, and parts fit into their whole."""
+        return self.input_tokens > 0 and self.adds_up
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether parts fit into their whole; what does not has no price."""
         return (
-            self.input_tokens > 0
-            and self.cached_tokens >= 0
+            self.cached_tokens >= 0
             and self.cached_tokens + self.cache_write_tokens <= self.input_tokens
             and 0 <= self.cache_write_1h_tokens <= self.cache_write_tokens
             and 0 <= self.audio_input_tokens <= self.input_tokens

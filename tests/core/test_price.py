@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from genai_prices import Usage as ListUsage
@@ -48,6 +49,14 @@ def test_list_prices_are_the_lists_own(usage: Usage, named: tuple[str, str]) -> 
         provider_id=provider,
     )
     assert BOOK.price_of(usage, provider, model).cost == expected.total_price
+
+
+@pytest.mark.parametrize("own", [{}, {"input_price": 2, "output_price": 8, "cached_input_price": 1}])
+def test_usage_that_contradicts_itself_is_unpriced_at_a_tier_s_own_prices(own: Any) -> None:
+    tier = Tier("frontier", "openai:gpt-4.1", **own)
+    for usage in (Usage(10, 1, 20), Usage(10, 1, -1), Usage(10, 1, audio_output_tokens=2), Usage(10, -1)):
+        for book in (PriceBook([tier]), PriceBook([tier], {"frontier": (2, 8, 1)})):
+            assert book.price(tier, usage, provider=None, model=None) == UNPRICED
 
 
 def test_usage_that_contradicts_itself_is_unpriced() -> None:
