@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_openai import ChatOpenAI
 
 from langchain_slmroute import RoutingChatModel
 from llama_index_slmroute import RoutingLLM
+from slmroute.availability import never_sent
 from slmroute.errors import DeadlineExceeded
 from slmroute.record import RouteRecord
 from slmroute.testing import FakeServer, Reply
@@ -109,3 +111,13 @@ async def test_a_call_that_waits_for_a_rate_limiter_has_sent_nothing(monkeypatch
     router, records = made(RoutingChatModel, Tier("big", limited, input_price=2, output_price=8))
     await cancelled(router.ainvoke("Prove it."), asked.wait())
     assert [record.cost for record in records] == [0]
+
+
+@pytest.mark.parametrize(("again", "unsent"), [("0", True), ("1", False)])
+def test_a_request_that_is_sent_again_has_been_sent(again: str, unsent: bool) -> None:
+    client: dict[str, Any] = {"__name__": "httpcore._async.connection"}
+    exec("def _connect(request): raise KeyboardInterrupt", client)  # noqa: S102  stands for httpcore
+    try:
+        client["_connect"](httpx.Request("POST", "http://localhost", headers={"x-stainless-retry-count": again}))
+    except KeyboardInterrupt as error:
+        assert never_sent(error) is unsent
