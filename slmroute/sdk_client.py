@@ -13,15 +13,15 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["own_http_client"]
+__all__ = ["certificates", "own_http_client"]
 
 
 def own_http_client(sdk: str) -> Any:
     """Make an HTTP client, with connections of its own, for ``openai`` or ``anthropic``."""
-    return import_module(sdk).DefaultAsyncHttpxClient(verify=_certificates())
+    return import_module(sdk).DefaultAsyncHttpxClient(verify=certificates())
 
 
 @cache
-def _certificates() -> ssl.SSLContext:
-    """The machine's certificates, which take longer to read than a call does."""
+def certificates() -> ssl.SSLContext:
+    """Give the machine's certificates, which take longer to read than a call does."""
     return import_module("httpx").create_ssl_context()

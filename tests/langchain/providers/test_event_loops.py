@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import httpx
 import httpx2
+import pytest
 
 from slmroute.testing import Reply
 from tests.langchain.providers.conftest import over
@@ -15,11 +16,12 @@ from tests.langchain.providers.providers import Provider
 from tests.langchain.stage import record_of
 
 
+@pytest.mark.parametrize("given", ["string", "object"])
 def test_one_event_loop_after_another_is_answered(
-    provider: Provider, server: Any, closed_clients: list[Any], closed_sessions: list[Any]
+    provider: Provider, server: Any, closed_clients: list[Any], closed_sessions: list[Any], given: str
 ) -> None:
     server.script(provider.model, Reply("Paris."))
-    routed = over(provider.tier("string", server.url))
+    routed = over(provider.tier(given, server.url))
 
     async def at_once() -> list[Any]:
         answers = await asyncio.gather(*(routed.ainvoke("Where is the Louvre?") for _ in range(3)))
