@@ -25,11 +25,15 @@ class PrivatePerformer(TierCalls):
 
     def _call(self, call: Call) -> Answer:
         inner, kwargs = self.model(call)
+        if limiter := self.ready(call).model.rate_limiter:
+            limiter.acquire(blocking=True)
         result = inner._generate(self.history(call), **kwargs)  # noqa: SLF001
         return answer_of(cast("AIMessage", result.generations[0].message), self.provider(call))
 
     async def _acall(self, call: Call) -> Answer:
         inner, kwargs = self.model(call)
+        if limiter := self.ready(call).model.rate_limiter:
+            await limiter.aacquire(blocking=True)
         result = await inner._agenerate(self.history(call), **kwargs)  # noqa: SLF001
         return answer_of(cast("AIMessage", result.generations[0].message), self.provider(call))
 
@@ -38,6 +42,8 @@ class PrivatePerformer(TierCalls):
         if not _can_stream(inner, "_stream"):
             yield chunk_of(cast("AIMessage", self._call(call).native))
             return
+        if limiter := self.ready(call).model.rate_limiter:
+            limiter.acquire(blocking=True)
         for chunk in inner._stream(self.history(call), **kwargs):  # noqa: SLF001
             yield chunk_of(_with_generation_info(chunk))
 
@@ -46,6 +52,8 @@ class PrivatePerformer(TierCalls):
         if not _can_stream(inner, "_astream", "_stream"):
             yield chunk_of(cast("AIMessage", (await self._acall(call)).native))
             return
+        if limiter := self.ready(call).model.rate_limiter:
+            await limiter.aacquire(blocking=True)
         chunks = inner._astream(self.history(call), **kwargs)  # noqa: SLF001
         async with Owned(chunks) as stream:
             async for chunk in stream:

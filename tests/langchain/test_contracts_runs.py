@@ -252,7 +252,7 @@ async def test_the_rate_limiter_is_asked_once_a_call(stage: Stage, ask: ways.Ask
     assert limiter.asked == 1
 
 
-@pytest.mark.parametrize("ask", ways.CORE, ids=ways.name_of)
+@pytest.mark.parametrize("ask", ways.EACH, ids=ways.name_of)
 async def test_a_tiers_own_rate_limiter_is_asked_for_each_of_its_calls(stage: Stage, ask: ways.Ask) -> None:
     limiter = Limiter()
     model = stage.escalating(tiers=[stage.small(rate_limiter=limiter), stage.big(rate_limiter=limiter)])
