@@ -76,7 +76,9 @@ async def test_the_parts_with_raw_join_to_what_invoke_gives(stage: Stage, method
     stage.server.script(SMALL, good(method, "WeatherDict"))
     stage.server.script(BIG, good(method, "WeatherDict"))
     options: Any = {"method": method, "include_raw": True}
-    total = merged(await parts_of(stage.router(to).with_structured_output(WeatherDict, **options), is_async))
+    parts = await parts_of(stage.router(to).with_structured_output(WeatherDict, **options), is_async)
+    assert parts[-1] == {"parsing_error": None}  # as from the bare tier
+    total = merged(parts)
     assert total["parsed"] == VALUES
     assert total["parsing_error"] is None
     assert record_of(total["raw"])["tier"] == to
