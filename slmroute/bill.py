@@ -38,7 +38,7 @@ def baseline_of(final: Attempt, last_tier: Tier, prices: PriceBook) -> Decimal |
         return final.priced.cost
     if final.draft_tokens:
         prompt = max(usage.input_tokens - final.draft_tokens, 0)
-        usage = replace(usage, input_tokens=prompt, cached_tokens=min(usage.cached_tokens, prompt))
+        usage = _within(usage, prompt)
     if final.name == last_tier.name:
         own = price_of(replace(final, usage=usage), last_tier, prices) if final.draft_tokens else final.priced
         return own.cost
@@ -47,3 +47,17 @@ def baseline_of(final: Attempt, last_tier: Tier, prices: PriceBook) -> Decimal |
     # What one provider cached or reasoned tells nothing about what the last tier would have.
     usage = Usage(usage.input_tokens, usage.output_tokens, source=usage.source)
     return prices.price(last_tier, usage, provider=None, model=None).cost
+
+
+def _within(usage: Usage, prompt: int) -> Usage:
+    """Give tokens as they would have been with a shorter prompt: of its parts there are no more than fit into it."""
+    cached = min(usage.cached_tokens, prompt)
+    written = min(usage.cache_write_tokens, prompt - cached)
+    return replace(
+        usage,
+        input_tokens=prompt,
+        cached_tokens=cached,
+        cache_write_tokens=written,
+        cache_write_1h_tokens=min(usage.cache_write_1h_tokens, written),
+        audio_input_tokens=min(usage.audio_input_tokens, prompt),
+    )

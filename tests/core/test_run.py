@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from slmroute.attempt import Attempt
+from slmroute.bill import baseline_of
 from slmroute.context import current_context, route_context
 from slmroute.drive import adrive, drive, drive_stream
 from slmroute.engine import Engine
 from slmroute.errors import DeadlineExceeded, NoEligibleTier, NoTierAnswered
 from slmroute.gate import Chunk
 from slmroute.policy import Confidence, Policy
+from slmroute.price import PriceBook
 from slmroute.record import RouteRecord
 from slmroute.request import RouteRequest, ToolSpec, estimate_tokens
 from slmroute.run import Run
@@ -116,6 +118,17 @@ def test_the_baseline_does_not_pay_for_the_draft_in_the_prompt() -> None:
     assert Decimal("0.0139") < record.baseline < Decimal("0.0143")
     assert record.cost is not None
     assert record.cost > record.baseline
+
+
+@pytest.mark.parametrize("kept", ["cached_tokens", "cache_write_tokens", "audio_input_tokens"])
+def test_the_baseline_is_known_where_all_of_the_prompt_was_kept_or_sound(kept: str) -> None:
+    tier = Tier("frontier", "openai:gpt-audio" if kept == "audio_input_tokens" else "anthropic:claude-sonnet-4-5")
+    book = PriceBook([tier])
+    with_draft, without = (Usage(tokens, 5, **{kept: tokens}) for tokens in (1_000, 900))
+    final = Attempt("frontier", 0.0, tier, usage=with_draft, draft_tokens=100)
+    expected = book.price(tier, without, provider=None, model=None).cost
+    assert expected is not None
+    assert baseline_of(final, tier, book) == expected
 
 
 def test_a_weak_answer_given_for_want_of_a_better_one() -> None:
