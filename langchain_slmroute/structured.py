@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.utils import AddableDict
 
@@ -126,6 +126,16 @@ def _is_last(part: object) -> bool:
     return isinstance(part, AddableDict) and list(part) == ["parsing_error"]
 
 
+def _is_whole(part: Any) -> bool:
+    """Whether a part holds a message that came whole: the record goes into it, for nothing can be added to it."""
+    return isinstance(part, AddableDict) and "raw" in part and not isinstance(part["raw"], BaseMessageChunk)
+
+
+def _waits(part: Any, waiting: Sequence[Any]) -> bool:
+    """Whether a part of a stream waits for the record, beside those that do already."""
+    return _is_last(part) or any(map(_is_whole, (part, *waiting)))
+
+
 class _Structured:
     """What the sync and the async call share."""
 
@@ -145,11 +155,17 @@ class _Structured:
         raw = routed.performer.to_show(routed.run.shown_tier, cast("AIMessage", part["raw"]))
         return AddableDict({**part, "raw": raw})
 
-    def _closing(self, decision: Decision, record: dict[str, object]) -> Any:
-        raw, found = last_chunk(record, None), cast("Parsed", decision.answer.native)
+    def _closing(self, decision: Decision, record: dict[str, object], waiting: Sequence[Any]) -> list[Any]:
+        """Give the last parts with the record."""
+        found = cast("Parsed", decision.answer.native)
         # What a client could not parse it raised in the midst of the parts; what a chain could not is among them.
         told = {} if found.error is None or found.told else {"parsed": None, "parsing_error": found.error}
-        return AddableDict(raw=raw, **told)
+        if waiting and _is_whole(waiting[0]):
+            first, *waiting = waiting
+            ending = AddableDict({**first, **told, "raw": with_record(first["raw"], record)})
+        else:
+            ending = AddableDict(raw=last_chunk(record, None), **told)
+        return [ending, *sorted(waiting, key=_is_last)]
 
 
 class _StructuredCall(_Structured, RoutedCall[StructuredPerformer]):
@@ -159,14 +175,14 @@ class _StructuredCall(_Structured, RoutedCall[StructuredPerformer]):
         return self.output
 
     def parts(self, natives: Generator[object]) -> Generator[Any]:
-        last: list[object] = []
+        waiting: list[object] = []
         try:
             for native in natives:
                 if isinstance(native, End):
                     continue
                 self.output = self._part(native)
-                if _is_last(self.output):
-                    last.append(self.output)
+                if _waits(self.output, waiting):
+                    waiting.append(self.output)
                 else:
                     yield self.output
         finally:
@@ -175,8 +191,7 @@ class _StructuredCall(_Structured, RoutedCall[StructuredPerformer]):
         self.performer.release(decision)
         self.output = self._given(decision, self.record)
         if self.performer.outline.include_raw:
-            yield self._closing(decision, self.record)
-            yield from last
+            yield from self._closing(decision, self.record, waiting)
 
 
 class _AsyncStructuredCall(_Structured, AsyncRoutedCall[StructuredPerformer]):
@@ -186,14 +201,14 @@ class _AsyncStructuredCall(_Structured, AsyncRoutedCall[StructuredPerformer]):
         return self.output
 
     async def parts(self, natives: AsyncGenerator[object]) -> AsyncGenerator[Any]:
-        last: list[object] = []
+        waiting: list[object] = []
         try:
             async for native in natives:
                 if isinstance(native, End):
                     continue
                 self.output = self._part(native)
-                if _is_last(self.output):
-                    last.append(self.output)
+                if _waits(self.output, waiting):
+                    waiting.append(self.output)
                 else:
                     yield self.output
         finally:
@@ -202,6 +217,5 @@ class _AsyncStructuredCall(_Structured, AsyncRoutedCall[StructuredPerformer]):
         await self.performer.arelease(decision)
         self.output = self._given(decision, self.record)
         if self.performer.outline.include_raw:
-            yield self._closing(decision, self.record)
-            for part in last:
+            for part in self._closing(decision, self.record, waiting):
                 yield part

@@ -9,9 +9,10 @@ from typing import Any, TypedDict
 
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages import AIMessage
 
 from langchain_slmroute import RouteCostCallback
-from slmroute import route_costs
+from slmroute import Tier, route_costs
 from slmroute.testing import Fault, Reply
 from tests.langchain.stage import BIG, SMALL, Stage, record_of
 from tests.langchain.test_structured import METHODS, SCHEMAS, VALUES, Weather, WeatherDict, bad, expected, name_of
@@ -83,6 +84,27 @@ async def test_the_parts_with_raw_join_to_what_invoke_gives(stage: Stage, method
     assert total["parsing_error"] is None
     assert record_of(total["raw"])["tier"] == to
     assert total["raw"].usage_metadata["total_tokens"] == 110
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("whose", ["router", "tier"])
+async def test_a_message_that_comes_whole_stays_one_in_the_sum_of_the_parts(
+    stage: Stage, method: str, whose: str, is_async: bool
+) -> None:
+    stage.server.script(BIG, good(method, "WeatherDict"))
+    options: Any = {"method": method, "include_raw": True}
+    bare = stage.bare_big(disable_streaming=True)
+    alone = await parts_of(bare.with_structured_output(WeatherDict, **options), is_async)
+    whole = {"disable_streaming": True} if whose == "router" else {"tiers": [stage.small(), Tier("big", bare)]}
+    parts = await parts_of(stage.router("big", **whole).with_structured_output(WeatherDict, **options), is_async)
+    if (whose, method) != ("router", "function_calling"):
+        assert list(parts[0]) == list(alone[0]) == ["raw"]
+        assert sorted(list(part) for part in parts) == sorted(list(part) for part in alone)
+    total = merged(parts)
+    assert type(total["raw"]) is type(merged(alone)["raw"]) is AIMessage
+    # Of a tool call that comes whole LangChain's own parsers make nothing in a stream.
+    assert total.get("parsed") == (None if (whose, method) == ("tier", "function_calling") else VALUES)
+    assert record_of(total["raw"])["tier"] == "big"
 
 
 async def test_partial_dictionaries_grow_while_the_last_tier_still_writes(stage: Stage, is_async: bool) -> None:
