@@ -63,8 +63,7 @@ class Overhear(BaseCallbackHandler):
         for call, generations in zip(self._begun.pop(run_id, ()), response.generations, strict=False):
             if generations:
                 answer = _answer_of(generations[0], call.provider)
-                likely = call.usage or Usage(source="estimated")
-                call.usage = answer.usage or replace(likely, output_tokens=estimate_tokens(answer.text))
+                call.end(answer.usage, answer.text)
                 call.model, call.provider = answer.model or call.model, answer.provider
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:

@@ -175,10 +175,8 @@ class _Overhear(BaseEventHandler):
         if begun is None or begun.parts or response is None:
             return
         answer = answer_of([response], begun.call.provider)
-        usage = answer.usage or begun.told.usage
-        if usage is None and begun.call.usage is not None:
-            usage = replace(begun.call.usage, output_tokens=estimate_tokens(_text(response)))
-        begun.call.usage, begun.call.model = usage, answer.model or begun.call.model
+        begun.call.end(answer.usage or begun.told.usage, _text(response))
+        begun.call.model = answer.model or begun.call.model
 
     def _fail(self, span: str, error: BaseException) -> None:
         begun = self._close(span)

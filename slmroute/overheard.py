@@ -17,7 +17,7 @@ from typing import Final, Self
 from slmroute.availability import never_sent, waited_in_vain
 from slmroute.context import Held
 from slmroute.request import estimate_tokens
-from slmroute.steps import COUNTS, SOURCES, Usage
+from slmroute.steps import COUNTS, SOURCES, Usage, with_told
 
 __all__ = ["Heard", "ModelCall", "begin", "hear", "listening"]
 
@@ -75,6 +75,13 @@ class ModelCall:
     ) -> None:
         if error is not None:
             self.fail(error)
+
+    def end(self, told: Usage | None, text: str) -> None:
+        """Note what it took: as reported where that can be true, as for a tier's call, or else estimated."""
+        if told is None or (told.source == "reported" and not told.plausible):
+            guess = replace(self.usage or Usage(source="estimated"), output_tokens=estimate_tokens(text))
+            told = guess if told is None else with_told(guess, told)
+        self.usage = told
 
     def fail(self, error: BaseException) -> None:
         """Note that no answer came: what the provider may count yet stays, as for a tier's call."""

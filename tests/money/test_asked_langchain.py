@@ -63,6 +63,15 @@ def test_an_answer_out_of_a_cache_costs_nothing(server: FakeServer) -> None:
     assert (second["cost"], second["usage"]["source"], second["price_id"]) == ("0", "cached", "free")
 
 
+@pytest.mark.parametrize("tokens", [{"input_tokens": -500}, {"input_tokens": 40, "cached_tokens": 90}])
+def test_reported_tokens_that_cannot_be_true_are_estimated(server: FakeServer, tokens: dict[str, int]) -> None:
+    server.script(ASKED, Reply("0.5", output_tokens=2, **tokens))
+    found = judged(server, mini(server))
+    usage = found["usage"]
+    assert (usage["source"], usage["input_tokens"] >= 40, usage["cached_tokens"]) == ("estimated", True, 0)
+    assert Decimal(found["cost"]) >= COST
+
+
 @pytest.mark.parametrize("under", [ASKED, f"{ASKED}-2025-04-14"])
 def test_the_users_prices_hold_under_the_name_asked_for_and_the_one_reported(server: FakeServer, under: str) -> None:
     class Dated(ChatOpenAI):

@@ -77,6 +77,16 @@ WAYS: dict[str, Callable[[Any], object]] = {
 }
 
 
+@pytest.mark.parametrize("tokens", [{"input_tokens": -500}, {"input_tokens": 40, "cached_tokens": 90}])
+def test_reported_tokens_that_cannot_be_true_are_estimated(server: FakeServer, tokens: dict[str, int]) -> None:
+    server.script(ASKED, Reply("0.5", output_tokens=2, **tokens))
+    model = mini(server)
+    found = judged(server, lambda: model.chat(SAYS))
+    usage = found["usage"]
+    assert (usage["source"], usage["input_tokens"] >= 40, usage["cached_tokens"]) == ("estimated", True, 0)
+    assert Decimal(found["cost"]) >= Decimal(COST)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_what_a_judge_asks_is_charged_once_whichever_way_it_asks(server: FakeServer, way: str) -> None:
     found = judged(server, lambda: WAYS[way](mini(server)))
