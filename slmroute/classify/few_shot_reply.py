@@ -94,9 +94,8 @@ def not_trusted(why: str) -> ClassifierUnsure:
 
 def usage_of(response: ChatResponse, messages: Sequence[Mapping[str, str]]) -> Usage:
     """Read the tokens of a reply; Ollama leaves a count out that is zero, and some versions that of a cached prompt."""
-    if response.prompt_eval_count:
-        return Usage(response.prompt_eval_count, response.eval_count or 0)
-    return Usage(prompt_tokens(messages), response.eval_count or 1, source="estimated")
+    told = Usage(response.prompt_eval_count or 0, response.eval_count or 0)
+    return told if told.plausible else Usage(prompt_tokens(messages), max(told.output_tokens, 1), source="estimated")
 
 
 def prompt_tokens(messages: Sequence[Mapping[str, str]]) -> int:

@@ -179,6 +179,7 @@ def likeness(answer: str, sample: str) -> float:
 
 def taken(sample: ChatResponse, prompt: str) -> Usage:
     """Read the tokens of a sample; what the server does not tell is estimated."""
-    if sample.prompt_eval_count:
-        return Usage(sample.prompt_eval_count, sample.eval_count or 0)
+    told = Usage(sample.prompt_eval_count or 0, sample.eval_count or 0)
+    if told.plausible:
+        return told
     return Usage(estimate_tokens(prompt), estimate_tokens(sample.message.content or ""), source="estimated")

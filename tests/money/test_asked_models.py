@@ -194,6 +194,27 @@ def test_tokens_that_cannot_be_true_are_noted_and_harm_no_call(role: str, usage:
     assert f"unmetered:{attempt.tier}" in record.events
 
 
+@pytest.mark.parametrize(
+    "tokens", [{"input_tokens": -400, "output_tokens": 1}, {"input_tokens": 9, "output_tokens": -9}]
+)
+@pytest.mark.parametrize("role", ["classifier", "self-check", "agreement"])
+def test_what_a_server_reports_and_cannot_be_true_is_estimated(
+    server: FakeServer, role: str, tokens: dict[str, int]
+) -> None:
+    told = replace(says(), **tokens)
+    with FewShotClassifier(MODEL, host=server.url, **PRICES) as classifier:
+        judges = {"self-check": SelfCheck, "agreement": lambda *args, **more: Agreement(*args, samples=2, **more)}
+        judge = judges[role](MODEL, host=server.url, **PRICES) if role in judges else None
+        server.script(MODEL, told)
+        found = asked(sync(routed(None if judge else classifier, judge=judge)))
+    assert found.usage is not None
+    assert (found.usage.source, found.usage.input_tokens > 0, found.usage.output_tokens > 0) == (
+        "estimated",
+        True,
+        True,
+    )
+
+
 def test_a_judge_s_numbers_may_be_of_any_kind_of_whole_number() -> None:
     record = sync(routed(judge=lambda *_: Judgement(0.9, Usage(np.int64(5), True), 7, "openai")))  # type: ignore[arg-type]
     attempt = asked(record)
