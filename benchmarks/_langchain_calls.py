@@ -7,7 +7,7 @@ import io
 import random
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -23,7 +23,14 @@ from slmroute import EmbeddedClassifier, RouteRequest, Tier
 SHORT = "Classify the sentiment of this review as positive or negative: I loved every minute of it."
 LONG = ("The parcel arrived late and the box was wet, but the lamp works well. " * 340)[:23_000] + "\n\n" + SHORT
 HUGE = ("The parcel arrived late and the box was wet, but the lamp works well. " * 15_000)[:1_000_000] + "\n\n" + SHORT
+BLOCK = 20
+"""How many pairs of one model are measured before another's turn."""
 USAGE = {"input_tokens": 20, "output_tokens": 1, "total_tokens": 21}
+
+Models = Mapping[str, BaseChatModel]
+Turn = tuple[str, str, BaseChatModel]
+"""Beside which model a call is made, whose call it is, and the model to call."""
+Order = Callable[[Models, int], Iterator[Turn]]
 
 
 class Instant(BaseChatModel):
@@ -78,69 +85,80 @@ def peers() -> dict[str, BaseChatModel]:
     }
 
 
-def added_us(models: dict[str, BaseChatModel], prompt: str, rounds: int) -> dict[str, float]:
-    """Microseconds that each adds to the bare model's ``invoke``: medians of calls taken in turn."""
+def added_us(models: Models, prompt: str, rounds: int, order: Order | None = None) -> dict[str, float]:
+    """Microseconds that each adds to the bare model's ``invoke``."""
+    taken = Taken()
     with redirect_stdout(io.StringIO()):  # one of the peers prints a warning with every call
-        return _added_us(models, prompt, rounds)
-
-
-def _added_us(models: dict[str, BaseChatModel], prompt: str, rounds: int) -> dict[str, float]:
-    taken: dict[str, list[float]] = {name: [] for name in ("bare", *models)}
-    for round_, turns in enumerate(_in_turn(models, rounds + 5)):
-        for name, model in turns:
+        for beside, name, model in (order or in_pairs)(models, rounds):
             start = time.perf_counter()
             model.invoke(prompt)
-            if round_ >= 5:
-                taken[name].append(time.perf_counter() - start)
-    return _added(taken)
+            taken.note(beside, name, time.perf_counter() - start)
+    return taken.added_us()
 
 
-async def aadded_us(models: dict[str, BaseChatModel], prompt: str, rounds: int) -> dict[str, float]:
+async def aadded_us(models: Models, prompt: str, rounds: int) -> dict[str, float]:
     """The same for ``ainvoke``."""
+    taken = Taken()
     with redirect_stdout(io.StringIO()):
-        return await _aadded_us(models, prompt, rounds)
-
-
-async def _aadded_us(models: dict[str, BaseChatModel], prompt: str, rounds: int) -> dict[str, float]:
-    taken: dict[str, list[float]] = {name: [] for name in ("bare", *models)}
-    for round_, turns in enumerate(_in_turn(models, rounds + 5)):
-        for name, model in turns:
+        for beside, name, model in in_pairs(models, rounds):
             start = time.perf_counter()
             await model.ainvoke(prompt)
-            if round_ >= 5:
-                taken[name].append(time.perf_counter() - start)
-    return _added(taken)
+            taken.note(beside, name, time.perf_counter() - start)
+    return taken.added_us()
 
 
-def first_token_us(models: dict[str, BaseChatModel], rounds: int) -> dict[str, float]:
+def first_token_us(models: Models, rounds: int) -> dict[str, float]:
     """Microseconds that each adds to the time to the first visible token of ``stream``, with no draft made."""
-    taken: dict[str, list[float]] = {name: [] for name in ("bare", *models)}
-    for turns in _in_turn(models, rounds):
-        for name, model in turns:
-            start = time.perf_counter()
-            for chunk in model.stream(SHORT):
-                if chunk.text:
-                    taken[name].append(time.perf_counter() - start)
-                    break
-    return _added(taken)
+    taken = Taken()
+    for beside, name, model in in_pairs(models, rounds):
+        start = time.perf_counter()
+        for chunk in model.stream(SHORT):
+            if chunk.text:
+                taken.note(beside, name, time.perf_counter() - start)
+                break
+    return taken.added_us()
 
 
-def _in_turn(models: dict[str, BaseChatModel], rounds: int) -> Iterator[list[tuple[str, BaseChatModel]]]:
-    """Give the bare model and the others for each round, in an order of its own.
+def in_pairs(models: Models, rounds: int) -> Iterator[Turn]:
+    """Give a call of the bare model beside each of a model's, some pairs of one model and then of the next.
 
-    What runs before a call leaves the processor's caches warm or cold for it: none is to follow the same one always.
+    What runs before a call leaves the processor's caches warm or cold for it: so that no model pays for another's
+    calls, it is preceded by its own. What else the machine does meets all of them, for they take turns all the time.
     """
-    turns = [("bare", Instant()), *models.items()]
+    bare, drawn, block = Instant(), random.Random(0), min(BLOCK, rounds)
+    for _ in range(rounds // block):
+        for name, model in drawn.sample(list(models.items()), len(models)):
+            for _ in range(block):
+                pair = [(name, "bare", bare), (name, name, model)]
+                drawn.shuffle(pair)
+                yield from pair
+
+
+def in_turn(models: Models, rounds: int) -> Iterator[Turn]:
+    """Give one call of each in an order drawn anew each round: what the others leave of the caches is cold."""
+    turns = [("all", "bare", Instant()), *(("all", name, model) for name, model in models.items())]
     drawn = random.Random(0)
     for _ in range(rounds):
         drawn.shuffle(turns)
-        yield turns
+        yield from turns
 
 
-def _added(taken: dict[str, list[float]]) -> dict[str, float]:
-    """Give the bare model's median in microseconds, and what the others' medians add to it."""
-    medians = {name: statistics.median(times) * 1e6 for name, times in taken.items()}
-    return {name: median - (name != "bare") * medians["bare"] for name, median in medians.items()}
+class Taken:
+    """Times in seconds: of each model, and of the bare model beside it."""
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[str, str], list[float]] = {}
+
+    def note(self, beside: str, name: str, seconds: float) -> None:
+        """Note what a call took."""
+        self._times.setdefault((beside, name), []).append(seconds)
+
+    def added_us(self) -> dict[str, float]:
+        """Give the bare model's median in microseconds, and what the others' add to that of the calls beside them."""
+        medians = {key: statistics.median(times) * 1e6 for key, times in self._times.items()}
+        bare = statistics.median(median for (_, name), median in medians.items() if name == "bare")
+        added = {name: median - medians[beside, "bare"] for (beside, name), median in medians.items() if name != "bare"}
+        return {"bare": bare, **dict(sorted(added.items(), key=lambda each: not each[0].startswith("slmroute")))}
 
 
 async def crowd(model: BaseChatModel, count: int) -> list[float]:
@@ -180,7 +198,7 @@ async def longest_pause_ms(work: Callable[[], Awaitable[object]]) -> float:
 def show(title: str, figures: dict[str, float], unit: str = "us") -> None:
     """Print a line of figures."""
     print(
-        f"{title:<34}"
+        f"{title:<36}"
         + "  ".join(f"{name} {'' if name == 'bare' else '+'}{v:,.0f} {unit}" for name, v in figures.items())
     )
 
@@ -189,8 +207,9 @@ def main() -> None:
     """Measure and print."""
     constant, embedded = router(classifier=Constant()), router()
     others = peers()
-    print("Medians of calls taken in turn, in an order drawn anew each round; what each adds to the bare model's time.")
+    print("What each adds to the bare model's time: medians of calls in pairs with the bare model's, all in one run.")
     show("invoke, machinery only", added_us({"slmroute": constant, **others}, SHORT, 1500))
+    show("the same, one call of each in turn", added_us({"slmroute": constant, **others}, SHORT, 1500, in_turn))
     working = {"slmroute (embedded)": embedded, **others}
     show("invoke, classifying, short", added_us(working, SHORT, 800))
     show("invoke, classifying, 23 kB", added_us(working, LONG, 30))
