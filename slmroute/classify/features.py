@@ -41,7 +41,7 @@ ASKED_PARTS = ("asks", "opens", "closes", "asks-of-payload")
 REGIONS = ("instruction", "head", "tail")
 """Whose n-grams are counted apart: the instruction as it was found, and the prompt's edges in case it was not."""
 
-NGRAM_VERSION = 4
+NGRAM_VERSION = 5
 """Raise it when the same text would give other features, so that weights fitted before are refused."""
 
 BUCKETS = len(REGIONS) << HASH_BITS

@@ -12,6 +12,7 @@ LABEL = re.compile(
 LEAD = re.compile(
     r"(?P<lead>[^\n:：>]{2,120}?)[ \t\u00a0]*[:：](?P<rest>(?:(?<=：)|[ \t]|(?=[\u2e80-\u9fff]))\s*\S.{5,})", re.DOTALL
 )
+NUMBERED = re.compile(r"[^:：]*\d[*_\])]*[ \t]*[:：]")
 LISTING = re.compile(
     r"(?:categor\w*|class(?:es)?|labels?|tags|topics|options|types|groups|one of|kategorien|klassen|catégories|etiquetas|类别|類別)\s*$",
     re.IGNORECASE,
@@ -49,7 +50,13 @@ PAYLOAD_LABELS = frozenset(
     текст статья сообщение отзыв документ контекст комментарий предложение письмо тема
     文本 文章 内容 评论 消息 邮件 原文 段落 句子 材料 上下文 输入 对话 新闻
     文章 テキスト 本文 レビュー メッセージ メール 記事 文 入力 会話 문장 본문 텍스트 리뷰 메시지 기사 내용 입력
-    metin yorum mesaj النص الرسالة المقال पाठ संदेश""".split()
+    metin yorum mesaj النص الرسالة المقال पाठ संदेश
+    prämisse these behauptung aussage prémisse hypothèse énoncé premisa hipótesis enunciado premessa ipotesi premissa hipótese
+    przesłanka hipoteza посылка гипотеза утверждение 前提 假设 仮説 전제 가설 premis hipotesis önerme
+    setning setninga setningur sætning mening lause teksti uutisartikkeli texti textabrot fréttagrein artikkel nyhetsartikkel
+    nyhedsartikel nyhetsartikel věta článek veta článok rečenica rečenice članak текст речення стаття изречение propoziție articol
+    cümle kalimat teks artikel câu mondat szöveg cikk πρόταση κείμενο άρθρο citat recenze szövegrészlet lõik teikums teksts
+    sakinys tekstas""".split()
 )
 TASK_LABELS = frozenset(
     """question task instruction instructions q query problem request prompt exercise user frage aufgabe anweisung
@@ -72,8 +79,13 @@ def label_of(line: str) -> str | None:
         return None
     name = match[1].lower().strip()
     last = name.rsplit(" ", 1)[-1]
+    # The A of "Sentence A:" is no answer.
+    last = name if len(last) == 1 else last
     for names, label in ((TASK_LABELS, "task"), (ANSWER_LABELS, "answer"), (PAYLOAD_LABELS, "payload")):
         if name in names or last in names:
+            if label == "answer" and NUMBERED.match(line):
+                # One of several results to work on.
+                return "payload"
             # "Summarise this text:" asks; it is no name of a text.
             asks = name not in names and (ASKING.match(name) or OF_THIS.search(name))
             return None if asks else label

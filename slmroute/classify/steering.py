@@ -15,7 +15,7 @@ LONGEST_SENTENCE = 240
 MODEL_CUES = ("model", "modèle", "llm", "tier", "модел", "模型", "モデル")
 GRADE_CUES = (
     "trivial", "simple", "easy", "basic", "straightforward", "elementary", "complex", "difficult", "hard", "challenging",
-    "advanced", "tricky", "level", "einfach", "schwierig", "komplex", "facile", "difficile", "fácil", "sencill", "difícil",
+    "advanced", "tricky", "tough", "quick", "expert", "level", "einfach", "schwierig", "komplex", "facile", "difficile", "fácil", "sencill", "difícil",
     "这是", "這是",
 )  # fmt: skip
 """A plain search for these is much faster than the expressions, and nearly every prompt has none."""
@@ -45,6 +45,16 @@ GRADED = re.compile(
     r"|\b(?:expert|phd|beginner)[ -]level (?:task|question|problem|request)s?\b[:,.]?",
     re.IGNORECASE,
 )
+GRADE = r"(?:quick|simple|easy|trivial|basic|straightforward|elementary|complex|difficult|hard|tough|challenging|advanced|tricky|expert)"
+PREFACE = re.compile(
+    r"^\W{0,8}(?:(?:as|(?:here|this|it|that)(?:['’]s| is| comes)|i have|i['’]ve got|got|only|just|now|one more|and|okay|ok|hi|hey)[ ,]{1,2}){0,5}"
+    r"(?:(?:an?|another|some) )?(?:(?:really|very|super|pretty|rather|quite|extremely|short|small|little|nice|fun|tiny|long|big|and),? ){0,3}"
+    rf"{GRADE}(?:,? (?:and )?{GRADE}){{0,2}} (?:one|question|task|thing|request|prompt|problem|query|job|favou?r)"
+    r"(?: for (?:you|today))?[ \t]*(?:[:,.!;–—]|-(?=\s))\s*",
+    re.IGNORECASE,
+)
+"""``As a quick easy one,`` and the like, in front of the task: what it is called is no part of it."""
+
 ASKED_GRADE = re.compile(
     r"\b(?:classify|rate|label|treat|mark|score|consider|grade|handle|route) (?:this|it|the following|what follows|that)"
     r"(?: (?:task|question|request|prompt|problem|query|one))?(?: below)? as (?:being )?(?:a |an )?(?:very )?(?:trivial|simple|easy|basic|complex"
@@ -81,7 +91,7 @@ def without_steering(text: str) -> str:
     lower = text.lower()
     kept = without_model_talk(text) if any(cue in lower for cue in MODEL_CUES) else text
     if any(cue in lower for cue in GRADE_CUES):
-        kept = ASKED_GRADE.sub(" ", GRADED.sub(" ", kept))
+        kept = ASKED_GRADE.sub(" ", GRADED.sub(" ", PREFACE.sub("", kept)))
     if "rout" in lower or "classifier" in lower:
         kept = TO_THE_ROUTER.sub(" ", kept)
     if ":" in kept or "=" in kept:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from slmroute.classify.labels import label_of, lead_of
 from slmroute.classify.lexicon import UNSPACED, words_of
+from slmroute.classify.line_kinds import runs_of
 from slmroute.classify.steering import without_steering
 
 __all__ = ["TaskText", "split_task"]
@@ -25,6 +26,9 @@ SHORT_REQUEST = 320
 """A prompt of at most so many characters without any mark of a payload is all instruction."""
 
 LONG_PIECE = 400
+LONG_CUE = 120
+"""An answer's label with no more than this behind it is a cue: ``Category (news, sport):``; a longer line is an answer."""
+
 SHORT_LINE = 200
 FRONT_PIECES = 5
 END_PIECES = 4
@@ -39,25 +43,18 @@ OPENING_MARKS = "“«„「"
 MOST_OPENINGS = 300
 TAG = re.compile(r"<([A-Za-z][\w-]{1,30})(?: [^<>]{0,80})?>(.{15,}?)</\1>", re.DOTALL)
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]]*\s+(?=\S)|(?<=[。！？])")
-CODE_LINE = re.compile(
-    r"^\s*(?:def |class |import |from \w+ import |return\b|for \(|if \(|while \(|public |private |const |let |var |function\b"
-    r"|#include|using |SELECT |INSERT |UPDATE |CREATE |FROM |WHERE |@\w+|package |func |fn |struct |\}|\{|</?\w+[^>]*>\s*$)"
-    r"|[;{}]\s*$|^\s{4,}(?:(?:if|elif|else|for|while|with|try|except|finally)\b.*:\s*$|(?:del|raise|yield|await|pass|break|continue)\b)"
-    r"|^\s*\w[\w.\[\]]* ?(?:=|\+=|:=) ?\S|^\s{4,}\S+\(.*\)"
-)
-TABLE_LINE = re.compile(
-    r"^\s*\|.*\||^[^|\n]+\|[^|\n]+\||^[^\t\n]+\t[^\t\n]+|^(?:[^,\n]{1,40},){3,}[^,\n]{0,40}$|^[^;\n]{1,40};[^;\n]{1,40};"
-)
-CHAT_LINE = re.compile(r"^\s*(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?[\])]?\s*[-–]?\s*)?[\w.@#][\w .@#-]{0,24}[:：]\s+\S")
-SPEAKER = re.compile(r"\s*customer[ \t]*:", re.IGNORECASE)
-"""Labels a text where it stands alone, and one who speaks where lines like it follow one another."""
-
-QUOTED_LINE = re.compile(r"^\s*>")
-
 REQUEST_CONCEPTS = frozenset(
     """classify extract summarise language_id validate translate correct terse write math_verb analyse design advice polite
     explain same_meaning convert hypothetical code_verb estimate reason""".split()
 )
+ABOUT_A_TEXT = frozenset("given_text text_kind sentiment language_id same_meaning moderation correct".split())
+ABOUT_MORE = frozenset(
+    "quantity math_noun math_verb first_person advice hypothetical reason code_noun code_verb design creative".split()
+)
+"""A question about these is none about the text beside it, whatever else it speaks of."""
+
+LEAST_TEXT = 25
+QUESTION_MARKS = ("?", "？", "؟")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +115,12 @@ def split_task(text: str) -> TaskText:
         return TaskText("", "", frozenset(), "none", len(text), seen)
     marked = any(piece.kind != "prose" for piece in pieces)
     if not marked and len(seen) <= SHORT_REQUEST and "\n" not in seen:
-        return TaskText(seen, "", frozenset(), "whole", len(text), seen)
-    choose(pieces)
+        asking = question_of_the_rest(pieces)
+        if asking is None:
+            return TaskText(seen, "", frozenset(), "whole", len(text), seen)
+        asking.request = True
+    else:
+        choose(pieces)
     instruction = "\n".join(piece.text.strip() for piece in pieces if piece.request)
     payload = "\n".join(piece.text.strip() for piece in pieces if not piece.request)
     kinds = frozenset(piece.kind for piece in pieces if not piece.request)
@@ -127,6 +128,24 @@ def split_task(text: str) -> TaskText:
         half = INSTRUCTION_CHARACTERS // 2
         instruction = f"{instruction[:half]}\n{instruction[-half:]}"
     return TaskText(instruction, payload, kinds, place_of(pieces), len(text), seen)
+
+
+def question_of_the_rest(pieces: list[Piece]) -> Piece | None:
+    """Find the first or last sentence of one line that asks about a text, which the other sentences then are."""
+    for asking, rest in ((pieces[-1], pieces[:-1]), (pieces[0], pieces[1:])):
+        if not ends_as_question(asking.text) or sum(len(one.text) for one in rest) < LEAST_TEXT:
+            continue
+        concepts = words_of(asking.text).concepts
+        if not concepts & ABOUT_A_TEXT or concepts & ABOUT_MORE:
+            continue
+        if not any("?" in one.text or opening_concepts(one.text) & REQUEST_CONCEPTS for one in rest):
+            return asking
+    return None
+
+
+def ends_as_question(text: str) -> bool:
+    """Whether a sentence ends with a question mark, quotation marks and the like left aside."""
+    return text.rstrip("\"')*_ ").endswith(QUESTION_MARKS)
 
 
 def place_of(pieces: list[Piece]) -> str:
@@ -204,43 +223,10 @@ def labelled_line(line: str, label: str) -> Iterator[Piece]:
         for piece in sentences(line, "prose"):
             piece.request = True
             yield piece
+    elif len(line) <= LONG_CUE:
+        yield Piece(line, "prose", request=True)
     else:
-        yield Piece(line, "prose", request=len(line) <= LONG_PIECE)
-
-
-def runs_of(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Group neighbouring lines of one kind; a run too short to be a block of its kind is prose."""
-    kind, run = "prose", list[str]()
-    for line in lines:
-        found = line_kind(line) if line.strip() else kind
-        if found != kind and run:
-            yield settled(kind, run)
-            run = []
-        kind = found
-        run.append(line)
-    if run:
-        yield settled(kind, run)
-
-
-def settled(kind: str, run: list[str]) -> tuple[str, list[str]]:
-    """Take a run for what it looks like only when it is long enough."""
-    filled = sum(bool(line.strip()) for line in run)
-    needed = {"code": 2, "table": 2, "chat": 3, "quote": 1}.get(kind, 1)
-    return (kind if filled >= needed else "prose"), run
-
-
-def line_kind(line: str) -> str:
-    """Say what a single line looks like."""
-    if QUOTED_LINE.match(line):
-        return "quote"
-    if len(line) < LONG_PIECE:
-        if CODE_LINE.search(line):
-            return "code"
-        if TABLE_LINE.match(line):
-            return "table"
-    if CHAT_LINE.match(line) and (label_of(line) is None or SPEAKER.match(line)):
-        return "chat"
-    return "prose"
+        yield from sentences(line, "labelled")
 
 
 def sentences(line: str, kind: str) -> Iterator[Piece]:
@@ -249,7 +235,7 @@ def sentences(line: str, kind: str) -> Iterator[Piece]:
     held = ""
     for part in parts:
         held = f"{held} {part}" if held else part
-        if len(held) >= 25 or held.rstrip("\"')").endswith(("?", "？", "؟")):
+        if len(held) >= 25 or held.rstrip("\"')").endswith(QUESTION_MARKS):
             yield Piece(held, kind)
             held = ""
     if held:
@@ -267,8 +253,7 @@ def choose(pieces: list[Piece]) -> None:
         at_edge = i < FRONT_PIECES or i >= count - END_PIECES
         may_speak = (piece.kind == "prose" and (short or at_edge)) or (piece.trails and i >= count - 2)
         piece.request = may_speak and requests(piece.text, edge=i in (0, count - 1))
-    if not short:
-        hear_what_stands_apart(pieces)
+    hear_what_stands_apart(pieces)
     for piece in told:
         piece.request = True
     if not any(piece.request for piece in pieces):
@@ -276,7 +261,7 @@ def choose(pieces: list[Piece]) -> None:
 
 
 def hear_what_stands_apart(pieces: list[Piece]) -> None:
-    """Take a short first or last line that asks for something at its word, and no sentence of a long paragraph then.
+    """Take a short first or last line that asks for something at its word, and no sentence of other paragraphs then.
 
     Where no line of its own begins like a request, the verb may stand further on: ``Read the text and discuss it``.
     """
@@ -294,11 +279,12 @@ def hear_what_stands_apart(pieces: list[Piece]) -> None:
                 asked.add(piece.line)
     if not asked & edges:
         return
+    asking = {line for line in asked & edges if lengths[line] <= SHORT_LINE} or asked & edges
     for piece in loose:
-        if lengths[piece.line] > ALL_MAY_SPEAK:
+        if lengths[piece.line] <= SHORT_LINE:
+            piece.request |= piece.line in asking
+        elif piece.line not in asking:
             piece.request &= piece is pieces[0] or piece is pieces[-1]
-        elif lengths[piece.line] <= SHORT_LINE and piece.line in asked & edges:
-            piece.request = True
 
 
 def guess(pieces: list[Piece]) -> None:
@@ -323,7 +309,7 @@ def requests(sentence: str, *, edge: bool) -> bool:
     if len(text) > LONG_PIECE * 2:
         return False
     weight = 0.3 * edge + 0.3 * text.endswith((":", "：")) - 0.5 * (len(text) > LONG_PIECE)
-    weight += 1.2 * text.rstrip("\"')*_ ").endswith(("?", "？", "؟"))
+    weight += 1.2 * ends_as_question(text)
     if weight < 1.0:
         weight += 1.0 * bool(opening_concepts(text) & REQUEST_CONCEPTS)
     if 0.5 <= weight < 1.0:

@@ -231,3 +231,61 @@ def test_any_text_can_be_looked_up(text: str) -> None:
     found = words_of(text)
     assert found.concepts <= set(concept_names())
     assert all(count >= 1 for count in found.counts.values())
+
+
+MINUTES = (
+    "Mara: Let us begin. Where do we stand?\n"
+    "Ilan: The stand is booked, hall 4, number B12. The deposit of 3,200 euros is paid.\n"
+    "Mara: Who is going?\n"
+    "Ilan: Me, Petra, somebody from support."
+)
+
+
+def test_a_chat_in_which_somebody_lists_things_is_a_chat() -> None:
+    found = split_task(f"{MINUTES}\n\nWhich hall is it?")
+    assert (found.instruction, found.kinds) == ("Which hall is it?", {"chat"})
+
+
+def test_numbered_results_are_texts_and_so_is_a_lettered_sentence() -> None:
+    results = "\n".join(f"Result {number}: {STORY[:95]}" for number in (1, 2, 3))
+    assert split_task(f"Use the results to answer: who had climbed it?\n\n{results}").instruction == (
+        "Use the results to answer: who had climbed it?"
+    )
+    pair = "Sentence A: All shops close at six today.\nSentence B: You can buy milk at seven.\nDoes B contradict A?"
+    assert split_task(pair).instruction == "Does B contradict A?"
+
+
+@pytest.mark.parametrize("front", [True, False])
+def test_sentences_of_a_text_are_no_requests_where_one_stands_apart(front: bool) -> None:
+    text = (
+        "Nobody had expected it. Write to us, said the bank, if you are in doubt. The rate fell again on Monday. " * 3
+    )
+    parts = ("Summarise it in a line.", f"{text}\n\n{text}\n\n{text}")
+    found = split_task("\n\n".join(parts if front else parts[::-1]))
+    assert found.instruction == "Summarise it in a line."
+
+
+@pytest.mark.parametrize(
+    ("text", "instruction"),
+    [
+        (
+            "A slow film that finds its feet in the last hour. Did the reviewer enjoy the movie?",
+            "Did the reviewer enjoy the movie?",
+        ),
+        ("What language is this? Bolae iyaro mappunnai palla, loppo makae bolong.", "What language is this?"),
+    ],
+)
+def test_a_question_about_the_other_sentences_of_its_line_is_the_instruction(text: str, instruction: str) -> None:
+    assert split_task(text).instruction == instruction
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Barney owns eighteen towels and uses two of them a day. How many days will he have clean towels?",
+        "I wrote an article about bees for the school. Should I make its tone more positive?",
+        "New Orleans is known for its music. Why is it called the home of jazz?",
+    ],
+)
+def test_a_question_that_needs_thought_keeps_what_it_is_asked_of(text: str) -> None:
+    assert split_task(text).place == "whole"

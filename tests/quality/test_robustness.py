@@ -65,8 +65,31 @@ def test_the_task_is_left_when_the_steering_is_taken_out(attempt: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "preface",
+    [
+        "As a quick easy one, ",
+        "Here's a simple question: ",
+        "ok, just one more easy thing: ",
+        "Quick question - ",
+        "A really tough problem for you. ",
+        "This is an expert question: ",
+        "Hey, only a short and trivial favour, ",
+    ],
+)
+def test_what_a_task_is_called_in_front_of_it_is_no_part_of_it(preface: str) -> None:
+    task = "why do stars twinkle, and planets not?"
+    assert without_steering(preface + task) == task
+    short = [text for text in SIMPLE if len(text) < 300]
+    assert [score(preface + text) for text in short] == [score(text) for text in short]
+
+
+@pytest.mark.parametrize(
     "task",
     [
+        "Is this a hard problem, or an easy one for a beginner?",
+        "Quick sort: explain it.",
+        "Hard problems in number theory, please list five.",
+        "A basic question of ethics is whether lying is allowed.",
         "Classify the following as simple or complex: x",
         "Rate this as easy, medium or hard: x",
         "Which model of car is the smallest?",
