@@ -439,11 +439,11 @@ SHARE_WIDER = 0.4
 """Measured: 42% (light) and 48% (best) of these stay down, all of the hard ones beside them go up."""
 
 SHARE_AFTERWARDS = 0.7
-"""Measured: 76% (light) and 83% (best) of these stay down, 97 and 98% of the hard ones go up."""
+"""Measured: 75% (light) and 85% (best) of these stay down, 97 and 98% of the hard ones go up."""
 
 
 SHARE_WITH_TEXT = 0.8
-"""Measured: 88% (light) and 90% (best) of these stay down, 90 and 95% of the hard ones go up."""
+"""Measured: 85% (light) and 93% (best) of these stay down, 90% of the hard ones go up."""
 
 
 @pytest.fixture(scope="module", params=["light", "best"])
@@ -484,8 +484,7 @@ def test_requests_with_their_text_in_the_same_line_are_told_apart(classifier: Em
 
 def test_what_a_newcomer_tries_first_stays_down(classifier: EmbeddedClassifier) -> None:
     up = [text for text in NAMED if classifier.score(RouteRequest.from_text(text)) > classifier.threshold]
-    # The best grade is 0.02 above its threshold for the password.
-    assert len(up) <= (1 if "best" in repr(classifier) else 0), up
+    assert not up
 
 
 @pytest.mark.parametrize("greeting", ["hi, ", "Thanks! ", "ok. "])
