@@ -15,7 +15,9 @@ EARLIER_CHARACTERS = 1000
 
 _NOTHING: frozenset[str] = frozenset()
 
-ASKED_OF_MATERIAL = "Answer the query from the given text.\n\nQuery: "
+ASKED_OF_MATERIAL = (
+    "Read the text and answer in a few words.\n\nText: It is given with the question, as it was found.\n\nQ: "
+)
 """What is written before a question that is asked of material, whatever that is."""
 
 _ABILITY_OF = {"audio": "audio", "file": "files", "image": "images", "video": "video"}
@@ -111,7 +113,7 @@ class RouteRequest:
 
         To find an answer in a text is simple; by itself such a question looks like one that takes knowledge.
         """
-        return f"{ASKED_OF_MATERIAL}{self.text}\nAnswer: " if self.grounded else self.text
+        return f"{ASKED_OF_MATERIAL}{self.text}\nA:" if self.grounded else self.text
 
     @property
     def needs(self) -> frozenset[str]:
