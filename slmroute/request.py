@@ -15,9 +15,7 @@ EARLIER_CHARACTERS = 1000
 
 _NOTHING: frozenset[str] = frozenset()
 
-ASKED_OF_MATERIAL = (
-    "Read the text and answer in a few words.\n\nText: It is given with the question, as it was found.\n\nQ: "
-)
+ASKED_OF_MATERIAL = "Text: It is given with the question, as it was found.\n\nQ: "
 """What is written before a question that is asked of material, whatever that is."""
 
 _ABILITY_OF = {"audio": "audio", "file": "files", "image": "images", "video": "video"}
