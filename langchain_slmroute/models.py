@@ -215,10 +215,12 @@ class TierModels:
     def _make_ready(self, name: str) -> Ready:
         """Make what one event loop calls: a model of its own, or a user's with connections of its own."""
         tier = self._tiers[name]
-        bound = build(tier, self._standard) if tier.spec and name in self._used else self.model(tier)
-        self._used.add(name)
+        bound = self.model(tier)
         given = chat_model(bound)
         inner = for_this_loop(given)
+        if inner is given and tier.spec and name in self._used:
+            bound = inner = given = build(tier, self._standard)
+        self._used.add(name)
         bound = inner if bound is given else bound
         return Ready(bound, inner, bound_kwargs(bound), dialect_of(inner), self.provider(tier), tier.window)
 

@@ -6,17 +6,13 @@ Why that matters, ``slmroute.sdk_client`` says.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, cast
+from typing import Any
 
 from llama_index.core.llms import LLM
 
-from slmroute.sdk_client import own_http_client
+from slmroute.sdk_client import of_its_own, own_http_client
 
 __all__ = ["keep_to_this_loop"]
-
-_SDKS: Final = frozenset({"anthropic", "openai"})
-_MADE_BY_SDK: Final = "AsyncHttpxClientWrapper"
-"""The HTTP client that an SDK makes where it is given none."""
 
 
 def keep_to_this_loop(llm: LLM) -> None:
@@ -31,9 +27,6 @@ def keep_to_this_loop(llm: LLM) -> None:
     private: dict[str, Any] = llm.__pydantic_private__ or {}
     client = private.get("_aclient")
     if client is not None:
-        kind = type(cast("object", getattr(client, "_client", None)))
-        sdk = kind.__module__.partition(".")[0]
-        if kind.__name__ == _MADE_BY_SDK and sdk in _SDKS:
-            private["_aclient"] = client.copy(http_client=own_http_client(sdk))
+        private["_aclient"] = of_its_own(client) or client
     elif getattr(llm, "reuse_client", False) and private.get("_async_http_client", ...) is None:
         private["_async_http_client"] = own_http_client("openai")
