@@ -145,9 +145,15 @@ def served_by(provider: str, via: object) -> str:
     return "azure" if provider == "azure_openai" else provider
 
 
-def logprob_kwargs(model: BaseChatModel) -> Mapping[str, Any]:
-    """Give the call arguments that ask for log-probabilities; none where they cannot be had."""
-    if getattr(model, "use_responses_api", None):  # OpenAI's other interface, which takes no such argument
+def logprob_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the call arguments that ask for log-probabilities; none where they cannot be had.
+
+    Args:
+        model: The model to be called.
+        kwargs: The call's other arguments: by them OpenAI's class, too, chooses the interface that takes no such ones.
+    """
+    by_responses: Any = getattr(model, "_use_responses_api", None)
+    if by_responses is not None and by_responses({**cast("Any", model)._default_params, **kwargs}):  # noqa: SLF001
         return {}
     return dialect_of(model).logprobs
 

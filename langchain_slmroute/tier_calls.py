@@ -97,12 +97,10 @@ class TierCalls(OnceMore):
         if settings := self._settings(ready, streams=streams or bool(asked.get("stream"))):
             model = model.model_copy(update=settings)
         kwargs = call_kwargs(model, {k: v for k, v in asked.items() if k not in _BOUND}) if asked else {}
-        if call.hold and self.run.policy.judge is None:
-            kwargs = self._with_logprobs(call, model, kwargs)
         tools = asked.get("tools")
         # An agent without tools binds none of them, and its format all the same.
         if not tools and (tools is None or "response_format" not in asked.keys() & dialect.binding):
-            return model, self._windowed(ready, model, {**own, **kwargs})
+            return model, self._completed(call, model, {**own, **kwargs})
         given: dict[str, Any] = {name: asked.get(name) for name in _OPTIONS}
         given["tool_choice"] = choice_for(asked.get("tool_choice"), ready.provider)
         options = {k: v for k, v in given.items() if v is not None and k in dialect.binding}
@@ -124,7 +122,7 @@ class TierCalls(OnceMore):
             model = inner
         if not tools:
             del bound["tools"]  # servers refuse an empty list
-        return model, self._windowed(ready, model, {**own, **bound, **kwargs})
+        return model, self._completed(call, model, {**own, **bound, **kwargs})
 
     def provider(self, call: Call) -> str | None:
         """Give the provider of the tier that is called."""
@@ -139,12 +137,17 @@ class TierCalls(OnceMore):
         """
         return without_logprobs(message) if tier in self._unasked else message
 
+    def _completed(self, call: Call, model: BaseChatModel, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Add to a call's arguments what routing needs: a declared window, and a draft's log-probabilities."""
+        kwargs = self._windowed(self.ready(call), model, kwargs)
+        return self._with_logprobs(call, model, kwargs) if call.hold and self.run.policy.judge is None else kwargs
+
     def _with_logprobs(self, call: Call, model: BaseChatModel, kwargs: dict[str, Any]) -> dict[str, Any]:
         if "logprobs" not in kwargs and getattr(model, "logprobs", None) is None:
             if call.tier.name in self.models.no_logprobs:
                 return kwargs
             self._unasked.add(call.tier.name)
-        return {**logprob_kwargs(model), **kwargs}
+        return {**logprob_kwargs(model, kwargs), **kwargs}
 
     def _windowed(self, ready: Ready, model: BaseChatModel, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Have a call's own options say a declared window, too: they replace those of the model."""

@@ -81,11 +81,13 @@ _CONNECTING: Final = frozenset(
         "aiohttp": ("connect",),
         "httpcore": ("_connect", "wait_for_connection"),
         "httpcore2": ("_connect", "wait_for_connection"),
-        "langchain_core": ("aacquire",),
     }.items()
     for function in functions
 )
-"""Where clients wait, for a rate limiter or a connection, before they send anything."""
+"""Where clients wait for a connection, before they send anything."""
+
+_LIMITER: Final = "aacquire"
+"""Where LangChain's models wait for a rate limiter, whosever it is."""
 
 _OVERLOADED: Final = frozenset({429, 503, 529})
 _REFUSED: Final = frozenset({400, 422})
@@ -270,7 +272,8 @@ def never_sent(error: BaseException | None) -> bool:
     connecting = False
     for frame, _ in walk_tb(error.__traceback__):
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
-        connecting = connecting or (package, frame.f_code.co_name) in _CONNECTING
+        function = frame.f_code.co_name
+        connecting = connecting or function == _LIMITER or (package, function) in _CONNECTING
         if _times_again(frame.f_locals.get("request")):
             return False
     return connecting
