@@ -56,7 +56,7 @@ def _ours(tier: Tier, error: Exception, kind: FailureKind, status: int | None) -
     return None
 
 
-def is_ollamas(error: Exception) -> bool:
+def is_ollamas(error: BaseException | None) -> bool:
     """Whether an error is of Ollama's own client."""
     return type(error).__module__.partition(".")[0] == "ollama"
 

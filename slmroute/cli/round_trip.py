@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
+from slmroute.advice import is_ollamas
 from slmroute.cli.findings import PROVIDER_EXTRAS, Finding, client_errors, model_of, provider_of
 from slmroute.cli.router import chat_model
-from slmroute.errors import ConfigError, Misconfigured, SlmrouteError
+from slmroute.errors import ConfigError, Misconfigured, ModelMissing, SlmrouteError
 
 if TYPE_CHECKING:
     from slmroute.config import RouterConfig
@@ -83,9 +84,11 @@ def asked(tier: Tier, ask: Callable[[str], str]) -> Finding:
     except ConfigError as error:
         return Finding(what, "problem", str(error), "correct the tier's settings")
     except SlmrouteError as error:
-        return Finding(what, "problem", str(error), "see what is said of its server above")
+        elsewhere = isinstance(error, ModelMissing) and not is_ollamas(error.__cause__)
+        mend = "Correct model=, or what the key may use" if elsewhere else "see what is said of its server above"
+        return Finding(what, "problem", str(error), mend)
     except client_errors() as error:
-        return Finding(what, "problem", f"{model} did not answer: {status_of(error)}", advice(error, model))
+        return Finding(what, "problem", f"{model} did not answer: {status_of(error)}", advice(error))
     seconds = perf_counter() - started
     if not text.strip():
         return Finding(what, "problem", f"{model} answered with nothing", "try the model by itself, or another one")
@@ -98,11 +101,9 @@ def status_of(error: Exception) -> str:
     return type(error).__name__ + (f", HTTP {status}" if isinstance(status, int) else "")
 
 
-def advice(error: Exception, model: str) -> str:
+def advice(error: Exception) -> str:
     """Say what is probably to be done about a client's error."""
     match getattr(error, "status_code", None):
-        case 404:
-            return f"does the provider have {model!r}, and may the key use it? Correct model="
         case 402 | 429:
             return "wait, or raise the provider's quota"
         case 400 | 422:
