@@ -77,14 +77,19 @@ def answers_needed(target: float, confidence: float, rate: float = 0.0) -> int |
     """
     if rate >= target:
         return None
+
+    def too_few(answers: int) -> bool:
+        # That the bound is over the target, told without looking for the bound.
+        return chance_of_at_most(round(rate * answers), answers, target) > 1 - confidence
+
     low, high = 0, 1
-    while upper_bound(round(rate * high), high, confidence) > target:
+    while too_few(high):
         low, high = high, high * 2
         if high > MOST_ANSWERS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        if upper_bound(round(rate * middle), middle, confidence) > target:
+        if too_few(middle):
             low = middle
         else:
             high = middle
