@@ -289,12 +289,20 @@ def waited_in_vain(error: BaseException | None) -> int:
     Returns:
         The number of requests; 0 when the error is another.
     """
-    requests, late = 1, False
+    requests, late = 1, _is_late_for_aiohttp(error)
     while error is not None:
         late = late or type(error).__name__ in _READ_TIMEOUTS
         requests = max(requests, 1 + _times_again(vars(error).get("request")))
         error = error.__cause__ or error.__context__
     return requests if late else 0
+
+
+def _is_late_for_aiohttp(error: BaseException | None) -> bool:
+    """Whether aiohttp gave an answer up: it raises the plain class, as for a connection that does not come."""
+    if type(error) is not TimeoutError or never_sent(error):
+        return False
+    packages = (str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in walk_tb(error.__traceback__))
+    return "aiohttp" in packages
 
 
 def _times_again(request: object) -> int:

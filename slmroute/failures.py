@@ -30,9 +30,15 @@ LINE: Final = 0.05
 WRONG_BELOW: Final = 0.5
 
 
-def is_answer(role: Role, *, dry_run: bool) -> bool:
-    """Tell whether an attempt gave an answer that can have failed: given or not, but really generated."""
-    return role in ("draft", "final") and not dry_run
+def is_answer(role: Role, *, dry_run: bool, whole: bool) -> bool:
+    """Tell whether an attempt gave an answer that can have failed: given or not, but really generated, and whole.
+
+    Args:
+        role: The attempt's role.
+        dry_run: Whether its tier generates nothing.
+        whole: Whether it came to its end. What broke off, or was left by whoever read it, is no answer to judge.
+    """
+    return role in ("draft", "final") and not dry_run and whole
 
 
 def failure_of(role: Role, fault: str | None, confidence: float | None, said_good: bool | None) -> FailureKind | None:

@@ -65,7 +65,8 @@ class ModelCall:
         model, provider, service = (
             name if isinstance(name, str) else None for name in (model, provider, usage.service_tier)
         )
-        return cls(Usage(**counts, source=usage.source, service_tier=service), model, provider)
+        read = Usage(**counts, source=usage.source, service_tier=service)
+        return cls(read, model, provider) if read.adds_up else None
 
     def __enter__(self) -> Self:
         return self

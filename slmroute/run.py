@@ -239,7 +239,8 @@ class Run(AbstractContextManager["Run"]):
             attempt.permit.release()
         attempt.error = error
         sent += attempt.waited
-        if sent or attempt.first_token is not None:  # what came before it broke off is paid for
+        begun = attempt.first_token is not None or attempt.told.usage is not None
+        if sent or begun:  # what came before it broke off is paid for
             guess = self._estimate(attempt, "".join(attempt.text))
             usage = attempt.told.put_into(guess)
             if before := guess.input_tokens * (max(sent, 1) - 1):

@@ -193,7 +193,7 @@ class _Metrics:
             self.unpriced.add(1, ours)
         elif attempt.cost:
             self.cost.add(float(attempt.cost), ours | {"slmroute.dry_run": attempt.dry_run})
-        if is_answer(attempt.role, dry_run=attempt.dry_run):
+        if is_answer(attempt.role, dry_run=attempt.dry_run, whole=attempt.error is None):
             self.answers.add(1, {"slmroute.tier": attempt.tier})
             kind = failure_of(attempt.role, attempt.fault, attempt.confidence, None)
             if kind is not None:

@@ -221,6 +221,7 @@ class Cut:
             attempts.c.tier,
             attempts.c.role,
             attempts.c.dry_run,
+            attempts.c.error.is_(None).label("whole"),
             attempts.c.fault,
             (attempts.c.confidence < WRONG_BELOW).label("doubted"),
             word.c.good.label("said_good"),

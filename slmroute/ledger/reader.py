@@ -110,7 +110,7 @@ class LedgerReader:
         kinds: defaultdict[tuple[str, str | None], Counter[FailureKind]] = defaultdict(Counter)
         with self._connected() as connection:
             for row in Cut(connection, since, until).answers(by_category=by_category):
-                if not is_answer(row["role"], dry_run=row["dry_run"]):
+                if not is_answer(row["role"], dry_run=row["dry_run"], whole=row["whole"]):
                     continue
                 group = (row["tier"], row["category"])
                 answers[group] += row["answers"]

@@ -16,6 +16,7 @@ from langchain_openai import ChatOpenAI
 from langchain_slmroute import RoutingChatModel
 from langchain_slmroute.own_client import for_this_loop
 from slmroute import Tier, route_costs
+from slmroute.sdk_client import of_its_own
 from slmroute.testing import FakeServer, Reply
 
 MODEL = "gpt-4.1-mini"
@@ -42,8 +43,13 @@ def routed(model: Any) -> RoutingChatModel:
 def clients(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The clients that are made for event loops: what is left open there could not be closed anywhere else."""
     made: list[Any] = []
-    kind = openai.DefaultAsyncHttpxClient
-    monkeypatch.setattr(openai, "DefaultAsyncHttpxClient", lambda **given: made.append(kind(**given)) or made[-1])
+
+    def noted(client: Any) -> Any:
+        own = of_its_own(client)
+        made.append(own)
+        return own
+
+    monkeypatch.setattr("langchain_slmroute.own_client.of_its_own", noted)
     return made
 
 
@@ -53,7 +59,7 @@ async def ask(router: Any, clients: list[Any]) -> None:
     async for _ in router.astream("Is it?"):
         pass
     for client in clients:
-        await client.aclose()
+        await client.close()
     clients.clear()
 
 
