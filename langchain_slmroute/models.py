@@ -218,10 +218,11 @@ class TierModels:
         bound = self.model(tier)
         given = chat_model(bound)
         inner = for_this_loop(given)
-        if inner is given and tier.spec and name in self._used:
-            bound = inner = given = build(tier, self._standard)
+        if inner is not given:
+            bound = inner if bound is given else bound
+        elif tier.spec and name in self._used:
+            bound = inner = build(tier, self._standard)
         self._used.add(name)
-        bound = inner if bound is given else bound
         return Ready(bound, inner, bound_kwargs(bound), dialect_of(inner), self.provider(tier), tier.window)
 
     def _with_facts(self, tier: Tier) -> Tier:

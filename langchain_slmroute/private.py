@@ -25,15 +25,13 @@ class PrivatePerformer(TierCalls):
 
     def _call(self, call: Call) -> Answer:
         inner, kwargs = self.model(call)
-        if limiter := self.ready(call).model.rate_limiter:
-            limiter.acquire(blocking=True)
+        self._wait(call)
         result = inner._generate(self.history(call), **kwargs)  # noqa: SLF001
         return answer_of(cast("AIMessage", result.generations[0].message), self.provider(call))
 
     async def _acall(self, call: Call) -> Answer:
         inner, kwargs = self.model(call)
-        if limiter := self.ready(call).model.rate_limiter:
-            await limiter.aacquire(blocking=True)
+        await self._await(call)
         result = await inner._agenerate(self.history(call), **kwargs)  # noqa: SLF001
         return answer_of(cast("AIMessage", result.generations[0].message), self.provider(call))
 
@@ -42,8 +40,7 @@ class PrivatePerformer(TierCalls):
         if not _can_stream(inner, "_stream"):
             yield chunk_of(cast("AIMessage", self._call(call).native))
             return
-        if limiter := self.ready(call).model.rate_limiter:
-            limiter.acquire(blocking=True)
+        self._wait(call)
         for chunk in inner._stream(self.history(call), **kwargs):  # noqa: SLF001
             yield chunk_of(_with_generation_info(chunk))
 
@@ -52,12 +49,20 @@ class PrivatePerformer(TierCalls):
         if not _can_stream(inner, "_astream", "_stream"):
             yield chunk_of(cast("AIMessage", (await self._acall(call)).native))
             return
-        if limiter := self.ready(call).model.rate_limiter:
-            await limiter.aacquire(blocking=True)
+        await self._await(call)
         chunks = inner._astream(self.history(call), **kwargs)  # noqa: SLF001
         async with Owned(chunks) as stream:
             async for chunk in stream:
                 yield chunk_of(_with_generation_info(chunk))
+
+    def _wait(self, call: Call) -> None:
+        """Wait for a tier's own rate limiter, which its public methods, passed by here, would have asked."""
+        if limiter := self.ready(call).model.rate_limiter:
+            limiter.acquire(blocking=True)
+
+    async def _await(self, call: Call) -> None:
+        if limiter := self.ready(call).model.rate_limiter:
+            await limiter.aacquire(blocking=True)
 
     def result(self, decision: Decision) -> ChatResult:
         """Give the answer that was decided on, with its record."""

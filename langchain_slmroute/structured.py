@@ -131,11 +131,6 @@ def _is_whole(part: Any) -> bool:
     return isinstance(part, AddableDict) and "raw" in part and not isinstance(part["raw"], BaseMessageChunk)
 
 
-def _waits(part: Any, waiting: Sequence[Any]) -> bool:
-    """Whether a part of a stream waits for the record, beside those that do already."""
-    return _is_last(part) or any(map(_is_whole, (part, *waiting)))
-
-
 class _Structured:
     """What the sync and the async call share."""
 
@@ -154,6 +149,14 @@ class _Structured:
         routed = cast("Any", self)
         raw = routed.performer.to_show(routed.run.shown_tier, cast("AIMessage", part["raw"]))
         return AddableDict({**part, "raw": raw})
+
+    def _waits(self, waiting: list[Any]) -> bool:
+        """Put a part of a stream beside those that wait for the record, where it is to wait, too."""
+        part = cast("Any", self).output
+        waits = _is_last(part) or any(map(_is_whole, (part, *waiting)))
+        if waits:
+            waiting.append(part)
+        return waits
 
     def _closing(self, decision: Decision, record: dict[str, object], waiting: Sequence[Any]) -> list[Any]:
         """Give the last parts with the record."""
@@ -178,13 +181,10 @@ class _StructuredCall(_Structured, RoutedCall[StructuredPerformer]):
         waiting: list[object] = []
         try:
             for native in natives:
-                if isinstance(native, End):
-                    continue
-                self.output = self._part(native)
-                if _waits(self.output, waiting):
-                    waiting.append(self.output)
-                else:
-                    yield self.output
+                if not isinstance(native, End):
+                    self.output = self._part(native)
+                    if not self._waits(waiting):
+                        yield self.output
         finally:
             natives.close()
         decision = self.decision
@@ -204,13 +204,10 @@ class _AsyncStructuredCall(_Structured, AsyncRoutedCall[StructuredPerformer]):
         waiting: list[object] = []
         try:
             async for native in natives:
-                if isinstance(native, End):
-                    continue
-                self.output = self._part(native)
-                if _waits(self.output, waiting):
-                    waiting.append(self.output)
-                else:
-                    yield self.output
+                if not isinstance(native, End):
+                    self.output = self._part(native)
+                    if not self._waits(waiting):
+                        yield self.output
         finally:
             await natives.aclose()
         decision = self.decision

@@ -14,6 +14,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
 from traceback import walk_tb
+from types import FrameType
 from typing import Final, cast
 
 from slmroute.advice import explained, is_ollamas
@@ -271,9 +272,8 @@ def never_sent(error: BaseException | None) -> bool:
         return False
     connecting = False
     for frame, _ in walk_tb(error.__traceback__):
-        package = str(frame.f_globals.get("__name__")).partition(".")[0]
         function = frame.f_code.co_name
-        connecting = connecting or function == _LIMITER or (package, function) in _CONNECTING
+        connecting = connecting or function == _LIMITER or (_package_of(frame), function) in _CONNECTING
         if _times_again(frame.f_locals.get("request")):
             return False
     return connecting
@@ -301,8 +301,11 @@ def _is_late_for_aiohttp(error: BaseException | None) -> bool:
     """Whether aiohttp gave an answer up: it raises the plain class, as for a connection that does not come."""
     if type(error) is not TimeoutError or never_sent(error):
         return False
-    packages = (str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in walk_tb(error.__traceback__))
-    return "aiohttp" in packages
+    return any(_package_of(frame) == "aiohttp" for frame, _ in walk_tb(error.__traceback__))
+
+
+def _package_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 def _times_again(request: object) -> int:

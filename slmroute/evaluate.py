@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["Costs", "Evaluation", "OutcomeFigures", "TierFigures", "evaluate", "request_score"]
+__all__ = ["Costs", "Evaluation", "OutcomeFigures", "TierFigures", "check_threshold", "evaluate", "request_score"]
 
 SHORT_CHARACTERS = 250
 LONG_CHARACTERS = 1200
@@ -155,9 +155,7 @@ def evaluate(
     """
     import numpy as np
 
-    if not math.isfinite(threshold) or (probabilities and not 0 <= threshold <= 1):
-        wanted = "from 0 to 1, as scores are" if probabilities else "a number"
-        raise ConfigError(f"evaluate(threshold={threshold}) must be {wanted}, for example 0.5.")
+    check_threshold(threshold, f"evaluate(threshold={threshold})", probabilities=probabilities)
     median_us = None
     if callable(score):
         found, taken = timed(score, cases)
@@ -186,6 +184,22 @@ def evaluate(
         tokens_estimated=any(not case.input_tokens for case in cases),
         median_us=median_us,
     )
+
+
+def check_threshold(threshold: float, setting: str, *, probabilities: bool) -> None:
+    """Refuse a threshold that no score can pass; other routers' scores, which are no probabilities, may be of any size.
+
+    Args:
+        threshold: The threshold.
+        setting: What the error calls it.
+        probabilities: Whether the scores are.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not math.isfinite(threshold) or (probabilities and not 0 <= threshold <= 1):
+        wanted = "from 0 to 1, as scores are" if probabilities else "a number"
+        raise ConfigError(f"{setting} must be {wanted}, for example 0.5.")
 
 
 def timed(score: Callable[[str], float], cases: Sequence[Case]) -> tuple[Vector, float]:

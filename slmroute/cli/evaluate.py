@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import mimetypes
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
@@ -71,10 +70,10 @@ def evaluate(
     """
     from slmroute.baselines import baselines
     from slmroute.cases import read_cases
-    from slmroute.evaluate import evaluate
+    from slmroute.evaluate import check_threshold, evaluate
 
     if threshold is not None:
-        check_threshold(threshold, probabilities=bool(classifier) or not score)
+        check_threshold(threshold, f"--threshold {threshold:g}", probabilities=bool(classifier) or not score)
     if plots is not None:
         check_plots(plots)
     cases = read_cases(data)
@@ -89,7 +88,7 @@ def evaluate(
         scores = scores_named(cases, name)
         cut = 0.5 if threshold is None else threshold
         chances = min(scores) >= 0 and max(scores) <= 1
-        check_threshold(cut, probabilities=chances)
+        check_threshold(cut, f"--threshold {cut:g}", probabilities=chances)
         found.append(evaluate(cases, name, scores, threshold=cut, probabilities=chances, costs=costs, rounds=rounds))
     for other in baselines():
         beside = evaluate(
@@ -97,13 +96,6 @@ def evaluate(
         )
         found.append(beside)
     show(found, cases, plots, cells=cells, as_json=as_json)
-
-
-def check_threshold(threshold: float, *, probabilities: bool) -> None:
-    """Refuse a threshold that no score can pass, before any work; another router's scores may be of any size."""
-    if not math.isfinite(threshold) or (probabilities and not 0 <= threshold <= 1):
-        wanted = "from 0 to 1, as scores are" if probabilities else "a number"
-        raise ConfigError(f"--threshold {threshold:g} must be {wanted}, for example 0.5.")
 
 
 def classifier_named(name: str) -> tuple[Callable[[str], float], float]:
