@@ -132,7 +132,7 @@ def tune_few_shot(
         ClassifierUnavailable: The model could not be asked.
         ModelMissing: The server does not have the model.
     """
-    check_settings(examples, sets)
+    check_settings(examples, sets, limit)
     pool, choosing, reporting = split(cases, limit, seed)
     candidates = [EXAMPLES, *drawn_sets(pool, examples, sets, seed)]
     total = len(candidates) * len(choosing) + 2 * len(reporting)
@@ -175,12 +175,23 @@ def tune_few_shot(
     )
 
 
-def check_settings(examples: int, sets: int) -> None:
-    """Make sure that examples can be drawn, and are."""
+def check_settings(examples: int, sets: int, limit: int | None, form: str = "tune_few_shot({}={})") -> None:
+    """Make sure that examples can be drawn, and are.
+
+    Args:
+        examples: See ``tune_few_shot``.
+        sets: See there.
+        limit: See there.
+        form: How a setting and its value are written to whoever gave them.
+    """
     if examples not in (6, 8, 10):
-        raise ConfigError(f"tune_few_shot(examples={examples}) must be 6, 8 or 10: half of them are of either kind.")
+        raise ConfigError(f"{form.format('examples', examples)} must be 6, 8 or 10: half of them are of either kind.")
     if sets < 1:
-        raise ConfigError(f"tune_few_shot(sets={sets}) must be 1 or more.")
+        raise ConfigError(f"{form.format('sets', sets)} must be 1 or more.")
+    if limit is not None and limit < 2 * FEWEST_EACH:
+        raise ConfigError(
+            f"{form.format('limit', limit)} must be {2 * FEWEST_EACH} or more, half of them of either kind."
+        )
 
 
 def taken(tried: Sequence[float], labels: Sequence[bool]) -> int:
@@ -268,7 +279,7 @@ def split(cases: Sequence[Case], limit: int | None, seed: int) -> tuple[list[Cas
     parts: tuple[list[Case], list[Case], list[Case]] = ([], [], [])
     for kind in kinds:
         dice.shuffle(kind)
-        most = len(kind) if limit is None else min(len(kind), max(limit // 2, FEWEST_EACH))
+        most = len(kind) if limit is None else min(len(kind), limit // 2)
         kept, spare = kind[:most], kind[most:]
         cut = most // 4
         parts[0].extend([*kept[:cut], *spare])

@@ -206,10 +206,13 @@ class LinearWeights:
                 dense = np.asarray(arrays["dense"], dtype=np.float32)
                 hashed = np.asarray(arrays["hashed"], dtype=np.float16)
                 more = {name: np.asarray(arrays[name], dtype=kind_of(name)) for name in MORE if name in arrays}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except OSError as error:
             raise ConfigError(
-                f"EmbeddedClassifier(weights={str(path)!r}) is not a weights file ({error}); {remedy}"
+                f"EmbeddedClassifier(weights={str(path)!r}) cannot be read ({error.strerror}); {remedy}"
             ) from error
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            # What numpy says of such a file is of pickles and archives.
+            raise ConfigError(f"EmbeddedClassifier(weights={str(path)!r}) is not a weights file; {remedy}") from error
         meta = cast("dict[str, object]", header) if isinstance(header, dict) else {}
         fits = meta.get("format") == FORMAT and meta.get("features") == features_digest()
         if not fits or dense.shape != (len(feature_names()),) or hashed.shape != (BUCKETS,) or not shapes_fit(more):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+DEFAULT_MODEL = "ollama:phi3:mini"
 TELLING = 0.6
 """The area under the ROC curve from which a confidence says something."""
 
@@ -49,9 +50,11 @@ def calibrate(
             help="JSONL with prompt and answer, optionally source: have --model answer, and add to OUTCOMES first.",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="The model to run, on Ollama.")] = "ollama:phi3:mini",
+    model: Annotated[
+        str | None, typer.Option(help="The model to run, on Ollama.", show_default="ollama:phi3:mini")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Ollama's address; default: OLLAMA_HOST.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Run at most so many prompts, of all sources alike.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Run at most so many prompts, of all sources alike.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="How outcomes are split.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Give the figures as JSON.")] = False,
 ) -> None:
@@ -64,13 +67,21 @@ def calibrate(
     from slmroute.calibrate import calibrate as work_out
     from slmroute.cli.console import out, print_json
     from slmroute.cli.target import check_target
+    from slmroute.errors import ConfigError
     from slmroute.outcomes import read_outcomes
 
+    for setting, share in (("--target", target), ("--confidence", confidence)):
+        if not 0 < share < 1:
+            raise ConfigError(f"{setting} {share:g} must be above 0 and below 1, for example 0.05 or 0.95.")
     check_target(to, "--out")
     if page is not None:
-        check_target(page, "--page")
+        _check_page(page)
     if run is not None:
-        _run(run, outcomes, model, host, limit, seed)
+        _run(run, outcomes, model or DEFAULT_MODEL, host, limit, seed)
+    elif unused := [name for name, value in (("--model", model), ("--host", host), ("--limit", limit)) if value]:
+        raise ConfigError(
+            f"{unused[0]} is for a model that is run: give --run ANSWERS.jsonl beside it, or leave it out."
+        )
     found = work_out(read_outcomes(outcomes), target=target, confidence=confidence, method=method.value, seed=seed)
     found.calibrator.save(to)
     if page is not None:
@@ -95,6 +106,8 @@ def _run(answers: Path, outcomes: Path, model: str, host: str | None, limit: int
     provider, _, name = model.partition(":")
     if provider != "ollama" or not name:
         raise ConfigError(f"--model {model}: log-probabilities are read from Ollama; write ollama:NAME.")
+    if not answers.is_file():
+        raise ConfigError(f"--run {answers} is not a file: give JSONL with prompt and answer a row.")
     there = read_outcomes(outcomes) if outcomes.exists() else []
     if others := sorted({one.model for one in there} - {name}):
         raise ConfigError(
@@ -194,6 +207,15 @@ def _words(found: Calibration, to: Path) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _check_page(page: Path) -> None:
+    from slmroute.cli.target import check_target
+    from slmroute.errors import ConfigError
+
+    if page.suffix.lower() not in (".html", ".htm", ".png"):
+        raise ConfigError(f"--page {page} must end in .html, or in .png for the diagram alone.")
+    check_target(page, "--page")
 
 
 def _write_page(found: Calibration, path: Path) -> None:

@@ -13,12 +13,17 @@ import typer
 from slmroute.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from slmroute.cases import Case
     from slmroute.evaluate import Costs, Evaluation
 
 __all__ = ["app", "classifier_named"]
 
 app = typer.Typer()
+
+LONGEST_NAME = len("cascadeflow")
+LEAST_WIDTH = 4
 
 
 @app.command()
@@ -108,12 +113,18 @@ def classifier_named(name: str) -> tuple[Callable[[str], float], float]:
         From a text to its score, and the threshold the classifier ships with.
     """
     from slmroute.classify import EmbeddedClassifier, FewShotClassifier
+    from slmroute.classify.embedded import SHIPPED
     from slmroute.evaluate import request_score
 
     if name.startswith("ollama:"):
         slm = FewShotClassifier(name.removeprefix("ollama:"), timeout_s=60)
         slm.warm_up()
         return request_score(slm), 0.5
+    if name not in SHIPPED and not Path(name).is_file():
+        raise ConfigError(
+            f"--classifier {name} is no file: give light, best, ollama:MODEL, or a weights file made with slmroute "
+            "train embedded."
+        )
     embedded = EmbeddedClassifier(name)
     threshold = embedded.threshold
     return request_score(embedded), threshold
@@ -192,25 +203,11 @@ def show(found: Sequence[Evaluation], cases: Sequence[Case], plots: Path | None,
 
 def tables(found: Sequence[Evaluation]) -> list[object]:
     """Lay the figures out, one table for tiers and one for outcomes."""
-    from rich.table import Table
-
     from slmroute.evaluate_charts import number, shown
 
     made: list[object] = []
     if any(one.tiers for one in found):
-        table = Table(
-            "tiers",
-            "AUC",
-            "long",
-            "short",
-            "kept local",
-            "went up",
-            "stayed",
-            "right",
-            "ECE",
-            "µs",
-            title_justify="left",
-        )
+        table = table_of("tiers", "AUC", "long", "short", "kept local", "went up", "stayed", "right", "ECE", "µs")
         for one in found:
             if one.tiers is not None:
                 row = (shown(one.tiers.auc), number_of(one.tiers.auc_long), number_of(one.tiers.auc_short))
@@ -219,7 +216,7 @@ def tables(found: Sequence[Evaluation]) -> list[object]:
                 table.add_row(one.name, *row, *kept, number(one.tiers.accuracy), number(one.tiers.ece), time)
         made.append(table)
     if any(one.outcomes for one in found):
-        table = Table("outcomes", "APGR", "CPT(50)", "CPT(80)", "saved at 95%", "at 99%", title_justify="left")
+        table = table_of("outcomes", "APGR", "CPT(50)", "CPT(80)", "saved at 95%", "at 99%")
         for one in found:
             if one.outcomes is not None:
                 measured = (one.outcomes.apgr, one.outcomes.cpt50, one.outcomes.cpt80)
@@ -228,13 +225,25 @@ def tables(found: Sequence[Evaluation]) -> list[object]:
         made.append(table)
     if any(one.cost_per_thousand is not None for one in found):
         estimated = " (tokens estimated)" if any(one.tokens_estimated for one in found) else ""
-        table = Table(f"a thousand calls{estimated}", "routed", "all strong", "share up", title_justify="left")
+        table = table_of(f"a thousand calls{estimated}", "routed", "all strong", "share up")
         for one in found:
             table.add_row(
                 one.name, f"${one.cost_per_thousand:.2f}", f"${one.strong_cost_per_thousand:.2f}", f"{one.share_up:.0%}"
             )
         made.append(table)
     return made
+
+
+def table_of(*names: str) -> Table:
+    """Make a table whose headings are whole in a terminal of 80 columns: cells are wrapped, words are not cut."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for place, name in enumerate(names):
+        longest = max(len(word) for word in name.split())
+        table.add_column(name, min_width=max(LEAST_WIDTH, longest) if place else LONGEST_NAME, overflow="fold")
+    return table
 
 
 def number_of(interval: object) -> str:

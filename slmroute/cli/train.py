@@ -53,8 +53,11 @@ def embedded(
     Use the file with EmbeddedClassifier("embedded.npz"). To correct the weights that ship with a few dozen prompts
     instead, see EmbeddedClassifier().fit().
     """
+    from slmroute.classify.embedded import SHIPPED
     from slmroute.train import train_embedded
 
+    if grade not in SHIPPED:
+        raise ConfigError(f"--grade {grade} must be one of {', '.join(SHIPPED)}.")
     check_target(target, "--out")
     if missing := [str(path) for path in data if not path.is_file()]:
         raise ConfigError(f"--data {missing[0]} is not a file: give JSONL files with a prompt and its tier a row.")
@@ -83,9 +86,14 @@ def sources(
     from slmroute.classify.training.harvest import harvest, written
 
     check_target(target, "--out")
-    found = harvest(mirror, seed=seed, missing=lambda name: err.print(f"no clone of {name}", highlight=False))
+    if not mirror.is_dir():
+        raise ConfigError(f"--mirror {mirror} is not a folder: clone the repositories into one as SOURCES.md says.")
+    missing: dict[str, None] = {}
+    found = harvest(mirror, seed=seed, missing=lambda name: missing.update({name: None}))
     if not found.rows:
         raise ConfigError(f"--mirror {mirror} holds none of the repositories: clone them as SOURCES.md says.")
+    for name in missing:
+        err.print(f"no clone of {name}", highlight=False)
     target.write_text("".join(written(found.rows)), encoding="utf-8")
     for source, count in sorted(found.counts.items()):
         out.print(f"{count:6d} {source}", highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -65,6 +65,9 @@ def thresholds(
     from slmroute.jsonl import read_rows
     from slmroute.tune import thresholds_for
 
+    one_target({"--shares": shares, "--cost": cost, "--quality": quality})
+    money = None if cost is None else _number(cost, "--cost", above_zero=True)
+    share = None if quality is None else _number(quality, "--quality", above_zero=True)
     rows = list(read_rows(data))
     texts = [row.text("prompt") for row in rows]
     fields = outcome or (["weak_score", "strong_score"] if quality is not None else None)
@@ -76,8 +79,8 @@ def thresholds(
         texts,
         [judge(text) for text in texts],
         shares=None if shares is None else _shares(shares),
-        cost_per_thousand=None if cost is None else _number(cost, "--cost"),
-        quality=None if quality is None else float(_number(quality, "--quality")),
+        cost_per_thousand=money,
+        quality=None if share is None else float(share),
         prices=[_price(one) for one in price] if price else None,
         qualities=qualities,
     )
@@ -100,7 +103,7 @@ def few_shot(
     host: Annotated[str | None, typer.Option(help="Ollama's address; default: OLLAMA_HOST.")] = None,
     examples: Annotated[int, typer.Option(help="Examples in the prompt: 6, 8 or 10.")] = 8,
     sets: Annotated[int, typer.Option(help="Sets of examples to try.", min=1)] = 6,
-    limit: Annotated[int, typer.Option(help="At most so many prompts are used.")] = 200,
+    limit: Annotated[int, typer.Option(help="At most so many prompts are used, 40 or more.")] = 200,
     to: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Write the table for slmroute.toml, with examples that did better, there."),
@@ -115,11 +118,12 @@ def few_shot(
     from slmroute.cases import read_cases
     from slmroute.cli.console import err, out, print_json
     from slmroute.cli.target import check_target, write_target
-    from slmroute.tune_few_shot import tune_few_shot
+    from slmroute.tune_few_shot import check_settings, tune_few_shot
 
+    check_settings(examples, sets, limit, "--{} {}")
     if to is not None:
         check_target(to, "--out")
-    name = model.removeprefix("ollama:")
+    name = model_on_ollama(model)
     cases = read_cases([data])
     with _asking(err) as asked:
         found = tune_few_shot(cases, name, host=host, examples=examples, sets=sets, limit=limit, seed=seed, asked=asked)
@@ -132,7 +136,27 @@ def few_shot(
     out.print(_words(found, to), highlight=False, soft_wrap=True)
 
 
-def _number(text: str, setting: str) -> Decimal:
+def one_target(given: Mapping[str, str | None]) -> None:
+    """Refuse two targets at once, of which one would count for nothing."""
+    from slmroute.errors import ConfigError
+
+    named = [f"{setting} {value}" for setting, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise ConfigError(f"{' and '.join(named)} are targets of their own: give one of them.")
+
+
+def model_on_ollama(model: str) -> str:
+    """Take the name of a model on Ollama; other providers' models cannot be tuned."""
+    from slmroute.errors import ConfigError
+    from slmroute.tier import PROVIDERS
+
+    provider, _, _ = model.partition(":")
+    if provider in PROVIDERS and provider != "ollama":
+        raise ConfigError(f"--model {model}: the few-shot classifier asks a model on Ollama; write ollama:NAME.")
+    return model.removeprefix("ollama:")
+
+
+def _number(text: str, setting: str, *, above_zero: bool = False) -> Decimal:
     from slmroute.errors import ConfigError
 
     try:
@@ -141,6 +165,8 @@ def _number(text: str, setting: str) -> Decimal:
         value = Decimal("nan")
     if not value.is_finite():
         raise ConfigError(f"{setting} {text!r} must be a number, for example {EXAMPLES_OF[setting]}.")
+    if above_zero and value <= 0:
+        raise ConfigError(f"{setting} {text!r} must be above zero, for example {EXAMPLES_OF[setting]}.")
     return value
 
 

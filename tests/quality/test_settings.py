@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slmroute.cases import Case
@@ -129,3 +130,89 @@ def test_a_folder_for_pictures_is_not_made_before_there_are_any(
     told = refused(capsys, "evaluate", "--data", str(tmp_path / "none.jsonl"), "--plots", str(pictures))
     assert "none.jsonl cannot be read" in told
     assert not list(tmp_path.iterdir())
+
+
+def test_two_targets_at_once_are_refused_and_both_are_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = refused(capsys, "tune", "thresholds", str(data), "--shares", "50,50", "--quality", "0.9")
+    assert "--shares 50,50 and --quality 0.9" in told
+    prices = ("--price", "1/1", "--price", "2/8")
+    told = refused(capsys, "tune", "thresholds", str(data), "--cost", "1", "--shares", "50,50", *prices)
+    assert "--shares 50,50 and --cost 1" in told
+
+
+@pytest.mark.parametrize("arguments", [("--quality", "-1"), ("--quality", "0"), ("--cost=-1", "--price=1/1")])
+def test_a_target_of_nothing_is_refused(
+    data: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    told = refused(capsys, "tune", "thresholds", str(data), *arguments)
+    assert "must be above zero" in told
+    assert arguments[0].partition("=")[0] in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--limit", "5"), "--limit 5 must be 40 or more"),
+        (("--limit", "-5"), "--limit -5 must be 40 or more"),
+        (("--examples", "7"), "--examples 7 must be 6, 8 or 10"),
+        (("--model", "openai:gpt-4.1"), "--model openai:gpt-4.1: the few-shot classifier asks a model on Ollama"),
+    ],
+)
+def test_settings_of_few_shot_tuning_are_named_as_they_were_given(
+    data: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert refused(capsys, "tune", "few-shot", str(data), *arguments).startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--target", "2"), "--target 2 must be above 0"),
+        (("--confidence", "1"), "--confidence 1 must be above 0"),
+        (("--page", "page.pdf"), "--page page.pdf must end in .html"),
+        (("--limit", "5"), "--limit is for a model that is run"),
+        (("--model", "ollama:phi3:mini"), "--model is for a model that is run"),
+        (("--run", "none.jsonl"), "--run none.jsonl is not a file"),
+    ],
+)
+def test_settings_of_calibrate_are_named_as_they_were_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    # No outcomes are there to work on: what is said of the setting comes first.
+    out = tmp_path / "calibrator.json"
+    told = refused(capsys, "calibrate", str(tmp_path / "outcomes.jsonl"), "--out", str(out), *arguments)
+    assert said in told
+    assert not out.exists()
+
+
+def test_a_classifier_and_a_grade_are_named_as_they_were_given(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (("evaluate", "--data", str(data)), ("tune", "thresholds", str(data))):
+        assert "--classifier nosuch is no file" in refused(capsys, *command, "--classifier", "nosuch")
+    assert "--grade huge must be one of light, best" in refused(
+        capsys, "train", "embedded", "--data", str(data), "--grade", "huge", "--out", str(tmp_path / "own.npz")
+    )
+    nowhere = tmp_path / "nowhere"
+    out = ("--out", str(tmp_path / "prompts.jsonl"))
+    assert "nowhere is not a folder" in refused(capsys, "train", "sources", "--mirror", str(nowhere), *out)
+    assert "no clone of" not in refused(capsys, "train", "sources", "--mirror", str(tmp_path), *out)
+
+
+def test_a_file_of_objects_is_no_weights_file_and_nothing_is_said_of_pickles(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.npz"
+    np.savez(path, meta=np.array([{}], dtype=object))
+    told = refused(capsys, "evaluate", "--data", str(data), "--classifier", str(path))
+    assert "is not a weights file" in told
+    assert "pickle" not in told
+
+
+def test_headings_are_whole_in_a_narrow_terminal(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = accepted(capsys, "evaluate", "--data", str(data), "--rounds", "10")
+    assert "…" not in shown
+    assert all(name in shown for name in ("stayed", "right", "ECE", "µs", "cascadeflow"))
