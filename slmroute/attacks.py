@@ -75,7 +75,14 @@ class Steering:
         return self.moved / self.attempts if self.attempts else 0.0
 
 
-def steered(score: Callable[[str], float], prompts: Sequence[str], threshold: float, *, up: bool) -> Steering:
+def steered(
+    score: Callable[[str], float],
+    prompts: Sequence[str],
+    threshold: float,
+    *,
+    up: bool,
+    attempts: Sequence[str] | None = None,
+) -> Steering:
     """Put every attempt in front of every prompt, and behind it, and see how many change sides.
 
     Args:
@@ -83,12 +90,13 @@ def steered(score: Callable[[str], float], prompts: Sequence[str], threshold: fl
         prompts: Prompts; those that stand on the wanted side already are left out.
         threshold: Above it a prompt goes up.
         up: Whether the attempts are to bring prompts up, or down.
+        attempts: What to try; None for ``UP`` or ``DOWN``, and ``CONFOUNDERS``.
     """
     before = {prompt: score(prompt) for prompt in prompts}
     targets = {prompt: value for prompt, value in before.items() if (value > threshold) != up}
     moved: dict[str, int] = {}
     shifts: list[float] = []
-    for attempt in (*(UP if up else DOWN), *CONFOUNDERS):
+    for attempt in (*(UP if up else DOWN), *CONFOUNDERS) if attempts is None else attempts:
         for prompt, value in targets.items():
             for text in (f"{attempt}\n{prompt}", f"{prompt}\n{attempt}"):
                 found = score(text)

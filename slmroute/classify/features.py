@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from slmroute.classify.lexicon import concept_names, words_of
 from slmroute.classify.passages import LEAST_PARAGRAPH, alike_heads, paragraphs_of
 from slmroute.classify.task_text import TaskText, split_task
+from slmroute.classify.wrappers import without_marks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,7 @@ ASKED_PARTS = ("asks", "opens", "closes", "asks-of-payload")
 REGIONS = ("instruction", "head", "tail")
 """Whose n-grams are counted apart: the instruction as it was found, and the prompt's edges in case it was not."""
 
-NGRAM_VERSION = 5
+NGRAM_VERSION = 6
 """Raise it when the same text would give other features, so that weights fitted before are refused."""
 
 BUCKETS = len(REGIONS) << HASH_BITS
@@ -135,7 +136,9 @@ def task_features(task: TaskText) -> Features:
     """
     import numpy as np
 
-    buckets = ngram_buckets((task.instruction, task.seen[:EDGE_CHARACTERS], task.seen[-EDGE_CHARACTERS:]))
+    payload = len(task.payload) >= LEAST_PAYLOAD
+    bare = without_marks(task.seen)
+    buckets = ngram_buckets((task.instruction, bare[:EDGE_CHARACTERS], bare[-EDGE_CHARACTERS:]))
     regions = buckets >> HASH_BITS
     counts = np.bincount(regions, minlength=len(REGIONS)).tolist()
     return Features(
@@ -143,7 +146,7 @@ def task_features(task: TaskText) -> Features:
         buckets,
         np.array([1 / math.sqrt(max(1, count)) for count in counts], dtype=np.float32)[regions],
         task.instruction,
-        len(task.payload) >= LEAST_PAYLOAD,
+        payload,
     )
 
 
@@ -176,7 +179,11 @@ def dense_features(task: TaskText) -> NDArray[np.float32]:
 
     asks = words_of(task.instruction).counts
     opens = words_of(task.instruction[:60]).counts if len(task.instruction) > 60 else asks
-    closes = words_of(task.seen[-80:]).counts if task.seen != task.instruction or len(task.seen) > 80 else asks
+    closes = (
+        words_of(without_marks(task.seen)[-80:]).counts
+        if task.seen != task.instruction or len(task.seen) > 80
+        else asks
+    )
     payload = len(task.payload) >= LEAST_PAYLOAD
     places = concept_places()
     values = [0.0] * (len(ASKED_PARTS) * len(places))

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["label_of", "lead_of"]
+__all__ = ["label_of", "lead_of", "stands_alone"]
 
 LABEL = re.compile(
     r"^[ \t]*[*#_>]*[ \t]*([^\W\d_][\w /'-]{0,28}?)[ \t]*(?:#?\d{1,3})?[*_]*[ \t]*[:：][*_]*[ \t]*(.*)$", re.DOTALL
 )
+HEADING = re.compile(
+    r"^[ \t]*(?:#{1,6}[ \t]+|\*\*|__|={2,}[ \t]*|-{2,}[ \t]+|\[)?([^\W\d_][\w '-]{1,28}?)[ \t]*(?:#?\d{1,3})?[ \t]*(?:\*\*|__|={2,}|-{2,}|\])?[ \t]*[:：]?(?:\*\*)?[ \t]*$"
+)
+"""A label that stands alone on its line, as a heading: ``### Context``."""
+
+HEADING_MARKS = ("#", "**", "__", "==", "--", "[")
+PASSAGE_HEAD = re.compile(r"^[ \t]*(?:\[\d{1,3}\]|\(\d{1,3}\))[ \t:.-]*\S")
+LEAST_PASSAGE = 60
+"""Shorter lines behind a number are points of a list."""
+
 LEAD = re.compile(
     r"(?P<lead>[^\n:：>]{2,120}?)[ \t\u00a0]*[:：](?P<rest>(?:(?<=：)|[ \t]|(?=[\u2e80-\u9fff]))\s*\S.{5,})", re.DOTALL
 )
@@ -69,9 +79,16 @@ ANSWER_LABELS = frozenset(
     categoria riassunto lingua resposta resumo antwoord samenvatting ответ категория 回答 答案 类别 摘要 回答 答え 分類 要約 답""".split()
 )
 
+LABELS = {"task": TASK_LABELS, "answer": ANSWER_LABELS, "payload": PAYLOAD_LABELS}
+
 
 def label_of(line: str) -> str | None:
     """Say what a line's label announces: a ``payload``, a ``task`` or an ``answer``; None without a known label."""
+    if len(line) >= LEAST_PASSAGE and PASSAGE_HEAD.match(line):
+        return "payload"
+    if line.lstrip().startswith(HEADING_MARKS) and (heading := HEADING.match(line)) is not None:
+        name = heading[1].lower().strip()
+        return named(name, name.rsplit(" ", 1)[-1])
     if ":" not in line[:60] and "：" not in line[:60]:
         return None
     match = LABEL.match(line)
@@ -81,15 +98,24 @@ def label_of(line: str) -> str | None:
     last = name.rsplit(" ", 1)[-1]
     # The A of "Sentence A:" is no answer.
     last = name if len(last) == 1 else last
-    for names, label in ((TASK_LABELS, "task"), (ANSWER_LABELS, "answer"), (PAYLOAD_LABELS, "payload")):
-        if name in names or last in names:
-            if label == "answer" and NUMBERED.match(line):
-                # One of several results to work on.
-                return "payload"
-            # "Summarise this text:" asks; it is no name of a text.
-            asks = name not in names and (ASKING.match(name) or OF_THIS.search(name))
-            return None if asks else label
-    return None
+    label = named(name, last)
+    if label == "answer" and NUMBERED.match(line):
+        # One of several results to work on.
+        return "payload"
+    if label is not None and name not in LABELS[label] and (ASKING.match(name) or OF_THIS.search(name)):
+        # "Summarise this text:" asks; it is no name of a text.
+        return None
+    return label
+
+
+def named(name: str, last: str) -> str | None:
+    """Say what a label of this name announces; its last word may be what is known."""
+    return next((label for label, names in LABELS.items() if name in names or last in names), None)
+
+
+def stands_alone(line: str) -> bool:
+    """Whether a line is a label and nothing more."""
+    return HEADING.match(line) is not None
 
 
 def lead_of(line: str) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from importlib.resources import files
 
-__all__ = ["CONCEPTS_VERSION", "Words", "concept_names", "words_of"]
+__all__ = ["CONCEPTS_VERSION", "Words", "concept_names", "concepts_at_start", "words_of"]
 
 WORD = re.compile(r"[^\W\d_](?:[\w+#]|['’\-;](?=\w))*|\d[\d.,]*")
 UNSPACED = re.compile(r"[\u0900-\u0dff\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
@@ -130,6 +130,15 @@ def spaced_concepts(words: list[str], book: Lexicon) -> list[str]:
                 if triple in whole:
                     found += whole[triple]
     return found
+
+
+def concepts_at_start(text: str) -> frozenset[str]:
+    """Give the concepts of the entries that a text without spaces begins with."""
+    book = lexicon()
+    found: set[str] = set()
+    for length in range(1, LONGEST_UNSPACED + 1):
+        found.update(book.unspaced.get(text[:length], ()))
+    return frozenset(found)
 
 
 @lru_cache(maxsize=WORDS_REMEMBERED)

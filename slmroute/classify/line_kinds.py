@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from slmroute.classify.labels import label_of
 
-__all__ = ["runs_of"]
+__all__ = ["looks_like_code", "runs_of"]
 
 LONGEST_LINE = 400
 """Longer ones are paragraphs, whatever is in them."""
@@ -47,6 +47,14 @@ def settled(kind: str, run: list[str]) -> tuple[str, list[str]]:
     filled = sum(bool(line.strip()) for line in run)
     needed = {"code": 2, "table": 2, "chat": 3, "quote": 1}.get(kind, 1)
     return (kind if filled >= needed else "prose"), run
+
+
+def looks_like_code(lines: list[str]) -> bool:
+    """Whether a block is code: every third of its lines looks so, or more."""
+    filled = [line for line in lines if line.strip()]
+    return 3 * sum(len(line) < LONGEST_LINE and CODE_LINE.search(line) is not None for line in filled) >= max(
+        1, len(filled)
+    )
 
 
 def line_kind(line: str) -> str:

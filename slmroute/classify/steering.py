@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from slmroute.classify.steering_words import without_routing_talk
+
 __all__ = ["without_steering"]
 
 LONGEST_SENTENCE = 240
@@ -89,16 +91,17 @@ def without_steering(text: str) -> str:
         The text without those phrases; the text itself when next to nothing else is in it.
     """
     lower = text.lower()
-    kept = without_model_talk(text) if any(cue in lower for cue in MODEL_CUES) else text
-    if any(cue in lower for cue in GRADE_CUES):
+    kept = ROLE_MARK.sub("\n", text) if "<" in text else text
+    graded = any(cue in lower for cue in GRADE_CUES)
+    kept = without_routing_talk(PREFACE.sub("", kept) if graded else kept)
+    kept = without_model_talk(kept) if any(cue in lower for cue in MODEL_CUES) else kept
+    if graded:
         kept = ASKED_GRADE.sub(" ", GRADED.sub(" ", PREFACE.sub("", kept)))
     if "rout" in lower or "classifier" in lower:
         kept = TO_THE_ROUTER.sub(" ", kept)
     if ":" in kept or "=" in kept:
         kept = FORGED_LINE.sub("", kept)
         kept = FORGED_JSON.sub(" ", kept) if "{" in kept else kept
-    if "<" in kept:
-        kept = ROLE_MARK.sub(" ", kept)
     kept = kept.strip()
     return kept if len(kept) >= 3 else text
 

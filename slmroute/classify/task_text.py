@@ -12,10 +12,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from slmroute.classify.labels import label_of, lead_of
-from slmroute.classify.lexicon import UNSPACED, words_of
+from slmroute.classify.labels import label_of, lead_of, stands_alone
+from slmroute.classify.lexicon import words_of
 from slmroute.classify.line_kinds import runs_of
+from slmroute.classify.openings import opening_concepts
 from slmroute.classify.steering import without_steering
+from slmroute.classify.told_work import hear_told_work
+from slmroute.classify.wrappers import marked_spans
 
 __all__ = ["TaskText", "split_task"]
 
@@ -35,13 +38,6 @@ END_PIECES = 4
 ALL_MAY_SPEAK = 800
 """In prompts of fewer characters any sentence may belong to the instruction."""
 
-FENCE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
-LONG_QUOTE = re.compile(
-    r'"""(.{2,}?)"""|“([^”]{40,})”|«([^»]{40,})»|„([^“”]{40,})[“”]|「([^」]{20,})」|(?<!\w)"([^"\n]{60,})"', re.DOTALL
-)
-OPENING_MARKS = "“«„「"
-MOST_OPENINGS = 300
-TAG = re.compile(r"<([A-Za-z][\w-]{1,30})(?: [^<>]{0,80})?>(.{15,}?)</\1>", re.DOTALL)
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]]*\s+(?=\S)|(?<=[。！？])")
 REQUEST_CONCEPTS = frozenset(
     """classify extract summarise language_id validate translate correct terse write math_verb analyse design advice polite
@@ -91,6 +87,9 @@ class Piece:
 
     line: int = 0
     """Which line it stands on: what is not on a line with a request can be set apart from it."""
+
+    paragraph: int = 0
+    """Behind how many blank lines it stands."""
 
 
 def bounded(text: str) -> str:
@@ -160,49 +159,50 @@ def place_of(pieces: list[Piece]) -> str:
 
 def pieces_of(text: str) -> Iterator[Piece]:
     """Cut a prompt at the marks that set a payload apart, and what is left into sentences."""
-    position = 0
-    for start, end, kind in marked_spans(text):
-        yield from loose_pieces(text[position:start])
-        yield Piece(text[start:end], kind)
+    position, line = 0, 0
+    for start, end, kind, given in [*marked_spans(text), (len(text), len(text), "", "")]:
+        for piece in loose_pieces(text[position:start], line):
+            line = max(line, piece.line)
+            yield piece
+        if kind == "task":
+            yield Piece(given, "prose", request=True)
+        elif kind:
+            yield Piece(given, kind)
         position = end
-    yield from loose_pieces(text[position:])
 
 
-def marked_spans(text: str) -> list[tuple[int, int, str]]:
-    """Find fenced code, long quotations and tagged blocks, in order and without overlap."""
-    found: list[tuple[int, int, str]] = []
-    if "```" in text or "~~~" in text:
-        found += [(match.start(), match.end(), "code") for match in FENCE.finditer(text)]
-    if "</" in text:
-        found += [(match.start(), match.end(), "markup") for match in TAG.finditer(text)]
-    openings = sum(text.count(mark) for mark in OPENING_MARKS)
-    # Each that is never closed is read to the text's end.
-    if ('"' in text or openings) and openings <= MOST_OPENINGS:
-        found += [(match.start(), match.end(), "quote") for match in LONG_QUOTE.finditer(text)]
-    spans: list[tuple[int, int, str]] = []
-    for span in sorted(found):
-        if not spans or span[0] >= spans[-1][1]:
-            spans.append(span)
-    return spans
+def loose_pieces(text: str, number: int = 0) -> Iterator[Piece]:
+    """Cut text without marks into runs of code, table, chat or quoted lines, labelled parts and sentences.
 
-
-def loose_pieces(text: str) -> Iterator[Piece]:
-    """Cut text without marks into runs of code, table, chat or quoted lines, labelled parts and sentences."""
-    labelled, number = False, 0
+    Args:
+        text: The text.
+        number: How many lines with prose stand in front of it.
+    """
+    heading = number
+    labelled, asked, paragraph = False, False, number
     for kind, lines in runs_of(text.split("\n")):
         block = "\n".join(lines)
         if kind != "prose":
             yield Piece(block, kind)
-            labelled = False
+            labelled = asked = False
             continue
         for line in lines:
             if not line.strip():
+                paragraph += 1
+                asked = asked and heading == number
                 continue
             number += 1
             label = label_of(line)
+            if label is not None:
+                asked, heading = label == "task" and stands_alone(line), number
             if label is None and (lead := lead_of(line)) is not None:
                 found = [Piece(lead[0], "prose"), *sentences(lead[1], "labelled")]
                 labelled = True
+            elif label is None and asked:
+                # What stands below the heading "Question".
+                found = list(sentences(line, "prose"))
+                for piece in found:
+                    piece.request = True
             elif label is None:
                 found = list(sentences(line, "labelled" if labelled else "prose"))
                 for piece in found:
@@ -211,7 +211,7 @@ def loose_pieces(text: str) -> Iterator[Piece]:
                 labelled = label == "payload"
                 found = list(labelled_line(line, label))
             for piece in found:
-                piece.line = number
+                piece.line, piece.paragraph = number, paragraph
                 yield piece
 
 
@@ -220,13 +220,19 @@ def labelled_line(line: str, label: str) -> Iterator[Piece]:
     if label == "payload":
         yield from sentences(line, "labelled")
     elif label == "task":
-        for piece in sentences(line, "prose"):
+        for piece in sentences(plain_label(line), "prose"):
             piece.request = True
             yield piece
     elif len(line) <= LONG_CUE:
         yield Piece(line, "prose", request=True)
     else:
         yield from sentences(line, "labelled")
+
+
+def plain_label(line: str) -> str:
+    """Write a task's label without the marks of a heading: ``### Question`` as ``Question:``."""
+    plain = line.replace("**", "").strip(" \t#*_=-[]")
+    return f"{plain}:" if stands_alone(line) and not plain.endswith((":", "：")) else plain
 
 
 def sentences(line: str, kind: str) -> Iterator[Piece]:
@@ -247,6 +253,8 @@ def choose(pieces: list[Piece]) -> None:
     count = len(pieces)
     short = sum(len(piece.text) for piece in pieces) < ALL_MAY_SPEAK
     told = [piece for piece in pieces if piece.request]
+    if hear_told_work(pieces):
+        return
     for i, piece in enumerate(pieces):
         if piece.request:
             continue
@@ -254,6 +262,10 @@ def choose(pieces: list[Piece]) -> None:
         may_speak = (piece.kind == "prose" and (short or at_edge)) or (piece.trails and i >= count - 2)
         piece.request = may_speak and requests(piece.text, edge=i in (0, count - 1))
     hear_what_stands_apart(pieces)
+    first = pieces[0]
+    if first.kind == "prose" and len(first.text) <= SHORT_LINE and any(piece.kind != "prose" for piece in pieces[1:3]):
+        # "Use the context to answer." in front of the context.
+        first.request |= "given_text" in words_of(first.text).counts
     for piece in told:
         piece.request = True
     if not any(piece.request for piece in pieces):
@@ -315,13 +327,3 @@ def requests(sentence: str, *, edge: bool) -> bool:
     if 0.5 <= weight < 1.0:
         weight += 0.5 * ("given_text" in words_of(text[:LONG_PIECE]).counts)
     return weight >= 1.0
-
-
-def opening_concepts(text: str) -> frozenset[str]:
-    """Give the concepts where a request carries its verb: the first words, the whole where verbs come last."""
-    if UNSPACED.search(text, 0, 60):
-        # Japanese, Korean and Hindi requests end with their verb, Chinese and Thai ones begin with it.
-        return words_of(text if len(text) <= 60 else f"{text[:25]} {text[-25:]}").concepts
-    words = text[:80].split(maxsplit=6)
-    few = words_of(" ".join(words[:2])).concepts
-    return few if "polite" not in few and len(words) > 3 else few | words_of(" ".join(words[:6])).concepts

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from slmroute.classify.training.collections_of_tasks import COLLECTIONS, kinds
+from slmroute.classify.training.enclosures import BARE, enclosed
 from slmroute.classify.training.mirror import Repository
 from slmroute.classify.training.readers import READERS, Row
 from slmroute.classify.training.rows import own_table
@@ -137,6 +138,8 @@ def gather(found: Harvest, source: Mapping[str, Any], rows: Sequence[Row], seed:
         elif wraps:
             pool(found, row)
             wrap(found, source, row, wraps, others, seed)
+            if "qa" in wraps and row.get("text") and row.get("question"):
+                bare(found, source, row, seed)
         else:
             add(found, source, row, row["prompt"])
 
@@ -187,12 +190,21 @@ def wrap(
     prompt = dice.choice(choices)
     if len(row.get("text", "")) <= SHORT_TEXT:
         prompt = joined(prompt, dice)
+    prompt = enclosed(prompt, dice)
     if "{passages}" in prompt:
         pool = [text for text in others or found.texts[row["language"]] if len(text) < LONGEST_PASSAGE]
         prompt = prompt.replace("{passages}", hidden_among(row.get("text") or dice.choice(pool), pool, dice))
     for slot in ("premise", "hypothesis", "question", "text"):
         prompt = prompt.replace(f"{{{slot}}}", row.get(slot, ""))
     add(found, source, {**row, "tier": tiers[kind], "category": kind}, prompt, wrapped=True)
+
+
+def bare(found: Harvest, source: Mapping[str, Any], row: Row, seed: int) -> None:
+    """Ask a text its question without a word more, as people do."""
+    _, tiers = own_table("templates")
+    dice = random.Random(f"{seed} bare {order_of(''.join(row.values()))}")  # noqa: S311 - reproducible, nothing secret
+    prompt = enclosed(dice.choice(BARE), dice).replace("{question}", row["question"]).replace("{text}", row["text"])
+    add(found, source, {**row, "tier": tiers["qa"], "category": "qa"}, prompt, wrapped=True)
 
 
 def joined(template: str, dice: random.Random) -> str:
