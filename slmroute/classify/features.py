@@ -136,17 +136,16 @@ def task_features(task: TaskText) -> Features:
     """
     import numpy as np
 
-    payload = len(task.payload) >= LEAST_PAYLOAD
     bare = without_marks(task.seen)
     buckets = ngram_buckets((task.instruction, bare[:EDGE_CHARACTERS], bare[-EDGE_CHARACTERS:]))
     regions = buckets >> HASH_BITS
     counts = np.bincount(regions, minlength=len(REGIONS)).tolist()
     return Features(
-        dense_features(task),
+        dense_features(task, bare),
         buckets,
         np.array([1 / math.sqrt(max(1, count)) for count in counts], dtype=np.float32)[regions],
         task.instruction,
-        payload,
+        len(task.payload) >= LEAST_PAYLOAD,
     )
 
 
@@ -166,11 +165,12 @@ def concept_places() -> dict[str, int]:
     return {concept: len(ASKED_PARTS) * number for number, concept in enumerate(concept_names())}
 
 
-def dense_features(task: TaskText) -> NDArray[np.float32]:
+def dense_features(task: TaskText, bare: str) -> NDArray[np.float32]:
     """Describe a split prompt by its concepts and its structure.
 
     Args:
         task: The prompt's instruction and payload.
+        bare: The prompt as it was looked at, without the marks at its ends.
 
     Returns:
         A vector of shape ``(len(feature_names()),)``; most entries are 0 or 1, none is above 2.
@@ -179,11 +179,7 @@ def dense_features(task: TaskText) -> NDArray[np.float32]:
 
     asks = words_of(task.instruction).counts
     opens = words_of(task.instruction[:60]).counts if len(task.instruction) > 60 else asks
-    closes = (
-        words_of(without_marks(task.seen)[-80:]).counts
-        if task.seen != task.instruction or len(task.seen) > 80
-        else asks
-    )
+    closes = words_of(bare[-80:]).counts if task.seen != task.instruction or len(task.seen) > 80 else asks
     payload = len(task.payload) >= LEAST_PAYLOAD
     places = concept_places()
     values = [0.0] * (len(ASKED_PARTS) * len(places))

@@ -96,6 +96,7 @@ def without_steering(text: str) -> str:
     kept = without_routing_talk(PREFACE.sub("", kept) if graded else kept)
     kept = without_model_talk(kept) if any(cue in lower for cue in MODEL_CUES) else kept
     if graded:
+        # Another preface may stand behind what was left out.
         kept = ASKED_GRADE.sub(" ", GRADED.sub(" ", PREFACE.sub("", kept)))
     if "rout" in lower or "classifier" in lower:
         kept = TO_THE_ROUTER.sub(" ", kept)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 
-from slmroute.classify.lexicon import UNSPACED
+from slmroute.classify.lexicon import QUESTION_MARKS, UNSPACED
 from slmroute.classify.openings import opening_concepts
 
 __all__ = ["without_routing_talk"]
@@ -34,7 +34,6 @@ ASSIGNMENT = re.compile(
     r"(?:^|(?<=[\s,;]))([A-Za-z][\w-]{2,20})[ \t]?[:=][ \t]?([A-Za-z][\w-]{2,12}|\d[\d./%]{0,6})(?=[\s,;.]|$)[,;.]?[ \t]*"
 )
 ASSIGNED = re.compile(r"[:=：]")
-QUESTION_MARKS = ("?", "？", "؟")
 INTRODUCES = (":", "：", "–", "—", "-")
 MOST_WORDS = 40
 CORES = frozenset(("grade", "model"))

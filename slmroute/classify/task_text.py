@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from slmroute.classify.labels import label_of, lead_of, stands_alone
-from slmroute.classify.lexicon import words_of
+from slmroute.classify.lexicon import QUESTION_MARKS, words_of
 from slmroute.classify.line_kinds import runs_of
 from slmroute.classify.openings import opening_concepts
 from slmroute.classify.steering import without_steering
@@ -50,7 +50,6 @@ ABOUT_MORE = frozenset(
 """A question about these is none about the text beside it, whatever else it speaks of."""
 
 LEAST_TEXT = 25
-QUESTION_MARKS = ("?", "？", "؟")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +188,7 @@ def loose_pieces(text: str, number: int = 0) -> Iterator[Piece]:
         for line in lines:
             if not line.strip():
                 paragraph += 1
+                # One right below the heading still belongs to it.
                 asked = asked and heading == number
                 continue
             number += 1

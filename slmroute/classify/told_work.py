@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from slmroute.classify.labels import ASKING, LISTING
-from slmroute.classify.lexicon import words_of
+from slmroute.classify.lexicon import QUESTION_MARKS, words_of
 from slmroute.classify.openings import opening_concepts
 
 __all__ = ["hear_told_work"]
@@ -52,7 +52,6 @@ POINTING = re.compile(
 )
 SENTENCE_END = re.compile(r"(?<=[.!?…])\s+(?=\S)|(?<=[。！？])")
 COLONS = (":", "：")
-QUESTION_MARKS = ("?", "？", "؟")
 
 
 class Stretch(Protocol):

@@ -93,7 +93,8 @@ def tagged(name: str, match: re.Match[str]) -> tuple[str, str]:
         return "code", match[0]
     if lower in PAGE_TAGS:
         return "markup", match[0]
-    asked = (lower in TASK_LABELS or lower.rsplit("_", 1)[-1] in TASK_LABELS) and len(match[2]) <= QUESTION_LENGTH
+    # The last word of "user_question" is what is known.
+    asked = lower.rsplit("_", 1)[-1] in TASK_LABELS and len(match[2]) <= QUESTION_LENGTH
     return ("task" if asked else "labelled"), match[2]
 
 

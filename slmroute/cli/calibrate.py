@@ -50,9 +50,7 @@ def calibrate(
             help="JSONL with prompt and answer, optionally source: have --model answer, and add to OUTCOMES first.",
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The model to run, on Ollama.", show_default="ollama:phi3:mini")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model to run, on Ollama.", show_default=DEFAULT_MODEL)] = None,
     host: Annotated[str | None, typer.Option(help="Ollama's address; default: OLLAMA_HOST.")] = None,
     limit: Annotated[int | None, typer.Option(help="Run at most so many prompts, of all sources alike.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="How outcomes are split.")] = 0,

@@ -182,7 +182,7 @@ def wrap(
     found: Harvest, source: Mapping[str, Any], row: Row, kinds: Sequence[str], others: Sequence[str], seed: int
 ) -> None:
     """Put a payload into one of our own instructions, in its language or in English, or hide it among ``others``."""
-    table, tiers = own_table("templates")
+    table, _ = own_table("templates")
     dice = random.Random(f"{seed} {order_of(''.join(row.values()))}")  # noqa: S311 - reproducible, nothing secret
     kind = dice.choice(list(kinds))
     own = table.get(row["language"], {}).get(kind, [])
@@ -194,17 +194,21 @@ def wrap(
     if "{passages}" in prompt:
         pool = [text for text in others or found.texts[row["language"]] if len(text) < LONGEST_PASSAGE]
         prompt = prompt.replace("{passages}", hidden_among(row.get("text") or dice.choice(pool), pool, dice))
-    for slot in ("premise", "hypothesis", "question", "text"):
-        prompt = prompt.replace(f"{{{slot}}}", row.get(slot, ""))
-    add(found, source, {**row, "tier": tiers[kind], "category": kind}, prompt, wrapped=True)
+    add_filled(found, source, row, kind, prompt)
 
 
 def bare(found: Harvest, source: Mapping[str, Any], row: Row, seed: int) -> None:
     """Ask a text its question without a word more, as people do."""
-    _, tiers = own_table("templates")
     dice = random.Random(f"{seed} bare {order_of(''.join(row.values()))}")  # noqa: S311 - reproducible, nothing secret
-    prompt = enclosed(dice.choice(BARE), dice).replace("{question}", row["question"]).replace("{text}", row["text"])
-    add(found, source, {**row, "tier": tiers["qa"], "category": "qa"}, prompt, wrapped=True)
+    add_filled(found, source, row, "qa", enclosed(dice.choice(BARE), dice))
+
+
+def add_filled(found: Harvest, source: Mapping[str, Any], row: Row, kind: str, template: str) -> None:
+    """Add one of our own instructions, of a kind of task, with a row's texts in it."""
+    _, tiers = own_table("templates")
+    for slot in ("premise", "hypothesis", "question", "text"):
+        template = template.replace(f"{{{slot}}}", row.get(slot, ""))
+    add(found, source, {**row, "tier": tiers[kind], "category": kind}, template, wrapped=True)
 
 
 def joined(template: str, dice: random.Random) -> str:
