@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 
 from langchain_slmroute.build import build
 from langchain_slmroute.dialects import Dialect, bound_kwargs, chat_model, dialect_of, provider_of, served_by
-from langchain_slmroute.own_client import for_this_loop
+from langchain_slmroute.own_client import for_this_loop, for_this_process
 from langchain_slmroute.tools import Bindings, builtin_providers
 from slmroute.errors import ConfigError
 from slmroute.ollama import TOLD_BY_SERVER, ModelFacts
@@ -92,6 +93,7 @@ class TierModels:
         self._standard = dict(standard)
         self._built: dict[str, BaseChatModel | RunnableBinding[Any, Any]] = {}
         self._ready = PerLoop(self._make_ready)
+        self._pid = os.getpid()
         self._used: set[str] = set()
         self._facts: dict[str, Tier] = {}
         self._all_known: tuple[Tier, ...] | None = None
@@ -213,15 +215,17 @@ class TierModels:
             self._all_known = None
 
     def _make_ready(self, name: str) -> Ready:
-        """Make what one event loop calls: a model of its own, or a user's with connections of its own."""
+        """Make what one event loop or forked process calls: a model, or a user's with connections, of its own."""
         tier = self._tiers[name]
         bound = self.model(tier)
         given = chat_model(bound)
         inner = for_this_loop(given)
-        if inner is not given:
-            bound = inner if bound is given else bound
-        elif tier.spec and name in self._used:
-            bound = inner = build(tier, self._standard)
+        if inner is given and tier.spec and name in self._used:
+            bound = given = inner = build(tier, self._standard)
+        if os.getpid() != self._pid:
+            inner = for_this_process(inner)
+        if bound is given:
+            bound = inner
         self._used.add(name)
         return Ready(bound, inner, bound_kwargs(bound), dialect_of(inner), self.provider(tier), tier.window)
 

@@ -1,8 +1,8 @@
-"""Clients of an event loop's own, for models of users that keep one whichever loop they are called in.
+"""Clients of an event loop's or a forked process's own, for models of users that keep one wherever they are called.
 
 LangChain's classes for Ollama, Azure and Hugging Face keep a client for each model, those for OpenAI and Anthropic one
-for all of a process, with connections that break in every event loop but the one that they were made in. Why that
-matters, ``slmroute.sdk_client`` says.
+for all of a process, with connections that break in every event loop but the one that they were made in, and that a
+forked process shares with its parent. Why that matters, ``slmroute.sdk_client`` says.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 from langchain_core.language_models.chat_models import BaseChatModel
 
-from slmroute.sdk_client import of_its_own, parts_of, with_own_connections
+from slmroute.sdk_client import of_its_own, ollama_with_own_connections
 
-__all__ = ["for_this_loop"]
+__all__ = ["for_this_loop", "for_this_process"]
 
 
 def for_this_loop(model: BaseChatModel) -> BaseChatModel:
@@ -28,36 +28,45 @@ def for_this_loop(model: BaseChatModel) -> BaseChatModel:
     """
     if asyncio._get_running_loop() is None:  # noqa: SLF001  asyncio's own way to ask without an error
         return model
-    if getattr(model, "root_async_client", None) is not None:
-        root: Any = vars(model)["root_async_client"]
-        own = of_its_own(root) if getattr(model, "async_client", None) is root.chat.completions else None
-        changes = {} if own is None else {"root_async_client": own, "async_client": own.chat.completions}
-        return model.model_copy(update=changes) if changes else model
-    if any(kind.__module__.startswith("langchain_anthropic.") for kind in type(model).__mro__):
-        own = of_its_own(getattr(model, "_async_client", None))
-        # It takes no client: this stands in for its own.
-        return model if own is None else model.model_copy(update={"_async_client": own})
-    private: dict[str, Any] = model.__pydantic_private__ or {}
-    if _package_of(private.get("_async_client")) == "ollama":
-        return _with_own_of_ollamas(model, private["_async_client"])
     endpoint: Any = getattr(model, "llm", None)
     if _package_of(getattr(endpoint, "async_client", None)) == "huggingface_hub":
         return model.model_copy(update={"llm": _with_own_of_hugging_faces(endpoint)})
-    return model
+    return _with_own(model, "async_")
+
+
+def for_this_process(model: BaseChatModel) -> BaseChatModel:
+    """Give a model for a forked process, with connections of its own for calls that are not asynchronous.
+
+    Hugging Face's client sees to it by itself.
+
+    Args:
+        model: As in ``for_this_loop``, which sees to asynchronous calls.
+    """
+    return _with_own(model, "")
+
+
+def _with_own(model: BaseChatModel, way: str) -> BaseChatModel:
+    """Give a copy whose client for one way of calling has connections of its own, or the model itself."""
+    if getattr(model, f"root_{way}client", None) is not None:
+        root: Any = vars(model)[f"root_{way}client"]
+        own = of_its_own(root) if getattr(model, f"{way}client", None) is root.chat.completions else None
+        changes = {} if own is None else {f"root_{way}client": own, f"{way}client": own.chat.completions}
+        return model.model_copy(update=changes) if changes else model
+    name = f"_{way}client"
+    if any(kind.__module__.startswith("langchain_anthropic.") for kind in type(model).__mro__):
+        own = of_its_own(getattr(model, name, None))
+        # It takes no client: this stands in for its own.
+        return model if own is None else model.model_copy(update={name: own})
+    own = ollama_with_own_connections((model.__pydantic_private__ or {}).get(name))
+    if own is None:
+        return model
+    copied = model.model_copy()
+    setattr(copied, name, own)
+    return copied
 
 
 def _package_of(client: object) -> str:
     return type(client).__module__.partition(".")[0]
-
-
-def _with_own_of_ollamas(model: BaseChatModel, client: Any) -> BaseChatModel:
-    http = with_own_connections(client._client) if parts_of(client).keys() == {"_client"} else None  # noqa: SLF001
-    if http is None:
-        return model
-    own: Any = copy(client)
-    copied: Any = model.model_copy()
-    own._client, copied._async_client = http, own  # noqa: SLF001
-    return copied
 
 
 def _with_own_of_hugging_faces(endpoint: Any) -> Any:

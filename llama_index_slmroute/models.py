@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -15,7 +16,7 @@ from llama_index_slmroute.arguments import ToolSpecs
 from llama_index_slmroute.build import Dialect, build, check_provider, dialect_of
 from llama_index_slmroute.ollama_client import Asked, AskingAsyncClient, AskingClient
 from llama_index_slmroute.openai_client import Watch, WatchedAsyncClient, WatchedClient
-from llama_index_slmroute.own_client import keep_to_this_loop
+from llama_index_slmroute.own_client import keep_to_this_loop, keep_to_this_process
 from slmroute.attempt import Attempt
 from slmroute.errors import ConfigError
 from slmroute.ollama import TOLD_BY_SERVER, ModelFacts
@@ -54,6 +55,7 @@ class TierModels:
         self._shown = ShownFacts(self._learnt)
         self._lacking: dict[str, frozenset[str]] = {}
         self._carriers = PerLoop(self._make_carrier)
+        self._pid = os.getpid()
         self.tool_specs = ToolSpecs()
         self.no_logprobs: set[str] = set()
         self._lock = threading.RLock()
@@ -210,12 +212,14 @@ class TierModels:
         return known
 
     def _make_carrier(self, name: str) -> LLM:
-        """Make the copy that keeps the clients of one event loop."""
+        """Make the copy that keeps the clients of one event loop or forked process."""
         tier, changes = self._tiers[name], dict[str, Any]()
         if self.dialect(tier).is_ollama and (window := self._ollama_window(tier)):
             changes["context_window"] = window
         carrier = self.model(tier).model_copy(update=changes)
         keep_to_this_loop(carrier)
+        if os.getpid() != self._pid:
+            keep_to_this_process(carrier)
         return carrier
 
     def _ollama_window(self, tier: Tier) -> int | None:

@@ -1,4 +1,4 @@
-"""Clients of an event loop's own, for LLMs whose client would keep the connections of the one it was first used in.
+"""Clients of an event loop's or a forked process's own, for LLMs that keep connections of where they were used first.
 
 Why that matters, ``slmroute.sdk_client`` says.
 """
@@ -10,9 +10,9 @@ from typing import Any
 
 from llama_index.core.llms import LLM
 
-from slmroute.sdk_client import of_its_own, own_http_client
+from slmroute.sdk_client import of_its_own, ollama_with_own_connections, own_http_client
 
-__all__ = ["keep_to_this_loop"]
+__all__ = ["keep_to_this_loop", "keep_to_this_process"]
 
 
 def keep_to_this_loop(llm: LLM) -> None:
@@ -30,3 +30,15 @@ def keep_to_this_loop(llm: LLM) -> None:
         private["_aclient"] = of_its_own(client) or client
     elif getattr(llm, "reuse_client", False) and private.get("_async_http_client", ...) is None:
         private["_async_http_client"] = own_http_client("openai")
+
+
+def keep_to_this_process(llm: LLM) -> None:
+    """Give an LLM, a copy of the user's, connections of a forked process's own for calls that are not asynchronous.
+
+    Args:
+        llm: As in ``keep_to_this_loop``, which sees to asynchronous calls; Ollama's are seen to here, both ways.
+    """
+    private: dict[str, Any] = llm.__pydantic_private__ or {}
+    for name in ("_client", "_async_client"):
+        if (client := private.get(name)) is not None:
+            private[name] = ollama_with_own_connections(client) or of_its_own(client) or client

@@ -4,6 +4,8 @@ What an SDK makes by itself is shared, or says goodbye when it is let go in whic
 connections are another's, which may be closed, that is an error that nobody can catch. What is sent on the connections
 of a closed one may arrive all the same: the provider answers it, and counts it, while its SDK sees an error and asks
 again. A bill then has calls that nobody heard of.
+
+Where a process is forked, its child has the same sockets: what both send is mixed up, and one reads the other's answer.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from importlib import import_module
 from inspect import isfunction
 from typing import Any, Final, cast
 
-__all__ = ["of_its_own", "own_http_client", "parts_of", "with_own_connections"]
+__all__ = ["of_its_own", "ollama_with_own_connections", "own_http_client", "parts_of", "with_own_connections"]
 
-_MADE_BY_SDK: Final = "AsyncHttpxClientWrapper"
+_MADE_BY_SDK: Final = ("AsyncHttpxClientWrapper", "SyncHttpxClientWrapper")
 """How the class of an HTTP client is called, or ends, that was made because its user gave none."""
+_CARRIERS: Final = {"AsyncClient": "AsyncHTTPTransport", "Client": "HTTPTransport"}
+"""Classes of clients of httpx, and of what they send requests out by."""
 
 
 def own_http_client(sdk: str) -> Any:
@@ -27,7 +31,7 @@ def own_http_client(sdk: str) -> Any:
 
 
 def of_its_own(client: Any) -> Any:
-    """Give a copy of an asynchronous client of OpenAI's or Anthropic's SDK that shares no connection with it.
+    """Give a copy of a client of OpenAI's or Anthropic's SDK that shares no connection with it.
 
     Args:
         client: The client. One that was given its HTTP client keeps it, as does one whose methods were replaced, by
@@ -44,7 +48,7 @@ def of_its_own(client: Any) -> Any:
 
 
 def with_own_connections(shared: Any) -> Any:
-    """Give a copy of an asynchronous client of httpx that shares no connection with it.
+    """Give a copy of a client of httpx, asynchronous or not, that shares no connection with it.
 
     All else stays as it is: headers, timeouts, hooks, authentication, proxies, the options of its sockets.
 
@@ -55,14 +59,26 @@ def with_own_connections(shared: Any) -> Any:
         The copy; None where requests go out by something that is not httpx's own, a stand-in for one.
     """
     within = parts_of(shared)
+    plain: Any = next((kind for kind in type(shared).__mro__ if kind.__name__ in _CARRIERS), None)
     carrier, given = _own_carrier(within.get("_transport")), cast("dict[Any, Any]", within.get("_mounts", {}))
     mounts = {pattern: each and _own_carrier(each) for pattern, each in given.items()}
     if carrier is None or any(each is not None and mounts[pattern] is None for pattern, each in given.items()):
         return None
-    plain: Any = next(kind for kind in type(shared).__mro__ if kind.__name__ == "AsyncClient")
     own = plain(transport=carrier, trust_env=False)
     kept = {name: part for name, part in within.items() if name != "_state"}  # whether it is closed is another matter
     parts_of(own).update(kept, _transport=carrier, _mounts=mounts)
+    return own
+
+
+def ollama_with_own_connections(client: Any) -> Any:
+    """Give a copy of a client of Ollama's that shares no connection with it; None where it is another's, or changed."""
+    if type(client).__module__.partition(".")[0] != "ollama" or parts_of(client).keys() != {"_client"}:
+        return None
+    http = with_own_connections(client._client)  # noqa: SLF001
+    if http is None:
+        return None
+    own = copy(client)
+    own._client = http  # noqa: SLF001
     return own
 
 
@@ -74,7 +90,7 @@ def parts_of(made: Any) -> dict[str, Any]:
 def _own_carrier(carrier: Any) -> Any:
     """Give a copy of a transport of httpx's with an empty pool of connections; None where it is another's."""
     pool = parts_of(carrier).get("_pool")
-    if type(carrier).__name__ != "AsyncHTTPTransport" or parts_of(carrier).keys() != {"_pool"}:
+    if type(carrier).__name__ not in _CARRIERS.values() or parts_of(carrier).keys() != {"_pool"}:
         return None
     if not parts_of(pool).keys() >= {"_connections", "_requests", "_optional_thread_lock"}:
         return None
