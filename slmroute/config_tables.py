@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, cast
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from slmroute.errors import ConfigError
-from slmroute.tier import money
+from slmroute.tier import MOST_DOLLARS, money
 
 __all__ = [
     "BudgetTable",
@@ -55,7 +55,8 @@ def amount(value: Any) -> Any:
     try:
         money(value, "")
     except ConfigError:
-        raise ValueError('must be an amount of dollars, zero or more, for example "0.05"') from None
+        most = f"{MOST_DOLLARS:,}"
+        raise ValueError(f'must be an amount of dollars, from 0 to {most}, for example "0.05"') from None
     if isinstance(value, bool):
         raise ValueError('must be an amount of dollars, for example "0.05"')  # noqa: TRY004  pydantic takes no TypeError
     return value

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Self, cast
 
 from slmroute.errors import ConfigError
 
-__all__ = ["ABILITIES", "DRY_RUN", "Money", "Tier", "meant"]
+__all__ = ["ABILITIES", "DRY_RUN", "MOST_DOLLARS", "Money", "Tier", "meant"]
 
 Money = str | int | float | Decimal
 """An amount of dollars as users write it; a string such as ``"0.05"`` is exact. See ``money`` for other currencies."""
+
+MOST_DOLLARS = Decimal(1_000_000_000)
+"""No price, limit or rate is higher; sums of such amounts can be kept exactly."""
 
 FOREIGN = re.compile(r"\s*(?P<amount>\S+)\s+[A-Z]{3}\s*@\s*(?P<rate>\S+)\s*")
 
@@ -48,16 +51,14 @@ def money(value: Money, setting: str) -> Decimal:
         The exact decimal; a float is read as it prints.
 
     Raises:
-        ConfigError: It is not a number, not finite, or negative.
+        ConfigError: It is not a number, not finite, negative, or more than anything costs.
     """
     foreign = FOREIGN.fullmatch(value) if isinstance(value, str) else None
     try:
-        if foreign is not None:
-            amount = Decimal(foreign["amount"]) * Decimal(foreign["rate"])
-        else:
-            amount = value if isinstance(value, Decimal) else Decimal(str(value))
-        usable = foreign is None or Decimal(foreign["rate"]) > 0
-    except InvalidOperation:
+        rate = Decimal(1) if foreign is None else Decimal(foreign["rate"])
+        amount = rate * (Decimal(str(value)) if foreign is None else Decimal(foreign["amount"]))
+        usable = rate > 0
+    except ArithmeticError:  # no numbers, or more than can be reckoned with
         raise ConfigError(
             f'{setting}={value!r} is not an amount of dollars: write for example "0.05", or in another currency '
             'with its rate "0.05 EUR @ 1.08".'
@@ -66,6 +67,8 @@ def money(value: Money, setting: str) -> Decimal:
         raise ConfigError(f"{setting}={value!r}: say after @ what one of the currency is in dollars, more than 0.")
     if not amount.is_finite() or amount < 0:
         raise ConfigError(f"{setting}={value!r} must be a finite number of dollars, zero or more.")
+    if max(amount, rate) > MOST_DOLLARS:
+        raise ConfigError(f"{setting}={value!r} is over {MOST_DOLLARS:,} dollars, more than anything is: correct it.")
     return amount
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from slmroute.errors import ConfigError
+from slmroute.tier import money
 
 __all__ = ["DOLLARS", "NO_NAME", "NoRateError", "currency_name", "missing_rates", "read_rates"]
 
@@ -51,7 +52,7 @@ def read_rates(rates: Mapping[str, Decimal]) -> dict[str, Decimal]:
         name = currency_name(said)
         if name in ("", NO_NAME):
             raise ConfigError(f"--rate {said}={rate}: name a currency, for example --rate EUR=1.08")
-        if not rate:
+        if not money(rate, f"--rate {said}"):
             raise ConfigError(f"--rate {said}={rate}: say what one {name} is in dollars, more than 0.")
         if name == DOLLARS and rate != 1:
             raise ConfigError(f"--rate {said}={rate}: that is a dollar, which needs no rate; leave it out.")

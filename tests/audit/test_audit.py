@@ -314,8 +314,8 @@ def test_what_reads_like_no_currency_is_not_shown(write: Write) -> None:
     assert "loved" not in str(caught.value).lower()
 
 
-@pytest.mark.parametrize("rates", [{"EUR": 0}, {"$": 2}, {"eur": 1, "EUR": 2}, {" ": 1}])
-def test_rates_of_no_use_are_told(rates: dict[str, int]) -> None:
+@pytest.mark.parametrize("rates", [{"EUR": 0}, {"$": 2}, {"eur": 1, "EUR": 2}, {" ": 1}, {"EUR": "1e400"}])
+def test_rates_of_no_use_are_told(rates: dict[str, int | str]) -> None:
     with pytest.raises(ConfigError, match="--rate"):
         Assumptions(rates={name: Decimal(rate) for name, rate in rates.items()})
 

@@ -149,3 +149,13 @@ def test_the_version_tells_of_a_classifiers_and_a_judges_prices() -> None:
     versions = {PriceBook([], asked=asked).version for asked in ((), (Asked("1"),), (Asked("2"),), (None, Asked("3")))}
     assert len(versions) == 4
     assert PriceBook([], asked=(None, None)).version == BOOK.version
+
+
+def test_a_price_that_nothing_has_is_refused_wherever_it_is_given() -> None:
+    class Asked:
+        input_price, output_price = "1", "1e400"
+
+    with pytest.raises(ConfigError, match=r"prices\['a:b'\]\[1\]='1e400' is over 1,000,000,000 dollars"):
+        PriceBook([], {"a:b": ("1", "1e400")})
+    with pytest.raises(ConfigError, match="a classifier's or judge's price='1e400' is over"):
+        PriceBook([], asked=(Asked(),))
