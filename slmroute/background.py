@@ -33,7 +33,7 @@ class Background(Generic[T]):
         name: The thread's name.
         work: Called with each batch, in the thread. It must not raise.
         end: Called in the thread when it ends.
-        late: Told how many items are left when the end was waited for in vain.
+        late: Told how many items are left, perhaps none, when the end was waited for in vain.
         batch: How many items are worked off at once at most.
         linger_s: How long a batch is waited for.
     """
@@ -105,8 +105,8 @@ class Background(Generic[T]):
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout_s)
-            if thread.is_alive() and (left := self.waiting):
-                self._late(left)
+            if thread.is_alive():
+                self._late(self.waiting)
 
     def _mark(self) -> _Mark:
         """Put a mark behind all that waits; it is set once that is worked off."""

@@ -7,13 +7,14 @@ import weakref
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.util import find_spec
-from typing import Final, Literal, Protocol, Self
+from typing import Final, Literal, Protocol, Self, cast
 
-from slmroute.budget.counting import Counting
+from slmroute.budget.counting import ANSWER_S, Counting
 from slmroute.budget.limits import EVERY_OTHER, NANO, KeyLimits, Limits, per_key_limits, storable
 from slmroute.budget.spending import Spending
 from slmroute.budget.stores import Store
 from slmroute.errors import ConfigError, LedgerError, MissingExtra
+from slmroute.threads import in_thread
 from slmroute.tier import Money
 
 __all__ = ["Budget"]
@@ -53,7 +54,9 @@ class Budget:
 
     A budget object may be given to several routers, which then share it. With ``store=`` processes share it, too;
     without, each process counts for itself and forgets when it ends. What a killed process held in a store is free
-    again after an hour.
+    again after an hour. A store that has lost its data is told again what the processes that use it know of.
+
+    A budget that is made looks whether it can count in its database, and waits for that for three seconds at most.
 
     Args:
         hour: Dollars an hour, from the full hour on.
@@ -106,9 +109,9 @@ class Budget:
         self._store = _address(store)
         # For each process its own, as in the ledger: a forked child has its parent's in here, too.
         self._countings: dict[int, Counting] = {}
-        _ = self._counting  # what is wrong with the store is found out now
-        if self._store is not None and not self._store.startswith(REDIS):
-            _check(self._store)
+        # What is wrong with the store is found out now.
+        self._made, outage = (True, None) if self._is_without_database else _look(cast("str", self._store))
+        self._begin(outage)
 
     def __repr__(self) -> str:
         set_here = {name: value for name, value in vars(self.limits).items() if value is not None}
@@ -175,21 +178,25 @@ class Budget:
 
         return Address(self._store).place
 
-    def _limits_of(self, key: str | None) -> list[tuple[str, str, Limits]]:
-        """The limits that a call has: the key they are counted under, what their names begin with, and they."""
-        found = [("", "", self.limits)]
+    def _limits_of(self, key: str | None) -> list[tuple[str | None, Limits]]:
+        """The limits that a call has, and the key that they are counted under, if any."""
+        found: list[tuple[str | None, Limits]] = [(None, self.limits)]
         own = None if key is None else self.per_key.get(key) or self.per_key.get(EVERY_OTHER)
-        return found if key is None or own is None else [*found, (f"key {storable(key)}", "per_key ", own)]
+        return found if key is None or own is None else [*found, (storable(key), own)]
+
+    @property
+    def _is_without_database(self) -> bool:
+        return self._store is None or self._store.startswith(REDIS)
 
     @property
     def _counting(self) -> Counting:
-        pid = os.getpid()
-        counting = self._countings.get(pid)
-        if counting is None:
-            made = Counting(None if self._store is None else _open(self._store))
-            counting = self._countings.setdefault(pid, made)
-            if counting is made:
-                weakref.finalize(self, counting.stop).atexit = False
+        return self._countings.get(os.getpid()) or self._begin()
+
+    def _begin(self, outage: str | None = None) -> Counting:
+        made = Counting(None if self._store is None else _open(self._store), made=self._made, outage=outage)
+        counting = self._countings.setdefault(os.getpid(), made)
+        if counting is made:
+            weakref.finalize(self, counting.stop).atexit = False
         return counting
 
 
@@ -206,24 +213,32 @@ def _open(store: str) -> Store:
         from slmroute.budget.redis import RedisStore
 
         return RedisStore(store)
-    if find_spec("sqlalchemy") is None:
-        raise MissingExtra("ledger", "A budget shared through a database")
     from slmroute.budget.sql import SqlStore
 
     return SqlStore(store)
 
 
-def _check(store: str) -> None:
-    """Refuse a database that can never be counted in; one that is only away for the moment is waited for."""
+def _look(store: str) -> tuple[bool, str | None]:
+    """Refuse a database that can never be counted in; one that is only away for the moment is waited for.
+
+    Returns:
+        Whether it is known to be ready, and why it cannot be asked now, if it cannot.
+    """
+    if find_spec("sqlalchemy") is None:
+        raise MissingExtra("ledger", "A budget shared through a database")
     from slmroute.ledger.address import Address
     from slmroute.ledger.opening import OUTAGES, is_current
 
+    address = Address(store)
     try:
-        is_current(Address(store))
+        return in_thread(lambda: is_current(address), ANSWER_S), None
     except LedgerError:
         raise
-    except OUTAGES:
-        pass
+    except TimeoutError:
+        return True, "no answer"
+    except OUTAGES as error:
+        # A file may be missing because it is yet to be made.
+        return False, type(error).__name__ if address.path is None else None
 
 
 def _restored(

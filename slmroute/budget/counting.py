@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -19,7 +20,7 @@ __all__ = ["Counting"]
 ANSWER_S: Final = 3.0
 """How long a call waits for the server before it goes by what this process knows."""
 OPENING_S: Final = 15.0
-"""The same for the first calls of a process: opening the server's database, and migrating it, takes longer."""
+"""The same for the first calls to a database that is yet to be made, or migrated: that takes longer."""
 AWAY_S: Final = 5.0
 """How long calls leave a server alone that could not be asked."""
 AGAIN_S: Final = 0.1
@@ -37,21 +38,29 @@ class Counting:
     What is asked of a shared server is asked by one thread, in order, so that a hold is always made before it is
     dropped, whatever happens to the call meanwhile. While the server cannot be asked, what this process has counted
     itself decides, with what others had spent when it last could, and what was spent is told to the server later. Once
-    it has kept a call waiting in vain, it is asked, but not waited for, until it says something again.
+    it has kept a call waiting in vain, it is asked, but not waited for, until it says something again. One that has
+    lost its data is told again what this process knows to have been spent.
 
     Args:
         shared: The store on the server; None to count in memory alone.
+        made: Whether the server's database is known to be ready. If not, the first calls wait longer.
+        outage: Why it could not be asked just now, if so: it is left alone for a while, as after a call.
     """
 
-    def __init__(self, shared: Store | None) -> None:
+    def __init__(self, shared: Store | None, *, made: bool = True, outage: str | None = None) -> None:
         self.memory = MemoryStore()
         self._shared = shared
         self._worker = Background[Work]("slmroute-budget", self._work, self._end, self._late)
         self._unsettled: list[tuple[Sequence[str], Sequence[Charge]]] = []
+        self._untold = 0
+        self._untold_lock = threading.RLock()  # a call can end while the garbage collector runs
+        self._told_late = False
         self._away_until = 0.0
         self._silent = False
         self._complained = False
-        self._asked_once = False
+        self._made = made
+        if outage is not None:
+            self._leave_alone(outage)
 
     def hold(self, hold_id: str, charges: Sequence[Charge]) -> tuple[Taken, bool]:
         """Hold all charges or none; gives what came of it, and whether the server had its say."""
@@ -83,6 +92,7 @@ class Counting:
         """Drop holds and count what was taken, without waiting for anything."""
         self.memory.settle(hold_ids, charges)
         if self._shared is not None:
+            self._owe(charges, 1)
             self._worker.put(lambda: self._settle(hold_ids, charges))
 
     def flush(self, timeout_s: float) -> bool:
@@ -103,7 +113,7 @@ class Counting:
 
     @property
     def _patience_s(self) -> float:
-        return ANSWER_S if self._asked_once else OPENING_S
+        return ANSWER_S if self._made else OPENING_S
 
     def _ask(self, hold_id: str, charges: Sequence[Charge]) -> Future[Taken | None]:
         future = Future[Taken | None]()
@@ -130,11 +140,11 @@ class Counting:
             return None
         try:
             self._settle_late(store)
-            taken = store.hold(hold_id, charges)
+            taken = store.hold(hold_id, charges, self.memory.known(charges))
         except store.outages as error:
             self._away(store, error)
             return None
-        self._asked_once = True
+        self._made = True
         self.memory.learn(charges, taken.spent)
         self._back()
         return taken
@@ -158,14 +168,25 @@ class Counting:
 
     def _settle_late(self, store: Store) -> None:
         while self._unsettled:
-            store.settle(*self._unsettled[0])
+            hold_ids, charges = self._unsettled[0]
+            store.settle(hold_ids, charges)
+            self.memory.told(charges)
             self._unsettled.pop(0)
+            self._owe(charges, -1)
+
+    def _owe(self, charges: Sequence[Charge], calls: int) -> None:
+        if any(charge.amount for charge in charges):
+            with self._untold_lock:
+                self._untold += calls
 
     def _away(self, store: Store, error: Exception) -> None:
-        self._asked_once = True
+        self._made = True  # or away, which is not waited for any longer
         store.close()
+        self._leave_alone(type(error).__name__)
+
+    def _leave_alone(self, why: str) -> None:
         self._away_until = time.monotonic() + AWAY_S
-        self._complain(type(error).__name__)
+        self._complain(why)
 
     def _complain(self, why: str) -> None:
         if not self._complained:
@@ -187,14 +208,14 @@ class Counting:
             self._settle_unsettled()  # the last chance
         if self._shared is not None:
             self._shared.close()
-        if self._unsettled:
-            self._late(len(self._unsettled))
+        self._late(len(self._unsettled))
 
     def _work(self, batch: Sequence[Work]) -> None:
         for work in batch:
             work()
             self._silent = False  # whatever came of it
 
-    @staticmethod
-    def _late(count: int) -> None:
-        logger.warning("the budget's store did not learn in time what %d calls have spent", count)
+    def _late(self, _: int) -> None:
+        if self._untold and not self._told_late:
+            self._told_late = True
+            logger.warning("what %d calls have spent could not be told to the budget's store in time", self._untold)

@@ -122,6 +122,7 @@ class Charge:
         amount: How much this call takes of it.
         setting: The limit's name, for messages: ``day`` or ``per_key day``.
         at: When the call began, as ``start``.
+        key: Whose limit it is, for messages; None where it is for all calls.
     """
 
     meter: str
@@ -131,6 +132,13 @@ class Charge:
     amount: int
     setting: str
     at: int
+    key: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The limit as it was set, and whose it is."""
+        amount = f"${Decimal(self.limit) / NANO:f}" if self.of_money else str(self.limit)
+        return f"{self.setting}={amount}" + ("" if self.key is None else f" of the key {self.key!r}")
 
     @property
     def window(self) -> tuple[str, int]:

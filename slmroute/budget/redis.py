@@ -22,6 +22,11 @@ local spent = {}
 local now = tonumber(ARGV[2])
 for place = 0, #KEYS / 2 - 1 do
   local total = tonumber(redis.call('GET', KEYS[2 * place + 1]) or '0')
+  local known = ARGV[4 * place + 7]
+  if total < tonumber(known) then
+    redis.call('SET', KEYS[2 * place + 1], known, 'EX', ARGV[4 * place + 6])
+    total = tonumber(known)
+  end
   spent[place + 1] = string.format('%.0f', total)
   local holds = redis.call('HGETALL', KEYS[2 * place + 2])
   for field = 1, #holds, 2 do
@@ -33,19 +38,19 @@ for place = 0, #KEYS / 2 - 1 do
     end
   end
   used[place + 1] = string.format('%.0f', total)
-  if refused < 0 and total + tonumber(ARGV[3 * place + 4]) > tonumber(ARGV[3 * place + 5]) then refused = place end
+  if refused < 0 and total + tonumber(ARGV[4 * place + 4]) > tonumber(ARGV[4 * place + 5]) then refused = place end
 end
 if refused < 0 then
   for place = 0, #KEYS / 2 - 1 do
-    redis.call('HSET', KEYS[2 * place + 2], ARGV[1], ARGV[3 * place + 4] .. ' ' .. ARGV[3])
-    redis.call('EXPIRE', KEYS[2 * place + 2], ARGV[3 * place + 6])
+    redis.call('HSET', KEYS[2 * place + 2], ARGV[1], ARGV[4 * place + 4] .. ' ' .. ARGV[3])
+    redis.call('EXPIRE', KEYS[2 * place + 2], ARGV[4 * place + 6])
   end
 end
 return {refused, used, spent}
 """
 """Adds up what is counted and held for each charge, and holds all of them or none. Keys: count and holds of each
-charge. Arguments: the hold, when it begins and ends, then amount, limit and expiry of each charge. A hold is kept with
-its end, and left out and dropped from then on."""
+charge. Arguments: the hold, when it begins and ends, then amount, limit, expiry and known count of each charge. A hold
+is kept with its end, and left out and dropped from then on."""
 
 SETTLE: Final = """
 local holds = tonumber(ARGV[1])
@@ -80,11 +85,11 @@ class RedisStore:
         self._hold = self._client.register_script(HOLD)
         self._settle = self._client.register_script(SETTLE)
 
-    def hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken:
+    def hold(self, hold_id: str, charges: Sequence[Charge], known: Sequence[int]) -> Taken:
         """See ``Store``."""
         arguments: list[str | int] = [hold_id, charges[0].at, charges[0].held_until]
-        for charge in charges:
-            arguments += [charge.amount, charge.limit, charge.end - charge.start + KEPT_S]
+        for charge, amount in zip(charges, known, strict=True):
+            arguments += [charge.amount, charge.limit, charge.end - charge.start + KEPT_S, amount]
         refused, used, spent = self._hold(keys=_keys(charges), args=arguments)
         return Taken(None if refused < 0 else int(refused), tuple(map(int, used)), tuple(map(int, spent)))
 

@@ -33,7 +33,7 @@ class Spending:
     Args:
         budget: The budget.
         counting: Where it counts.
-        limits: The call's limits: what they are counted under, what their names begin with, and they themselves.
+        limits: The call's limits, each with the key whose it is, as it can be stored, or None for those of all calls.
         at: When the call began.
         local: Whether its router has a tier that is local, for advice at the limit.
 
@@ -46,7 +46,7 @@ class Spending:
         self,
         budget: Budget,
         counting: Counting,
-        limits: Sequence[tuple[str, str, Limits]],
+        limits: Sequence[tuple[str | None, Limits]],
         at: datetime,
         *,
         local: bool = True,
@@ -69,13 +69,14 @@ class Spending:
             escalates: Whether it counts as an escalation.
         """
         found: list[Charge] = []
-        for under, named, limits in self._limits:
+        for key, limits in self._limits:
+            named = "" if key is None else "per_key "
             for window, limit in limits.spending.items():
-                found.append(self._charge("dollars", window, under, f"{named}{window}", limit, nanos))
+                found.append(self._charge("dollars", window, key, f"{named}{window}", limit, nanos))
             rate = limits.escalations_per_minute
             if rate is not None:
                 setting = f"{named}escalations_per_minute"
-                found.append(self._charge("escalations", "minute", under, setting, rate, int(escalates)))
+                found.append(self._charge("escalations", "minute", key, setting, rate, int(escalates)))
         return tuple(found)
 
     def hold(self, cost: Decimal | None, *, escalates: bool) -> BudgetExceeded | None:
@@ -111,11 +112,10 @@ class Spending:
                     # A server is not waited for: what others had spent there is known from the last hold.
                     self._warn(charge, self._counting.memory.spent(charge))
 
-    def _charge(self, unit: str, window: str, under: str, setting: str, limit: int, amount: int) -> Charge:
+    def _charge(self, unit: str, window: str, key: str | None, setting: str, limit: int, amount: int) -> Charge:
         start, end = window_of(window, self._at)
-        return Charge(
-            f"{self.budget.name}|{unit}|{under}|{window}", start, end, limit, amount, setting, int(self._at.timestamp())
-        )
+        meter = f"{self.budget.name}|{unit}|{'' if key is None else f'key {key}'}|{window}"
+        return Charge(meter, start, end, limit, amount, setting, int(self._at.timestamp()), key)
 
     def _asked(self, cost: Decimal | None, *, escalates: bool) -> tuple[str, tuple[Charge, ...]] | None:
         nanos = UNKNOWN if cost is None else to_nano(cost)
@@ -152,9 +152,7 @@ class Spending:
             warned.clear()
         warned.add(charge.window)
         self.events.append(f"budget_warning:{charge.setting}")
-        logger.warning(
-            "%.0f%% of the budget's limit %s=%s are used", 100 * used / charge.limit, charge.setting, _shown(charge)
-        )
+        logger.warning("%.0f%% of the budget's limit %s are used", 100 * used / charge.limit, charge.shown)
 
     def _exceeded(self, charge: Charge, used: int) -> BudgetExceeded:
         end = datetime.fromtimestamp(charge.end, UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -164,7 +162,7 @@ class Spending:
             state = f"${Decimal(used) / NANO:.6f} are spent, or held for calls that run, and {own}"
         else:
             state = f"{used} calls have moved up"
-        limit = f"The budget's limit {charge.setting}={_shown(charge)} is reached: {state}."
+        limit = f"The budget's limit {charge.shown} is reached: {state}."
         if charge.of_money and not self._local:
             return BudgetExceeded(
                 f"{limit} Raise the limit, wait until {end}, or give the router a tier with local=True."
@@ -175,7 +173,3 @@ class Spending:
         return BudgetExceeded(
             f'{limit} Raise the limit, wait until {end}, or have calls stay on {stay} with on_limit="local".'
         )
-
-
-def _shown(charge: Charge) -> str:
-    return f"${Decimal(charge.limit) / NANO:f}" if charge.of_money else str(charge.limit)

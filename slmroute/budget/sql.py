@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, Table, and_, delete, func, insert, select, text
@@ -43,12 +43,14 @@ class SqlStore:
         self._connection: Connection | None = None
         self._new = postgresql.insert if self._address.path is None else sqlite.insert
 
-    def hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken:
+    def hold(self, hold_id: str, charges: Sequence[Charge], known: Sequence[int]) -> Taken:
         """See ``Store``."""
         connection = self._connected()
         with connection.begin():
             self._lock(connection)
-            spent = tuple(self._sum(connection, budget_meters, charge) for charge in charges)
+            counted = [self._sum(connection, budget_meters, charge) for charge in charges]
+            spent = tuple(map(max, counted, known))
+            self._count(connection, charges, map(int.__sub__, spent, counted))
             held = (self._sum(connection, budget_holds, charge) for charge in charges)
             used = tuple(map(int.__add__, spent, held))
             for place, (charge, already) in enumerate(zip(charges, used, strict=True)):
@@ -74,17 +76,7 @@ class SqlStore:
             self._lock(connection)
             if hold_ids:
                 connection.execute(delete(budget_holds).where(budget_holds.c.hold_id.in_(hold_ids)))
-            rows = [
-                {"meter": charge.meter, "window_start": charge.start, "amount": charge.amount}
-                for charge in charges
-                if charge.amount
-            ]
-            if rows:
-                new = self._new(budget_meters)
-                added = {"amount": budget_meters.c.amount + new.excluded.amount}
-                connection.execute(
-                    new.on_conflict_do_update(index_elements=["meter", "window_start"], set_=added), rows
-                )
+            self._count(connection, charges, [charge.amount for charge in charges])
 
     def close(self) -> None:
         """See ``Store``."""
@@ -93,7 +85,21 @@ class SqlStore:
             self._connection.close()
             self._connection = None
 
+    def _count(self, connection: Connection, charges: Sequence[Charge], amounts: Iterable[int]) -> None:
+        rows = [
+            {"meter": charge.meter, "window_start": charge.start, "amount": amount}
+            for charge, amount in zip(charges, amounts, strict=True)
+            if amount
+        ]
+        if rows:
+            new = self._new(budget_meters)
+            added = {"amount": budget_meters.c.amount + new.excluded.amount}
+            connection.execute(new.on_conflict_do_update(index_elements=["meter", "window_start"], set_=added), rows)
+
     def _connected(self) -> Connection:
+        path = self._address.path
+        if path is not None and self._connection is not None and not path.exists():
+            self.close()  # someone took the file away, and others would not see what is counted in it
         if self._connection is None:
             prepare(self._address)
             self._connection = self._address.engine(write=True, busy_s=BUSY_S).connect()

@@ -38,8 +38,15 @@ class Store(Protocol):
     outages: tuple[type[Exception], ...]
     """What it raises when its server cannot be asked."""
 
-    def hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken:
-        """Hold all charges if they all fit into their limits, or none of them."""
+    def hold(self, hold_id: str, charges: Sequence[Charge], known: Sequence[int]) -> Taken:
+        """Hold all charges if they all fit into their limits, or none of them.
+
+        Args:
+            hold_id: The hold.
+            charges: What it holds.
+            known: What is known to have been counted for each. Where the store has less, it has lost what it was told
+                before, and counts this from now on.
+        """
         ...
 
     def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
@@ -54,7 +61,8 @@ class Store(Protocol):
 class MemoryStore:
     """Counts in this process alone. What it counted is gone when the process ends.
 
-    Where processes share a server, it remembers what that has last said of the others, for when it cannot be asked.
+    Where processes share a server, it remembers what that has last said of the others, for when it cannot be asked, and
+    what it must know by now, for when it has lost that.
     """
 
     outages: tuple[type[Exception], ...] = ()
@@ -62,6 +70,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._counted: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._elsewhere: dict[tuple[str, int], int] = {}
+        self._known: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._held: dict[str, tuple[Charge, ...]] = {}
         self._holds: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._forget_over = KEPT_WINDOWS
@@ -111,13 +120,25 @@ class MemoryStore:
                 others = amount - self._counted.get(charge.window, 0)
                 if others > self._elsewhere.get(charge.window, 0):
                     self._elsewhere[charge.window] = others
+                self._known[charge.window] = max(self._known[charge.window], amount)
+
+    def told(self, charges: Sequence[Charge]) -> None:
+        """Note that a server has counted charges."""
+        with self._lock:
+            for charge in charges:
+                self._known[charge.window] += charge.amount
+
+    def known(self, charges: Sequence[Charge]) -> list[int]:
+        """Give what a server has said to be spent in the windows of charges, and was told since."""
+        with self._lock:
+            return [self._known.get(charge.window, 0) for charge in charges]
 
     def close(self) -> None:
         """See ``Store``."""
 
     def _forget(self, now: int) -> None:
         """Forget windows that are over; the longest is a month, and calls that began in one may still run."""
-        for windows in (self._counted, self._elsewhere):
+        for windows in (self._counted, self._elsewhere, self._known):
             for window in list(windows):
                 if window[1] < now - (3_600 if window[0].endswith(SHORT) else LONGEST_WINDOW_S):
                     del windows[window]

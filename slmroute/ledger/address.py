@@ -16,7 +16,15 @@ __all__ = ["Address", "default_path"]
 
 BUSY_S: Final = 1.0
 """How long SQLite waits for another writer; the ledger's writer tries again, with pauses."""
-CONNECT_S: Final = 5
+ON_A_NETWORK: Final = {
+    "connect_timeout": 3,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""What PostgreSQL's driver is told where the URL says nothing of it: how many seconds it waits for a connection, and
+how one is noticed that leads nowhere any more (the last in milliseconds), which would else be waited on for hours."""
 
 EXAMPLE: Final = '"slmroute.db", "sqlite:///slmroute.db" or "postgresql://user@host/database"'
 
@@ -74,9 +82,7 @@ class Address:
             busy_s: How long SQLite waits for another writer before it says so, if not ``BUSY_S``.
         """
         if self.path is None:
-            args: dict[str, object] = {}
-            if "connect_timeout" not in self.url.query:
-                args["connect_timeout"] = CONNECT_S
+            args = {name: value for name, value in ON_A_NETWORK.items() if name not in self.url.query}
             return create_engine(self.url, poolclass=NullPool, connect_args=args, hide_parameters=True)
         url = self.url
         if not write:

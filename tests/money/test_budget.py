@@ -173,6 +173,28 @@ def test_one_is_warned_once_when_a_limit_is_nearly_reached(engine: Any, caplog: 
     assert "anna" not in caplog.text
 
 
+def test_a_limit_of_one_key_is_told_with_the_key(engine: Any, caplog: pytest.LogCaptureFixture) -> None:
+    limits = {"team-a": Limits(day=1), "*": Limits(escalations_per_minute=1)}
+    router = engine(0.99, budget=Budget(day=100, per_key=limits, on_limit="raise", answer_tokens=500))
+    for key, limit in (
+        ("team-a", "day=$1 of the key 'team-a'"),
+        ("team-b", "escalations_per_minute=1 of the key 'team-b'"),
+    ):
+        ask(router, key=key)
+        assert caplog.records[-1].getMessage() == f"100% of the budget's limit per_key {limit} are used"
+        with pytest.raises(BudgetExceeded, match=re.escape(f"The budget's limit per_key {limit} is reached")):
+            ask(router, key=key)
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "\x1b[31mred", "k" * 20_000])
+def test_a_key_that_would_spoil_a_log_is_told_by_its_hash(
+    engine: Any, caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    ask(engine(0.99, budget=Budget(per_key=Limits(day=1), answer_tokens=500)), key=key)
+    (warning,) = [entry.getMessage() for entry in caplog.records]
+    assert re.fullmatch(r"100% of the budget's limit per_key day=\$1 of the key '[0-9a-f]{64}' are used", warning)
+
+
 def warnings_of(record: RouteRecord) -> list[str]:
     return [event for event in record.events if event.startswith("budget_warning")]
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import Future
 from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
-from slmroute.budget import Budget
+from slmroute.budget import Budget, Limits
 from slmroute.budget.counting import ANSWER_S
 from slmroute.budget.sql import SqlStore
 from slmroute.drive import adrive
+from slmroute.ledger.address import ON_A_NETWORK, Address
+from slmroute.ledger.schema import budget_meters
 from slmroute.record import RouteRecord
 from slmroute.request import RouteRequest
 from slmroute.run import Run
@@ -53,6 +59,13 @@ async def test_a_call_cancelled_while_it_asks_leaves_nothing_held(
     assert await asyncio.to_thread(budget.flush)
     assert used(budget) == {"day": 0}
     assert ask(engine(0.99, budget=Budget(day=1, store=store, answer_tokens=500))).tier == "frontier"
+
+
+async def aask(router: Any) -> RouteRecord:
+    run = Run(router, RouteRequest(text="q", tokens=500))
+    await adrive(run, FakePerformer(SCRIPT))
+    assert run.record is not None
+    return run.record
 
 
 CHILD = """
@@ -155,12 +168,7 @@ def test_a_store_that_answers_nobody_keeps_one_call_waiting(
     assert budget.flush()
 
     def call() -> RouteRecord:
-        if way == "sync":
-            return ask(router)
-        run = Run(router, RouteRequest(text="q", tokens=500))
-        asyncio.run(adrive(run, FakePerformer(SCRIPT)))
-        assert run.record is not None
-        return run.record
+        return ask(router) if way == "sync" else asyncio.run(aask(router))
 
     waits: list[float] = []
 
@@ -181,6 +189,31 @@ def test_a_store_that_answers_nobody_keeps_one_call_waiting(
     assert "budget_store_unavailable" not in call().events
     fresh = Budget(day=5, store=path, answer_tokens=500)
     assert [ask(engine(0.99, budget=fresh)).tier for _ in range(2)] == ["frontier", "small"]
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_postgresql_that_answers_nobody_keeps_its_maker_waiting_and_no_call(
+    engine: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    monkeypatch.setattr("slmroute.budget.budget.ANSWER_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        budget = Budget(day=4, store=f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/db", answer_tokens=500)
+        router = engine(0.99, budget=budget)
+        records = [ask(router) if way == "sync" else asyncio.run(aask(router)) for _ in range(5)]
+        assert [record.tier for record in records] == ["frontier"] * 4 + ["small"]
+        assert all("budget_store_unavailable" in record.events for record in records)
+        silent.accept()[0].close()
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):  # the calls have not so much as tried
+            silent.accept()
+        budget._counting._worker.finish(0.1)
+    assert [entry.getMessage() for entry in caplog.records if "in time" in entry.getMessage()] == [
+        "what 4 calls have spent could not be told to the budget's store in time"
+    ]
+
+
+def test_a_connection_is_waited_for_as_long_as_a_store_is() -> None:
+    assert ON_A_NETWORK["connect_timeout"] == ANSWER_S
 
 
 def test_a_store_that_cannot_be_asked_leaves_each_process_to_its_own_count(
@@ -211,6 +244,51 @@ def test_what_a_store_missed_it_is_told_when_it_is_back(
     assert budget.flush()
     other = engine(0.99, budget=Budget(day=3, store=redis_url, answer_tokens=500))
     assert [ask(other).tier for _ in range(2)] == ["frontier", "small"]
+
+
+def lose_everything(store: str) -> None:
+    if store.startswith("unix://"):
+        import redis
+
+        with redis.Redis.from_url(store) as client:
+            client.flushdb()
+    elif store.startswith("postgresql://"):
+        with Address(store).engine(write=True).begin() as connection:
+            connection.execute(delete(budget_meters))
+    else:
+        for file in Path(store).parent.glob(f"{Path(store).name}*"):
+            file.unlink()
+
+
+def test_a_store_that_lost_its_data_is_told_what_a_process_knows(engine: Any, store: str | None) -> None:
+    if store is None:
+        pytest.skip("a budget in memory is gone with its process")
+    limits: Any = {"day": 3, "per_key": Limits(month=100), "store": store, "answer_tokens": 500}
+    ended = Budget(**limits)
+    ask(engine(0.99, budget=ended), key="anna")
+    assert ended.flush()
+    budget = Budget(**limits)
+    router = engine(0.99, budget=budget)
+    assert [ask(router, key="anna").tier for _ in range(2)] == ["frontier", "frontier"]
+    assert budget.flush()
+    for _ in range(2):
+        lose_everything(store)
+        assert [ask(router, key="anna").tier for _ in range(2)] == ["small", "small"]
+        assert budget.flush()
+        fresh = Budget(**limits)
+        assert ask(engine(0.99, budget=fresh)).tier == "small"
+        assert fresh.flush()
+
+
+def test_what_a_store_lost_while_a_call_ran_is_counted_once(engine: Any, redis_url: str) -> None:
+    budget = Budget(day=5, store=redis_url, answer_tokens=500)
+    router = engine(0.99, budget=budget)
+    ask(router)
+    running = budget.open(None, FakeClock().now())
+    assert running.hold(Decimal(1), escalates=False) is None
+    lose_everything(redis_url)
+    running.settle(Decimal(1))
+    assert [ask(router).tier for _ in range(4)] == ["frontier"] * 3 + ["small"]
 
 
 def failing(store: Any) -> Any:
