@@ -90,9 +90,9 @@ class Writer:
                 self._store.close()
                 self.complain(error)
                 if self._background.out_of_time:
+                    self._late(self._background.waiting)
                     with self._lock:
                         self.dropped += len(items)
-                    self._late(len(items))
                     return
                 self._pause(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_RETRY_S)
@@ -107,10 +107,13 @@ class Writer:
         if self._background.stopping.wait(seconds):
             time.sleep(min(seconds, FIRST_RETRY_S))
 
-    def _late(self, count: int) -> None:
-        if not self._told_late:
-            self._told_late = True
-            logger.warning("the ledger %s could not be written in time: %d records were lost", self._address, count)
+    def _late(self, waiting: int) -> None:
+        """Tell once how many records the ledger will never know of: those that wait, and those dropped before."""
+        with self._lock:
+            lost = 0 if self._told_late else waiting + self.dropped - self._noted_drops
+            self._told_late = self._told_late or lost > 0
+        if lost:
+            logger.warning("the ledger %s could not be written in time: %d records were lost", self._address, lost)
 
     def _drop(self, count: int) -> None:
         with self._lock:

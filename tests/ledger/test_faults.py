@@ -265,6 +265,18 @@ def test_the_end_of_a_process_does_not_wait_long_for_a_locked_ledger(path: Path)
     assert "9 records were lost" in err
 
 
+def test_all_that_is_lost_at_the_end_is_named(path: Path, make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    ledger = Ledger(path, limit=2_500)  # more than a batch
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2_600):
+            ledger.write(make())
+        ledger.close(timeout_s=0.1)
+        wait_until(lambda: ledger.dropped == 2_600)
+    late = [text for text in warnings_of(caplog) if "in time" in text]
+    assert late == [f"the ledger '{path}' could not be written in time: 2600 records were lost"]
+
+
 def test_records_written_at_interpreter_exit_are_kept(path: Path) -> None:
     _out, err = child("import atexit\natexit.register(lambda: ledger.write(record()))", str(path)).communicate()
     assert err == ""
