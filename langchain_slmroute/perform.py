@@ -10,6 +10,7 @@ from langchain_core.prompt_values import ChatPromptValue
 from langchain_core.runnables import RunnableConfig
 
 from langchain_slmroute.dialects import bound_config
+from langchain_slmroute.hearing import Hearing
 from langchain_slmroute.messages import answer_of, chunk_of
 from langchain_slmroute.relay import Relay, hold_back, is_streamed
 from langchain_slmroute.tier_calls import Asked, TierCalls, merged
@@ -38,13 +39,13 @@ class ChatPerformer(TierCalls):
         self._relays: dict[str, Relay] = {}
 
     def _call(self, call: Call) -> Answer:
-        config = self.config(call, watch=True)
+        config = self.heard(call, self.config(call, watch=True))
         model, kwargs = self.model(call, streams=is_streamed(config))
         message = model.invoke(_Prompt(messages=self.history(call)), config, **kwargs)
         return answer_of(message, self.provider(call))
 
     async def _acall(self, call: Call) -> Answer:
-        config = self.config(call, watch=True)
+        config = self.heard(call, self.config(call, watch=True))
         model, kwargs = self.model(call, streams=is_streamed(config))
         message = await model.ainvoke(_Prompt(messages=self.history(call)), config, **kwargs)
         return answer_of(message, self.provider(call))
@@ -100,6 +101,27 @@ class ChatPerformer(TierCalls):
             metadata["slmroute_score"] = round(self.run.score, 4)
         config["metadata"] = metadata
         return config
+
+    def heard(self, call: Call, config: RunnableConfig, *, beneath: bool = False) -> RunnableConfig:
+        """Have the attempt hear of the requests of a tier's run, where the driver does not see all there is to see.
+
+        Args:
+            call: The step.
+            config: The config of the run; it is changed.
+            beneath: Whether they are made by runs beneath it.
+        """
+        if not (beneath or is_streamed(config) or self._streams_always(call)):
+            return config  # one request, of which nothing is known before it has been answered
+        attempt = self.run.open
+        assert attempt is not None  # noqa: S101  the driver has begun it
+        hearing = Hearing(attempt, self.provider(call))
+        cast("Any", config)["callbacks"].add_handler(hearing, inherit=beneath)
+        return config
+
+    def _streams_always(self, call: Call) -> bool:
+        """Whether a tier's model streams what is asked of it as a whole, too."""
+        ready = self.ready(call)
+        return ready.provider == "ollama" or bool(getattr(ready.model, "streaming", False))
 
     def release(self, decision: Decision) -> None:
         """Tell handlers of the answer that was decided on, if it was kept from them so far."""

@@ -76,7 +76,7 @@ class StructuredPerformer(ChatPerformer):
         (config, catcher), written = self._watched(call, watch=False), Growth()
         try:
             for part in chain.stream(self.history(call), config):
-                yield _part(part, written)
+                yield _part(part, written, heard=catcher.streams)
         except (ValueError, *not_parsed()) as error:
             yield Chunk(End(catcher.failed(error)["raw"], error))
         else:
@@ -92,7 +92,7 @@ class StructuredPerformer(ChatPerformer):
         try:
             async with Owned(chain.astream(self.history(call), config)) as stream:
                 async for part in stream:
-                    yield _part(part, written)
+                    yield _part(part, written, heard=catcher.streams)
         except (ValueError, *not_parsed()) as error:
             yield Chunk(End(catcher.failed(error)["raw"], error))
         else:
@@ -106,9 +106,11 @@ class StructuredPerformer(ChatPerformer):
     def _parts(self, answer: Answer) -> Generator[Chunk]:
         found = cast("Parsed", answer.native)
         if self.outline.include_raw:
-            yield _part(AddableDict(raw=found.raw, parsed=found.parsed, parsing_error=found.error), Growth())
+            yield _part(
+                AddableDict(raw=found.raw, parsed=found.parsed, parsing_error=found.error), Growth(), heard=True
+            )
         elif found.error is None and found.parsed is not None:
-            yield _part(found.parsed, Growth())
+            yield _part(found.parsed, Growth(), heard=True)
         yield Chunk(End(found.raw, found.error))
 
     def collect(self, call: Call, natives: Sequence[object]) -> Answer:
@@ -153,7 +155,7 @@ class StructuredPerformer(ChatPerformer):
     def _watched(self, call: Call, *, watch: bool) -> tuple[RunnableConfig, Catcher]:
         config, catcher = self.config(call, watch=watch), Catcher()
         cast("Any", config["callbacks"]).add_handler(catcher, inherit=True)  # pyright: ignore[reportTypedDictNotRequiredAccess]
-        return config, catcher
+        return self.heard(call, config, beneath=True), catcher
 
     def _answer(self, call: Call, result: Mapping[str, Any], *, told: bool = False) -> Answer:
         raw, parsed, error = cast("AIMessage", result["raw"]), result["parsed"], result["parsing_error"]
@@ -172,8 +174,16 @@ class StructuredPerformer(ChatPerformer):
         )
 
 
-def _part(part: Any, written: Growth) -> Chunk:
-    """Hand on a part; ``written`` is how far the object had come, where it comes without the chunks it is read from."""
+def _part(part: Any, written: Growth, *, heard: bool) -> Chunk:
+    """Hand on a part.
+
+    Args:
+        part: The part.
+        written: How far the object had come, where it comes without the chunks that it is read from.
+        heard: Whether these are heard of by themselves, so that they are counted.
+    """
+    if heard:
+        return Chunk(part, tool_call=True)
     if not isinstance(part, AddableDict):
         return Chunk(part, tool_call=True, unseen=written.of(str(part)))
     raw = cast("Mapping[str, Any]", part).get("raw")

@@ -142,6 +142,11 @@ class Catcher(BaseCallbackHandler):
         self.message: AIMessage | None = None
         self._chunks: list[AIMessageChunk] = []
 
+    @property
+    def streams(self) -> bool:
+        """Whether the message comes in chunks."""
+        return bool(self._chunks)
+
     def on_llm_new_token(self, token: Any, *, chunk: object = None, **kwargs: Any) -> None:
         """See ``BaseCallbackHandler``."""
         if isinstance(chunk, ChatGenerationChunk) and isinstance(chunk.message, AIMessageChunk):

@@ -1,4 +1,4 @@
-"""OpenAI clients whose streams can be ended, and whose requests are counted that were waited for in vain.
+"""OpenAI clients whose streams can be ended, and whose requests are counted that got no whole answer.
 
 LlamaIndex's OpenAI class drops a stream that is not read to its end: it holds on to itself, so that its request goes
 on, and is paid for, until Python collects its garbage. And the class asks again by itself what its client has asked
@@ -16,7 +16,8 @@ from llama_index.core.bridge.pydantic import ValidationError
 from llama_index.core.llms import LLM
 
 from slmroute.attempt import Attempt
-from slmroute.availability import availability_errors, waited_in_vain
+from slmroute.availability import availability_errors
+from slmroute.unanswered import may_count
 
 __all__ = ["Watch", "WatchedAsyncClient", "WatchedClient", "aclose_streams", "close_streams", "parsed_answers"]
 
@@ -29,11 +30,11 @@ class Watch:
     """What becomes of the requests of one call.
 
     Attributes:
-        attempt: Where it is noted what earlier rounds waited for in vain, or None.
+        attempt: Where it is noted how many requests of earlier rounds may count, or None.
         streams: The streams that were opened.
         parsed: The answers that the client parsed itself, whose class tells no callbacks of them; None for each that
             could not be parsed.
-        late: How many requests the latest round waited for in vain.
+        late: How many requests of the latest round may count though no answer came.
     """
 
     attempt: Attempt | None = None
@@ -55,12 +56,12 @@ class Watch:
     def round(self) -> Generator[None]:
         """Watch one round of asking."""
         if self.attempt is not None:
-            self.attempt.waited += self.late
+            self.attempt.ask_again(self.late)
         self.late = 0
         try:
             yield
         except availability_errors() as error:
-            self.late = waited_in_vain(error)
+            self.late = may_count(error)
             raise
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
@@ -18,7 +17,7 @@ from llama_index_slmroute.callbacks import WatchedCallbacks
 from llama_index_slmroute.openai_client import parsed_answers
 from llama_index_slmroute.perform import Asked, ChatPerformer, OwnedStream, closed_after
 from slmroute.gate import Chunk, Growth
-from slmroute.steps import Answer, Call, Usage, summed
+from slmroute.steps import Answer, Call
 
 __all__ = ["Outline", "Parsed", "StructuredPerformer"]
 
@@ -93,15 +92,14 @@ class StructuredPerformer(ChatPerformer):
     def callbacks(self, call: Call) -> CallbackManager:
         """See ``ChatPerformer``."""
         self._seen.clear()
-        return WatchedCallbacks(
-            self.asked.callbacks or self.models.model(call.tier).callback_manager, self._seen.append
-        )
+        inner = self.asked.callbacks or self.models.model(call.tier).callback_manager
+        return WatchedCallbacks(inner, lambda response: self._note(call, response))
 
     def prepared(self, call: Call) -> tuple[Any, dict[str, Any]]:
         """See ``ChatPerformer``."""
         llm, kwargs = super().prepared(call)
         if self.models.dialect(call.tier).provider is None:
-            _overhear(llm, self._seen)
+            _overhear(llm, self._seen, lambda response: self._note(call, response))
         return llm, kwargs
 
     def _call(self, call: Call) -> Answer:
@@ -111,9 +109,9 @@ class StructuredPerformer(ChatPerformer):
         try:
             value = llm.structured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         except _NOT_PARSED as error:
-            self._hear_parsed(llm)
+            self._hear_parsed(call, llm)
             return self._failed(call, error)
-        self._hear_parsed(llm)
+        self._hear_parsed(call, llm)
         return self._answer(call, Parsed(value))
 
     async def _acall(self, call: Call) -> Answer:
@@ -123,9 +121,9 @@ class StructuredPerformer(ChatPerformer):
         try:
             value = await llm.astructured_predict(self.outline.output_cls, prompt, llm_kwargs=kwargs, **arguments)
         except _NOT_PARSED as error:
-            self._hear_parsed(llm)
+            self._hear_parsed(call, llm)
             return self._failed(call, error)
-        self._hear_parsed(llm)
+        self._hear_parsed(call, llm)
         return self._answer(call, Parsed(value))
 
     def _stream(self, call: Call) -> Generator[Chunk]:
@@ -196,11 +194,17 @@ class StructuredPerformer(ChatPerformer):
             return self.outline.prompt, self.outline.arguments
         return ChatPromptTemplate(message_templates=self.history(call)), {}
 
-    def _hear_parsed(self, llm: Any) -> None:
+    def _note(self, call: Call, response: Response) -> None:
+        """Note what the LLM has answered; it may be asked again, and all of it counts."""
+        self._seen.append(response)
+        if self.run.open is not None:
+            self.run.open.end_request(answer_of([response], self.models.provider(call.tier)))
+
+    def _hear_parsed(self, call: Call, llm: Any) -> None:
         """Note what a class has had its client parse, without a word to callbacks."""
         for raw in parsed_answers(llm) if not self._seen else ():
             text = getattr(raw, "output_text", "")
-            self._seen.append(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=text), raw=raw))
+            self._note(call, ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=text), raw=raw))
 
     def _failed(self, call: Call, error: Exception) -> Answer:
         if not self._seen:  # it was not the answer that was wrong
@@ -208,11 +212,9 @@ class StructuredPerformer(ChatPerformer):
         return self._answer(call, Parsed(None, error))
 
     def _answer(self, call: Call, parsed: Parsed) -> Answer:
-        responses = list(self._seen)
-        self._seen.clear()
         provider = self.models.provider(call.tier)
-        answers = [answer_of([response], provider) for response in responses]
-        base = answers[-1] if answers else Answer()
+        base = answer_of(self._seen[-1:], provider) if self._seen else Answer()
+        self._seen.clear()
         text = base.text or (_json(parsed.value) if parsed.error is None else "")
         # A tool call is only how some tiers give their answer; whether it parses is what counts.
         return replace(
@@ -220,18 +222,18 @@ class StructuredPerformer(ChatPerformer):
             text=text,
             tool_calls=(),
             parsed=parsed.error is None,
-            usage=_added([answer.usage for answer in answers]),
             provider=provider,
             native=parsed,
         )
 
 
-def _overhear(llm: Any, seen: list[Response]) -> None:
+def _overhear(llm: Any, seen: Sequence[Response], note: Callable[[Response], object]) -> None:
     """Note what an LLM answers although it may tell no callbacks of it, as users' own classes do not.
 
     Args:
         llm: The copy of it that is made for one call.
         seen: What is known of its answers; what callbacks have told of stands there already.
+        note: Called with an answer that is not.
     """
 
     def noting(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -239,7 +241,7 @@ def _overhear(llm: Any, seen: list[Response]) -> None:
             before = len(seen)
             response = method(*args, **kwargs)
             if len(seen) == before:
-                seen.append(response)
+                note(response)
             return response
 
         return answer
@@ -249,7 +251,7 @@ def _overhear(llm: Any, seen: list[Response]) -> None:
             before = len(seen)
             response = await method(*args, **kwargs)
             if len(seen) == before:
-                seen.append(response)
+                note(response)
             return response
 
         return answer
@@ -272,8 +274,3 @@ def _chunk(parsed: Parsed, written: Growth) -> Chunk:
 
 def _json(value: Any) -> str:
     return value.model_dump_json() if isinstance(value, BaseModel) else json.dumps(value, default=str)
-
-
-def _added(usages: Sequence[Usage | None]) -> Usage | None:
-    """Add up what several calls of a tier took to come to one object; None where one of them does not say."""
-    return None if None in usages else reduce(summed, usages, None)

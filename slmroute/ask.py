@@ -17,10 +17,10 @@ from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissin
 from slmroute.overheard import ModelCall
 from slmroute.policy import Judgement
 from slmroute.price import FREE, UNPRICED, Priced, own_prices, token_price, total_of
-from slmroute.request import RouteRequest
+from slmroute.request import RouteRequest, estimate_tokens
 from slmroute.run import Run
 from slmroute.shared_score import SharedScore
-from slmroute.steps import Classify, Judge, Scored, Usage, Verdict, summed
+from slmroute.steps import Answer, Classify, Judge, Scored, Usage, Verdict, summed
 from slmroute.threads import in_thread
 
 __all__ = ["ajudge", "ascore", "asking", "judge", "score"]
@@ -192,10 +192,13 @@ def _probability(value: object) -> float | None:
     return number if 0 <= number <= 1 else None
 
 
-def _note_spent(run: Run, attempt: Attempt, asked: object, given: Classification | Judgement | None) -> None:
+def _note_spent(
+    run: Run, attempt: Attempt, asked: object, given: Classification | Judgement | None, judged: Answer | None = None
+) -> None:
     """Note the tokens that a classifier or a judge took, where it called models, and what they cost.
 
-    It tells so itself, or the calls were overheard: the fuller account holds.
+    It tells so itself, or the calls were overheard: the fuller account holds. What it tells and cannot be true is
+    estimated by what it was asked.
     """
     if not run.overheard and (given is None or given.usage is None):
         return
@@ -204,6 +207,9 @@ def _note_spent(run: Run, attempt: Attempt, asked: object, given: Classification
         told = ModelCall.told(given.usage, given.model, given.provider)
         if told is None:
             run.events.append(f"unmetered:{attempt.name}")
+            if not calls:
+                tokens = run.request.tokens + (0 if judged is None else estimate_tokens(judged.text))
+                calls = [ModelCall.guessed(max(tokens, 1), given.usage, given.model, given.provider)]
         elif not calls or _tokens(told.usage) > sum(_tokens(call.usage) for call in calls):
             calls = [told]
     if not calls:
@@ -288,7 +294,7 @@ def _confidence(run: Run, step: Judge) -> object:
 def _judged(run: Run, attempt: Attempt | None, step: Judge, value: object) -> Verdict:
     judged = value if isinstance(value, Judgement) else None
     if attempt is not None:
-        _note_spent(run, attempt, run.policy.judge, judged)
+        _note_spent(run, attempt, run.policy.judge, judged, step.answer)
     if judged is not None:
         value = judged.confidence
     confidence = None if value is None else _probability(value)

@@ -22,7 +22,10 @@ class Attempt:
 
     Attributes:
         told: What a stream's chunks have told of its tokens so far.
-        waited: How many requests were waited for in vain before the last, where the adapter hears of it.
+        last_usage: The tokens of the request that was answered, of which ``usage`` may hold others beside.
+        answers: The answers of its requests, as far as the adapter hears of each. Once it has answered itself, the last
+            one is its own; before that it may have been asked again.
+        waited: How many requests before the last may count though no answer came, where the adapter hears of it.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Attempt:
     provider: str | None = None
     model: str | None = None
     usage: Usage | None = None
+    last_usage: Usage | None = None
     priced: Priced = FREE
     confidence: float | None = None
     fault: str | None = None
@@ -48,14 +52,29 @@ class Attempt:
     held: list[object] = field(default_factory=list[object], repr=False)
     told: Told = field(default_factory=Told)
     draft_tokens: int = 0
-    waited: int = 0
+    answers: list[Answer] = field(default_factory=list[Answer], repr=False)
+    waited: int | None = None
     within: Within = field(default_factory=Within, repr=False)
 
     def take(self, chunk: Chunk) -> None:
         """Note what a chunk of a stream brings: what was generated, and what the provider tells of it."""
         self.held.append(chunk.native)
+        self.hear(chunk)
+
+    def hear(self, chunk: Chunk) -> None:
+        """Note what is generated, and told of it, of an answer that may never come whole."""
         self.text += (generated for generated in (chunk.text, chunk.unseen) if generated)
         self.told.take(chunk.usage, so_far=chunk.so_far, finished=chunk.finished)
+
+    def end_request(self, answer: Answer) -> None:
+        """Note the answer of one of its requests."""
+        self.answers.append(answer)
+        self.text, self.told = [], Told()
+        self.ask_again(0)
+
+    def ask_again(self, unanswered: int) -> None:
+        """Note how many requests of the round before count though no answer came, should there be another round."""
+        self.waited = (self.waited or 0) + unanswered
 
     def record(self, began: float) -> AttemptRecord:
         """Freeze it; ``began`` is when its call did."""

@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
-from traceback import walk_tb
-from types import FrameType
 from typing import Final, cast
 
 from slmroute.advice import explained, is_ollamas
@@ -27,10 +25,9 @@ __all__ = [
     "failure_of",
     "is_too_long",
     "lacked_ability",
-    "never_sent",
     "refuses_logprobs",
     "retry_after_s",
-    "waited_in_vain",
+    "status_of",
 ]
 
 _CLIENTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -76,20 +73,7 @@ _STATUS_OF: Final[Mapping[str, int]] = {
 }
 """What Anthropic's errors are called where they come in a stream that had begun well, with HTTP status 200."""
 
-_CONNECTING: Final = frozenset(
-    (package, function)
-    for package, functions in {
-        "aiohttp": ("connect",),
-        "httpcore": ("_connect", "wait_for_connection"),
-        "httpcore2": ("_connect", "wait_for_connection"),
-    }.items()
-    for function in functions
-)
-"""Where clients wait for a connection, before they send anything."""
-
-_LIMITER: Final = "aacquire"
-"""Where LangChain's models wait for a rate limiter, whosever it is."""
-
+_OK: Final = 200
 _OVERLOADED: Final = frozenset({429, 503, 529})
 _REFUSED: Final = frozenset({400, 422})
 _TOO_LONG: Final = (
@@ -104,9 +88,6 @@ _TOO_LONG: Final = (
 """What the providers say in the message of a request that is over the model's window."""
 _TOO_LONG_422: Final = ("`inputs` must have less than", "`inputs` tokens + `max_new_tokens` must be")
 """What Hugging Face's servers say of it."""
-_READ_TIMEOUTS: Final = frozenset({"ReadTimeout", "ReadTimeoutError", "SocketTimeoutError", "StreamChunkTimeoutError"})
-"""What clients, or those beneath them, raise when an answer does not come or go on in time."""
-_SENT_AGAIN: Final = "x-stainless-retry-count"
 _LACKING: Final[Mapping[str, re.Pattern[str]]] = {
     "tools": re.compile(r"\bdoes(?: not|n't) support (?:\w+ ){0,2}?(?:tools?|functions?)\b"),
     "images": re.compile(
@@ -198,13 +179,19 @@ def is_too_long(error: Exception) -> bool:
 
 
 def _status(error: Exception) -> int | None:
+    """Give the HTTP status that tells what an error means, where it came in an answer that had begun well, too."""
+    status = status_of(error)
+    return _STATUS_OF.get(str(getattr(error, "type", "")), 500) if status == _OK else status
+
+
+def status_of(error: BaseException) -> int | None:
+    """Read the HTTP status that a client's error, or the response that it holds, carries; None where there is none."""
     response: object = getattr(error, "response", None)
     for holder in (error, response):
         for name in ("status_code", "code", "status"):
             value = getattr(holder, name, None)
             if isinstance(value, int) and not isinstance(value, bool):
-                # The answer had begun well before the error came.
-                return _STATUS_OF.get(str(getattr(error, "type", "")), 500) if value == 200 else value
+                return value
     if isinstance(response, Mapping):  # as botocore has it
         metadata: object = cast("Mapping[str, object]", response).get("ResponseMetadata")
         value = cast("Mapping[str, object]", metadata).get("HTTPStatusCode") if isinstance(metadata, Mapping) else None
@@ -256,60 +243,3 @@ def retry_after_s(error: Exception, now: datetime) -> float | None:
         except (ValueError, TypeError):
             return None
     return None if math.isnan(seconds) else max(0.0, seconds)
-
-
-def never_sent(error: BaseException | None) -> bool:
-    """Tell whether a call was given up while its request still waited for a connection, so that nothing was sent.
-
-    That is seen from where it was interrupted. A request that was sent again, or may have left in part, counts as sent.
-
-    Args:
-        error: What interrupted the call: a cancellation, or what a deadline made of one.
-    """
-    if isinstance(error, TimeoutError):
-        error = error.__cause__
-    if error is None:
-        return False
-    connecting = False
-    for frame, _ in walk_tb(error.__traceback__):
-        function = frame.f_code.co_name
-        connecting = connecting or function == _LIMITER or (_package_of(frame), function) in _CONNECTING
-        if _times_again(frame.f_locals.get("request")):
-            return False
-    return connecting
-
-
-def waited_in_vain(error: BaseException | None) -> int:
-    """Tell how many requests were sent whose answer did not come in time, so that the provider may count them yet.
-
-    OpenAI's and Anthropic's clients send a request again of their own accord, and note in it how often they have done
-    so. Others note it nowhere: their requests count once. Rounds that a framework adds raise an error each, of which
-    this is the last.
-
-    Returns:
-        The number of requests; 0 when the error is another.
-    """
-    requests, late = 1, _is_late_for_aiohttp(error)
-    while error is not None:
-        late = late or type(error).__name__ in _READ_TIMEOUTS
-        requests = max(requests, 1 + _times_again(vars(error).get("request")))
-        error = error.__cause__ or error.__context__
-    return requests if late else 0
-
-
-def _is_late_for_aiohttp(error: BaseException | None) -> bool:
-    """Whether aiohttp gave an answer up: it raises the plain class, as for a connection that does not come."""
-    if type(error) is not TimeoutError or never_sent(error):
-        return False
-    return any(_package_of(frame) == "aiohttp" for frame, _ in walk_tb(error.__traceback__))
-
-
-def _package_of(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__")).partition(".")[0]
-
-
-def _times_again(request: object) -> int:
-    """Read from a request how often its client has sent it again, where that notes it."""
-    headers: object = getattr(request, "headers", None)
-    again = str(cast("Mapping[str, object]", headers).get(_SENT_AGAIN)) if isinstance(headers, Mapping) else ""
-    return int(again) if again.isdecimal() else 0

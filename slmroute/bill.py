@@ -33,7 +33,8 @@ def baseline_of(final: Attempt, last_tier: Tier, prices: PriceBook) -> Decimal |
     Returns:
         Dollars; None where they cannot be known.
     """
-    usage = final.usage
+    # That a tier's own class asked again does not mean that the last tier's would have.
+    usage = final.last_usage or final.usage
     if usage is None or usage.source == "cached":
         return final.priced.cost
     if final.draft_tokens:

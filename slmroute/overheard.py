@@ -14,10 +14,10 @@ from operator import index
 from types import TracebackType
 from typing import Final, Self
 
-from slmroute.availability import never_sent, waited_in_vain
 from slmroute.context import Held
 from slmroute.request import estimate_tokens
 from slmroute.steps import COUNTS, SOURCES, Usage, with_told
+from slmroute.unanswered import may_count
 
 __all__ = ["Heard", "ModelCall", "begin", "hear", "listening"]
 
@@ -53,20 +53,24 @@ class ModelCall:
     @classmethod
     def told(cls, usage: object, model: object, provider: object) -> Self | None:
         """Read what a user's classifier or judge tells of a model that it called; None where that cannot be true."""
-        if not isinstance(usage, Usage):
+        read = _read(usage)
+        if read is None or any(getattr(read, name) < 0 for name in COUNTS):
             return None
-        try:
-            counts = {name: index(getattr(usage, name)) for name in COUNTS}
-            possible = usage.source in SOURCES and all(0 <= count < MOST_TOKENS for count in counts.values())
-        except TypeError:  # no whole number, or no text
-            return None
-        if not possible:
-            return None
-        model, provider, service = (
-            name if isinstance(name, str) else None for name in (model, provider, usage.service_tier)
-        )
-        read = Usage(**counts, source=usage.source, service_tier=service)
-        return cls(read, model, provider) if read.adds_up else None
+        possible = read.plausible if read.source == "reported" else read.adds_up
+        return cls(read, _text(model), _text(provider)) if possible else None
+
+    @classmethod
+    def guessed(cls, tokens: int, usage: object, model: object, provider: object) -> Self:
+        """Estimate a model's call of which a user's classifier or judge tells what cannot be true.
+
+        Args:
+            tokens: About how many tokens its prompt had.
+            usage: What was told; what of it can be true is kept, as for a tier's call.
+            model: The model's name.
+            provider: Who served it.
+        """
+        guess, read = Usage(tokens, source="estimated"), _read(usage)
+        return cls(guess if read is None else with_told(guess, read), _text(model), _text(provider))
 
     def __enter__(self) -> Self:
         return self
@@ -86,11 +90,28 @@ class ModelCall:
 
     def fail(self, error: BaseException) -> None:
         """Note that no answer came: what the provider may count yet stays, as for a tier's call."""
-        requests = waited_in_vain(error) if isinstance(error, Exception) else int(not never_sent(error))
+        requests = may_count(error)
         if not requests:
             self.usage = None
         elif self.usage is not None:
             self.usage = replace(self.usage, input_tokens=self.usage.input_tokens * requests)
+
+
+def _read(usage: object) -> Usage | None:
+    """Read whole numbers of tokens; None where there are none, or more than can be."""
+    if not isinstance(usage, Usage):
+        return None
+    try:
+        counts = {name: index(getattr(usage, name)) for name in COUNTS}
+        if usage.source not in SOURCES or any(count >= MOST_TOKENS for count in counts.values()):
+            return None
+    except TypeError:  # no whole number, or no text
+        return None
+    return Usage(**counts, source=usage.source, service_tier=_text(usage.service_tier))
+
+
+def _text(name: object) -> str | None:
+    return name if isinstance(name, str) else None
 
 
 Heard = list[ModelCall]

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from slmroute.attempt import Attempt
-from slmroute.availability import never_sent, retry_after_s, waited_in_vain
+from slmroute.availability import retry_after_s
 from slmroute.bill import baseline_of, price_of
 from slmroute.context import current_context
 from slmroute.costs import Within, around, current_collectors
@@ -23,8 +23,10 @@ from slmroute.overheard import Heard, listening
 from slmroute.price import total_of
 from slmroute.record import RouteRecord, Status
 from slmroute.request import RouteRequest, estimate_tokens
-from slmroute.steps import CUT_SHORT, Answer, Call, Decision, Failure, Reject, Reply, Step, Usage, with_told
+from slmroute.steps import CUT_SHORT, Answer, Call, Decision, Failure, Reject, Reply, Step, summed
+from slmroute.taken import by_answer, by_answers, without_answer
 from slmroute.tier import Tier
+from slmroute.unanswered import given_up, may_count
 
 __all__ = ["Run"]
 
@@ -170,7 +172,8 @@ class Run(AbstractContextManager["Run"]):
 
     def answered(self, attempt: Attempt, answer: Answer) -> Answer:
         """Close an attempt with its answer; gives the answer with its usage estimated where it was not reported."""
-        usage = self._usage(attempt, answer)
+        own = by_answer(attempt, self.request, answer, self.events)
+        usage = summed(by_answers(attempt, self.request, attempt.answers[:-1], self.events), own)
         if usage is not answer.usage or attempt.shown:
             answer = replace(answer, usage=usage, shown=attempt.shown)
         self._close(attempt)
@@ -180,6 +183,7 @@ class Run(AbstractContextManager["Run"]):
             self.events.append(f"truncated:{attempt.name}")
         attempt.answer = answer
         attempt.usage = answer.usage
+        attempt.last_usage = own
         attempt.role = "draft"
         attempt.provider = answer.provider or attempt.provider
         attempt.model = answer.model or attempt.model
@@ -198,7 +202,7 @@ class Run(AbstractContextManager["Run"]):
             raise error
         if failure.kind in ("unavailable", "overloaded"):
             attempt.permit.failure(self.engine.clock.monotonic(), retry_after_s(error, self.engine.clock.now()))
-        self._fail(attempt, type(error).__name__, sent=waited_in_vain(error))
+        self._fail(attempt, type(error).__name__, sent=may_count(error, attempt.waited))
         self.events.append(f"{failure.kind}:{attempt.name}")
         return replace(failure, shown=attempt.shown)
 
@@ -209,7 +213,7 @@ class Run(AbstractContextManager["Run"]):
         if slow and attempt.permit is not None:
             # It had most of the time there was: a server that hangs is as good as down.
             attempt.permit.failure(now)
-        self._fail(attempt, "DeadlineExceeded", sent=int(not never_sent(error)))
+        self._fail(attempt, "DeadlineExceeded", sent=given_up(error, attempt.waited))
         self.events.append(f"deadline:{attempt.name}")
         return Failure("deadline", shown=attempt.shown)
 
@@ -232,41 +236,18 @@ class Run(AbstractContextManager["Run"]):
             attempt.busy_s = self.engine.machines[attempt.name].end(attempt.machine_mark, attempt.ended)
         self._open = None
 
-    def _fail(self, attempt: Attempt, error: str, *, sent: int = 0) -> None:
-        """Close an attempt without an answer; ``sent`` is how often its prompt is counted though nothing came of it."""
+    def _fail(self, attempt: Attempt, error: str, *, sent: int) -> None:
+        """Close an attempt without an answer; ``sent`` is how often its prompt may be counted all the same."""
         self._close(attempt)
         if attempt.permit is not None:
             attempt.permit.release()
         attempt.error = error
-        sent += attempt.waited
-        begun = attempt.first_token is not None or attempt.told.usage is not None
-        if sent or begun:  # what came before it broke off is paid for
-            guess = self._estimate(attempt, "".join(attempt.text))
-            usage = attempt.told.put_into(guess)
-            if before := guess.input_tokens * (max(sent, 1) - 1):
-                usage = replace(usage, input_tokens=usage.input_tokens + before, source=guess.source)
-            attempt.usage = usage
+        attempt.usage = without_answer(attempt, self.request, sent, self.events)
 
     def _break_off(self, attempt: Attempt, error: BaseException | None) -> None:
         """Close an attempt that was still running when the call was given up or the user's own error passed through."""
-        given_up = not isinstance(error, Exception) and not never_sent(error)
-        self._fail(attempt, type(error).__name__ if error is not None else "Closed", sent=int(given_up))
-
-    def _usage(self, attempt: Attempt, answer: Answer) -> Usage:
-        """The tokens of an answer as reported; what is missing or cannot be true is estimated, and marked so."""
-        told = answer.usage
-        silent = not answer.text and not answer.tool_calls
-        if told is not None and (told.source != "reported" or (told.plausible and (silent or told.output_tokens))):
-            return told
-        self.events.append(f"unmetered:{attempt.name}")
-        calls = (f"{call.name} {call.arguments}" for call in answer.tool_calls)
-        guess = self._estimate(attempt, " ".join((answer.text, *calls)).strip())
-        if told is None:
-            return guess
-        return replace(with_told(guess, told), output_tokens=max(told.output_tokens, 0) or guess.output_tokens)
-
-    def _estimate(self, attempt: Attempt, text: str) -> Usage:
-        return Usage(self.request.tokens + attempt.draft_tokens, estimate_tokens(text), source="estimated")
+        name = type(error).__name__ if error is not None else "Closed"
+        self._fail(attempt, name, sent=may_count(error, attempt.waited))
 
     def _settle(self, error: BaseException | None) -> None:
         if self.record is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from slmroute.http_connection import Exchange
 from slmroute.steps import Usage
+from slmroute.testing.books import Account
 from slmroute.testing.script import Fault, Reply
 from slmroute.testing.wire import Wire, encode
 
@@ -42,7 +43,7 @@ class Holds:
 
 
 async def send_reply(
-    exchange: Exchange, wire: Wire, reply: Reply, *, usage: Usage, holds: Holds, charge: Callable[[Usage], None]
+    exchange: Exchange, wire: Wire, reply: Reply, usage: Usage, account: Account, holds: Holds
 ) -> None:
     """Send a good answer.
 
@@ -51,38 +52,42 @@ async def send_reply(
         wire: How it wants to be answered.
         reply: The answer.
         usage: Its tokens.
+        account: Where they are written down.
         holds: The events it may wait for.
-        charge: Told what the answer reports, before its last byte is sent.
     """
-    if reply.hold is not None:
-        await holds.until(reply.hold)
-    if reply.first_delay_s:
-        await asyncio.sleep(reply.first_delay_s)
-    told = usage if reply.usage else None
-    reported = wire.reported(usage) if reply.usage else None
-    if wire.stream:
-        frames = wire.frames(reply, told)
-        await exchange.open({"content-type": wire.media_type})
-        await exchange.write_chunk(frames.opening)
-        for place, chunk in enumerate(frames.chunks):
-            if place:
-                await pause(reply.chunk_delay_s)
-            await hold_after(reply, place, holds)
-            await exchange.write_chunk(chunk)
-        await hold_after(reply, reply.steps, holds)
-        if reported is not None:
-            charge(reported)
+    told = wire.reported(usage) if reply.usage else None
+    frames = wire.frames(reply, usage if reply.usage else None) if wire.stream else None
+    sent = 0
+    try:
+        if reply.hold is not None:
+            await holds.until(reply.hold)
+        if reply.first_delay_s:
+            await asyncio.sleep(reply.first_delay_s)
+        if frames is not None:
+            await exchange.open({"content-type": wire.media_type})
+            await exchange.write_chunk(frames.opening)
+            for place, chunk in enumerate(frames.chunks):
+                if place:
+                    await pause(reply.chunk_delay_s)
+                await hold_after(reply, place, holds)
+                await exchange.write_chunk(chunk)
+                sent += 1
+            await hold_after(reply, reply.steps, holds)
+        else:
+            await pause(reply.chunk_delay_s * max(0, reply.steps - 1))
+            if reply.hold_after is not None:
+                await holds.until(reply.hold_after[1])
+    except asyncio.CancelledError:  # the client has hung up
+        account.break_off(usage, sent)
+        raise
+    account.settle(usage, told)
+    if frames is not None:
         exchange.finish(frames.closing)
-        return
-    await pause(reply.chunk_delay_s * max(0, reply.steps - 1))
-    if reply.hold_after is not None:
-        await holds.until(reply.hold_after[1])
-    if reported is not None:
-        charge(reported)
-    exchange.send(200, wire.whole(reply, told), JSON_TYPE)
+    else:
+        exchange.send(200, wire.whole(reply, usage if reply.usage else None), JSON_TYPE)
 
 
-async def send_fault(exchange: Exchange, wire: Wire, fault: Fault, usage: Usage) -> None:
+async def send_fault(exchange: Exchange, wire: Wire, fault: Fault, usage: Usage, account: Account) -> None:
     """Send what goes wrong.
 
     Args:
@@ -90,13 +95,21 @@ async def send_fault(exchange: Exchange, wire: Wire, fault: Fault, usage: Usage)
         wire: How it wants to be answered.
         fault: What goes wrong.
         usage: The tokens of the answer that is broken off.
+        account: Where they are written down.
     """
     if fault.die_before_first or fault.refuse:
         exchange.die(reset=fault.reset)
-    elif fault.garbage:
-        exchange.send(200, wire.garbage(), {"content-type": wire.media_type} if wire.stream else JSON_TYPE)
-    elif fault.after_chunks is None:
+    elif not fault.breaks_off or (fault.error_line_after_chunks is not None and not wire.stream):
         send_error(exchange, wire, fault)
+    else:
+        account.break_off(usage, fault.after_chunks if wire.stream else None)
+        await break_off(exchange, wire, fault, usage)
+
+
+async def break_off(exchange: Exchange, wire: Wire, fault: Fault, usage: Usage) -> None:
+    """Send an answer that begins with HTTP status 200, and what goes wrong in it."""
+    if fault.garbage:
+        exchange.send(200, wire.garbage(), {"content-type": wire.media_type} if wire.stream else JSON_TYPE)
     elif wire.stream:
         await break_stream(exchange, wire, fault, usage)
     elif fault.stall_after_chunks is not None:
@@ -104,13 +117,11 @@ async def send_fault(exchange: Exchange, wire: Wire, fault: Fault, usage: Usage)
     elif fault.end_after_chunks is not None:
         body = wire.whole(fault.reply, usage)
         exchange.send(200, body[: len(body) // 2], JSON_TYPE)
-    elif fault.die_after_chunks is not None:
+    else:
         body = wire.whole(fault.reply, usage)
         await exchange.open(JSON_TYPE, length=len(body))
         await exchange.write(body[: len(body) // 2])
         exchange.die(reset=fault.reset)
-    else:
-        send_error(exchange, wire, fault)
 
 
 def send_error(exchange: Exchange, wire: Wire, fault: Fault) -> None:

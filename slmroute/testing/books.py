@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from slmroute.errors import SlmrouteError
 from slmroute.steps import Usage
 
-__all__ = ["GENERATING", "Books", "Received"]
+__all__ = ["GENERATING", "Account", "Books", "Received"]
 
 GENERATING = frozenset({"/v1/chat/completions", "/api/chat", "/api/generate"})
 """The paths on which a model is asked to generate."""
@@ -63,6 +63,7 @@ class Books:
         self._changed = threading.Condition()
         self._requests: list[Received] = []
         self._bill: dict[str, Usage] = {}
+        self._untold: dict[str, list[Usage]] = {}
         self._cancelled = 0
         self._open = 0
 
@@ -77,6 +78,12 @@ class Books:
         """The tokens reported for each model, added up."""
         with self._changed:
             return dict(self._bill)
+
+    @property
+    def untold(self) -> dict[str, tuple[Usage, ...]]:
+        """The tokens of each model's answers that were not reported."""
+        with self._changed:
+            return {model: tuple(usages) for model, usages in self._untold.items()}
 
     @property
     def cancelled(self) -> int:
@@ -116,6 +123,12 @@ class Books:
             )
             self._changed.notify_all()
 
+    def owe(self, model: str, usage: Usage) -> None:
+        """Note what an answer took that did not report it."""
+        with self._changed:
+            self._untold.setdefault(model, []).append(usage)
+            self._changed.notify_all()
+
     def wait_until(self, true: Callable[[], bool], timeout_s: float) -> None:
         """Wait for something to become true of the books.
 
@@ -128,3 +141,28 @@ class Books:
                     f"wait_until() waited {timeout_s} s in vain: {len(self._requests)} requests received, "
                     f"{self._open} open, {self._cancelled} cancelled."
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The part of the books that one answer is written to.
+
+    Attributes:
+        books: The books.
+        model: The model that answers.
+    """
+
+    books: Books
+    model: str
+
+    def settle(self, usage: Usage, told: Usage | None) -> None:
+        """Write an answer down before its last byte is sent: what it took, and what of that it tells."""
+        if told is None:
+            self.books.owe(self.model, usage)
+        else:
+            self.books.charge(self.model, told)
+
+    def break_off(self, usage: Usage, chunks: int | None) -> None:
+        """Write down an answer that breaks off, a stream after some of its chunks."""
+        sent = usage.output_tokens if chunks is None else min(chunks, usage.output_tokens)
+        self.books.owe(self.model, replace(usage, output_tokens=sent, reasoning_tokens=0))

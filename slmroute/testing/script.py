@@ -213,6 +213,11 @@ class Fault:
         """After how many chunks the answer breaks off, or None when it is not broken off in the middle."""
         return next((steps for name in BREAKS if (steps := cast("int | None", getattr(self, name))) is not None), None)
 
+    @property
+    def breaks_off(self) -> bool:
+        """Whether the answer begins well, where it is streamed, and is no whole one all the same."""
+        return self.garbage or self.after_chunks is not None
+
 
 Entry = Reply | Fault | Callable[[Mapping[str, object]], Reply | Fault]
 """One answer of a script; a callable is given the request's body. It runs in the server's thread and must not wait."""

@@ -17,7 +17,7 @@ from slmroute.http_connection import Connection, Exchange, Request, close_all
 from slmroute.steps import Usage
 from slmroute.testing import ollama_wire, openai_wire
 from slmroute.testing.answering import JSON_TYPE, Holds, send_error, send_fault, send_reply
-from slmroute.testing.books import GENERATING, Books, Received
+from slmroute.testing.books import GENERATING, Account, Books, Received
 from slmroute.testing.models import ScriptedModel, ScriptedModels
 from slmroute.testing.ollama_wire import OllamaWire
 from slmroute.testing.openai_wire import OpenAIWire
@@ -94,10 +94,19 @@ class FakeServer:
     def bill(self) -> dict[str, Usage]:
         """The tokens that were reported to clients, added up for each model they were reported of.
 
-        What is not reported is not on it: replies with ``usage=False``, streams that did not ask OpenAI's wire for
-        usage, and answers that broke off.
+        What is not reported is not on it, but in ``untold``.
         """
         return self._books.bill
+
+    @property
+    def untold(self) -> dict[str, tuple[Usage, ...]]:
+        """The tokens of the answers that did not report them, for each model, one entry an answer.
+
+        A real provider has them on its bill, and a client can only estimate them. They are those of replies with
+        ``usage=False``, of streams that did not ask OpenAI's wire for usage, and of answers that began with HTTP status
+        200 and broke off, whoever broke them off. Of a stream that broke off they are as many as were sent.
+        """
+        return self._books.untold
 
     @property
     def cancelled(self) -> int:
@@ -271,15 +280,11 @@ class FakeServer:
             entry = entry(body)
             if isinstance(entry, Fault) and entry.refuse:
                 raise ConfigError("Fault(refuse=) must stand in the script itself: a callable is asked too late.")
+        account = Account(self._books, name)
         if isinstance(entry, Fault):
-            await send_fault(exchange, wire, entry, usage_of(entry.reply, body))
-            return
-        usage = usage_of(entry, body)
-
-        def charge(told: Usage) -> None:
-            self._books.charge(name, told)
-
-        await send_reply(exchange, wire, entry, usage=usage, holds=self._holds, charge=charge)
+            await send_fault(exchange, wire, entry, usage_of(entry.reply, body), account)
+        else:
+            await send_reply(exchange, wire, entry, usage_of(entry, body), account, self._holds)
 
     def _named(self, body: Json) -> tuple[str, ScriptedModel | None]:
         name = body.get("model") or body.get("name")

@@ -404,6 +404,7 @@ def check_bills(server: FakeServer, script: Script, path: Path) -> Books:
     assert books.cost == {model: price(model, usage) for model, usage in totals(books.reported).items()}
     assert totals(books.reported + script.unread) == server.bill
     assert books.sent == Counter({model: len(server.calls(model)) for model in MODELS.values()})
+    check_untold(server, script, books)
     check_estimates(books, script)
     check_sums(books, path)
     return books
@@ -415,6 +416,13 @@ def _described(calls: Counter[Key], script: Script, books: Books) -> str:
     return "\n".join(
         f"{model} {usage}\n{script.plans[number]}\n{records.get(number)}" for number, model, usage in calls
     )
+
+
+def check_untold(server: FakeServer, script: Script, books: Books) -> None:
+    """What the server has worked on and did not tell of is in the ledger, each as one estimate."""
+    estimated = Counter(MODELS[attempt.tier] for _, attempt in books.estimated)
+    unread = Counter(model for _, model, _ in script.unread.elements())
+    assert estimated - unread == Counter({model: len(answers) for model, answers in server.untold.items()})
 
 
 def check_estimates(books: Books, script: Script) -> None:

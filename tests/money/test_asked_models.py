@@ -21,7 +21,7 @@ from slmroute.drive import adrive, drive
 from slmroute.engine import Engine
 from slmroute.judges import Agreement, SelfCheck
 from slmroute.policy import Confidence, Judgement, Policy
-from slmroute.price import total_of
+from slmroute.price import PriceBook, total_of
 from slmroute.record import AttemptRecord, RouteRecord
 from slmroute.request import RouteRequest
 from slmroute.run import Run
@@ -163,35 +163,53 @@ async def test_what_is_cancelled_is_estimated(server: FakeServer, role: str) -> 
 
 
 @pytest.mark.parametrize(
-    "usage",
+    ("usage", "generated"),
     [
-        Usage(None, 5),  # type: ignore[arg-type]
-        Usage(1.5, 5),  # type: ignore[arg-type]
-        Usage("1", 5),  # type: ignore[arg-type]
-        Usage(-1, 5),
-        Usage(10**30, 5),
-        Usage(5, 5, source="as far as the judge knows"),  # type: ignore[arg-type]
-        Usage(5, 5, source=[]),  # type: ignore[arg-type]
-        {"input_tokens": 5},
+        (Usage(None, 5), 0),  # type: ignore[arg-type]
+        (Usage(1.5, 5), 0),  # type: ignore[arg-type]
+        (Usage("1", 5), 0),  # type: ignore[arg-type]
+        (Usage(-1, 5), 5),
+        (Usage(-1, 5, source="estimated"), 5),
+        (Usage(0, 7), 7),
+        (Usage(), 0),
+        (Usage(5, -5), 0),
+        (Usage(5, 5, cached_tokens=9), 5),
+        (Usage(10**30, 5), 0),
+        (Usage(5, 5, source="as far as the judge knows"), 0),  # type: ignore[arg-type]
+        (Usage(5, 5, source=[]), 0),  # type: ignore[arg-type]
+        ({"input_tokens": 5}, 0),
     ],
     ids=str,
 )
+@pytest.mark.parametrize(("provider", "priced"), [("openai", True), ("ollama", False), (None, False)])
 @pytest.mark.parametrize("role", ["classifier", "judge"])
-def test_tokens_that_cannot_be_true_are_noted_and_harm_no_call(role: str, usage: Any) -> None:
+def test_tokens_that_cannot_be_true_are_noted_and_estimated(
+    role: str, provider: str | None, priced: bool, usage: Any, generated: int
+) -> None:
     class Tells:
         def score(self, request: RouteRequest) -> float:
             return self.classify(request).score
 
         def classify(self, _: RouteRequest) -> Classification:
-            return Classification(0.1, usage, "gpt-4.1", "openai")
+            return Classification(0.1, usage, "gpt-4.1", provider)
 
     def judge(*_: object) -> Any:
-        return Judgement(0.9, usage, "gpt-4.1", "openai")
+        return Judgement(0.9, usage, "gpt-4.1", provider)
 
     record = sync(routed(Tells()) if role == "classifier" else routed(judge=judge))
     attempt = asked(record)
-    assert (record.status, attempt.usage, attempt.cost) == ("ok", None, 0)
+    assert (record.status, attempt.usage is not None) == ("ok", True)
     assert f"unmetered:{attempt.tier}" in record.events
+    estimate: Any = attempt.usage
+    assert (estimate.source, estimate.input_tokens > 0, estimate.output_tokens) == ("estimated", True, generated)
+    assert attempt.cost == PriceBook([]).price_of(estimate, provider or "", "gpt-4.1").cost
+    assert (attempt.cost is not None) is priced
+
+
+def test_the_estimate_of_a_judge_s_prompt_holds_the_answer() -> None:
+    record = sync(routed(judge=lambda *_: Judgement(0.9, Usage(-1, 5), "gpt-4.1", "openai")))
+    classified = sync(routed(lambda _: Classification(0.1, Usage(-1, 5), "gpt-4.1", "openai")))
+    assert asked(record).usage.input_tokens > asked(classified).usage.input_tokens == REQUEST.tokens  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -320,7 +338,10 @@ def test_whatever_is_asked_and_goes_wrong_the_bill_is_the_servers(server: FakeSe
         records += [dice.choice([sync, asynchronous])(Run(run.engine, REQUEST)) for _ in range(3)]
     found = [each for record in records for each in record.attempts if each.role in ("classifier", "judge")]
     usages = [each.usage for each in found if each.usage is not None]
-    assert [sum(usage.input_tokens for usage in usages), sum(usage.output_tokens for usage in usages)] == told
-    assert total_of(each.cost for each in found) == Decimal(sum(told)) / 1_000_000
-    assert {usage.source for usage in usages} == {"reported"}
+    untold = sum(len(answers) for answers in server.untold.values())  # garbage, of which the prompt is estimated
+    guessed = sum(usage.input_tokens for usage in usages) - told[0]
+    assert 100 * untold < guessed < 500 * untold
+    assert sum(usage.output_tokens for usage in usages) == told[1]
+    assert total_of(each.cost for each in found) == Decimal(sum(told) + guessed) / 1_000_000
+    assert 0 < [usage.source for usage in usages].count("estimated") <= untold
     assert {"judge_unavailable", "classifier_unavailable"} <= {event for record in records for event in record.events}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from langchain_slmroute import RoutingChatModel
-from slmroute import Judgement, Ledger, LedgerReader, Tier
+from slmroute import Budget, Judgement, Ledger, LedgerReader, Tier
 from slmroute.overheard import ModelCall
+from slmroute.request import estimate_tokens
 from slmroute.steps import Usage
 from slmroute.testing import FakeServer, Fault, Reply
+from tests.money.asking import BIG, FRAMEWORKS, SMALL, WAYS, Framework, make_router
 
 pytestmark = pytest.mark.usefixtures("closed_clients")
 
@@ -35,3 +39,65 @@ def test_tokens_of_which_more_are_cached_than_there_are_are_not_believed_of_a_ju
     told = Judgement(0.9, usage=Usage(5, 3, cached_tokens=9)).usage
     assert ModelCall.told(told, "gpt-4.1", "openai") is None
     assert ModelCall.told(Usage(5, 3, cached_tokens=5), "gpt-4.1", "openai") is not None
+
+
+EVERY = [
+    pytest.param(framework, way, id=f"{framework.name}-{way.__name__}")
+    for framework in FRAMEWORKS
+    for way in WAYS[framework.name]
+]
+BROKEN_OFF = [Fault(die_after_chunks=2), Fault(die_after_chunks=2, reset=False), Fault(garbage=True)]
+UNANSWERED = [Fault(die_before_first=True), Fault(die_before_first=True, reset=False), Fault(503), Fault(401)]
+
+
+async def failed(framework: Framework, ask: Any, server: FakeServer, model: str, path: Path) -> tuple[Any, Budget]:
+    """Have the one tier of a router fail; gives the call's attempt, and what was counted of it."""
+    budget, records = Budget(day=20), list[Any]()
+    to = "small" if model == SMALL else "frontier"
+    prices = {"small": ("1", "2"), "frontier": ("10", "20")}
+    with Ledger(path) as ledger:
+        settings = {"failover": False, "prices": prices, "budget": budget, "ledger": ledger, "hooks": [records.append]}
+        router = make_router(framework, server, to, **settings)
+        with pytest.raises(Exception):  # noqa: B017, PT011  whatever the client makes of it
+            await ask(router, "Is it?")
+        assert router.engine.hooks.flush()
+    (attempt,) = [each for each in records[0].attempts if each.role != "classifier"]
+    assert records[0].cost == attempt.cost == LedgerReader(path).total().cost
+    return attempt, budget
+
+
+@pytest.mark.parametrize("model", [SMALL, BIG])
+@pytest.mark.parametrize("fault", BROKEN_OFF, ids=repr)
+@pytest.mark.parametrize(("framework", "ask"), EVERY)
+async def test_an_answer_that_broke_off_is_on_both_bills(
+    framework: Framework, ask: Any, fault: Fault, model: str, tmp_path: Path
+) -> None:
+    with FakeServer({model: fault}) as server:
+        attempt, budget = await failed(framework, ask, server, model, tmp_path / "calls.db")
+        assert [len(answers) for answers in server.untold.values()] == [len(server.calls())] == [1]
+    usage, price = attempt.usage, Decimal(10 if model == BIG else 1) / 1_000_000
+    assert (usage.source, usage.input_tokens > 0) == ("estimated", True)
+    assert attempt.cost == usage.input_tokens * price + usage.output_tokens * 2 * price > 0
+    assert budget.used() == {"day": attempt.cost}
+    assert LedgerReader(tmp_path / "calls.db").total().tokens.estimated_attempts == 1
+
+
+@pytest.mark.parametrize("model", [SMALL, BIG])
+@pytest.mark.parametrize("fault", UNANSWERED, ids=repr)
+@pytest.mark.parametrize(("framework", "ask"), EVERY)
+async def test_what_was_not_answered_at_all_is_on_neither_bill(
+    framework: Framework, ask: Any, fault: Fault, model: str, tmp_path: Path
+) -> None:
+    with FakeServer({model: fault}) as server:
+        attempt, budget = await failed(framework, ask, server, model, tmp_path / "calls.db")
+        assert (server.untold, server.bill) == ({}, {})
+    assert (attempt.usage, attempt.cost, budget.used()) == (None, 0, {"day": 0})
+
+
+@pytest.mark.parametrize("ask", WAYS["langchain"][:2])
+async def test_what_a_class_has_streamed_beneath_a_whole_answer_is_counted(ask: Any, tmp_path: Path) -> None:
+    reply = Reply(" ".join(["word"] * 100))
+    with FakeServer({SMALL: Fault(error_line_after_chunks=80, reply=reply)}) as server:
+        attempt, _ = await failed(FRAMEWORKS[0], ask, server, SMALL, tmp_path / "calls.db")
+        assert [each.output_tokens for each in server.untold[SMALL]] == [80]
+    assert attempt.usage.output_tokens == estimate_tokens(" ".join(["word"] * 80))

@@ -13,11 +13,11 @@ from langchain_openai import ChatOpenAI
 
 from langchain_slmroute import RoutingChatModel
 from llama_index_slmroute import RoutingLLM
-from slmroute.availability import never_sent
 from slmroute.errors import DeadlineExceeded
 from slmroute.record import RouteRecord
 from slmroute.testing import FakeServer, Reply
 from slmroute.tier import Tier
+from slmroute.unanswered import given_up
 
 SMALL = Tier("small", "ollama:a", local=True, input_price=0, output_price=0)
 
@@ -119,4 +119,4 @@ def test_a_request_that_is_sent_again_has_been_sent(again: str, unsent: bool) ->
     exec("def _connect(request): raise KeyboardInterrupt", client)  # noqa: S102  stands for httpcore
     with pytest.raises(KeyboardInterrupt) as caught:
         client["_connect"](httpx.Request("POST", "http://localhost", headers={"x-stainless-retry-count": again}))
-    assert never_sent(caught.value) is unsent
+    assert given_up(caught.value) == (0 if unsent else 1)

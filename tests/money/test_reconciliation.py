@@ -102,7 +102,8 @@ def reply(body: Mapping[str, Any]) -> Reply | Fault:
     if does == "down":
         return Fault(503)
     if does == "dies":
-        return Fault(die_after_chunks=2) if body.get("stream") else Fault(die_before_first=True)
+        whole = (Fault(die_after_chunks=2), Fault(end_after_chunks=2), Fault(die_before_first=True))
+        return whole[0] if body.get("stream") else whole[plan["seed"] % 3]
     if does == "empty":
         return Reply("", **numbers)
     if does == "cached":
@@ -212,7 +213,7 @@ def answer(message: Mapping[str, Any], usage: Mapping[str, Any] | None, call: Ca
 
 def ends(error: Exception) -> bool:
     """Whether an error is one that a call with such a plan may end in."""
-    return isinstance(error, httpx.HTTPError | ExceptionGroup)
+    return isinstance(error, httpx.HTTPError | json.JSONDecodeError | ExceptionGroup)
 
 
 def run_one(engine: Engine, url: str, client: httpx.Client, plan: Plan) -> None:
@@ -336,15 +337,18 @@ def test_the_ledger_s_bill_is_the_server_s(engine: Engine, server: FakeServer, t
     reported: dict[str, Usage] = {}
     costs: Counter[str] = Counter()
     sent: Counter[str] = Counter()
+    estimated: Counter[str] = Counter()
     for stored in reader.calls():
         for attempt in stored.record.attempts:
             if attempt.tier not in PRICES:
                 continue
             sent[attempt.tier] += 1
+            estimated[attempt.tier] += attempt.usage is not None and attempt.usage.source == "estimated"
             if attempt.usage is not None and attempt.usage.source == "reported":
                 reported[attempt.tier] = added(reported.get(attempt.tier, Usage()), attempt.usage)
                 costs[attempt.tier] += nanos(attempt.cost)
     assert reported == server.bill
+    assert estimated == {tier: len(answers) for tier, answers in server.untold.items()}
     assert sent == {tier: len(server.calls(tier)) for tier in PRICES}
     assert costs == {tier: nanos(price(tier, usage)) for tier, usage in server.bill.items()}
 
