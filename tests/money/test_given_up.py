@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -110,6 +111,27 @@ async def test_a_call_that_waits_for_a_rate_limiter_has_sent_nothing(monkeypatch
     limited: Any = ChatOpenAI(model="gpt-4.1", api_key="x", rate_limiter=limiter)  # type: ignore[arg-type]
     router, records = made(RoutingChatModel, Tier("big", limited, input_price=2, output_price=8))
     await cancelled(router.ainvoke("Prove it."), asked.wait())
+    assert [record.cost for record in records] == [0]
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "acomplete"])
+async def test_a_call_whose_client_still_learns_what_machine_it_is_on_has_sent_nothing(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, leave = threading.Event(), threading.Event()
+
+    def platform() -> str:
+        asked.set()
+        leave.wait()
+        return "Linux"
+
+    monkeypatch.setattr("openai._base_client.get_platform", platform)
+    adapter, start = WAYS[way]
+    with FakeServer({"gpt-4.1": Reply("late")}) as server:
+        router, records = made(adapter, at(server.openai_url))
+        await cancelled(start(router), asyncio.to_thread(asked.wait))
+        leave.set()
+        assert server.calls() == []
     assert [record.cost for record in records] == [0]
 
 
