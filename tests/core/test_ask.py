@@ -136,8 +136,13 @@ def test_a_classifier_without_a_price_is_priced_by_its_provider_or_not_at_all() 
 GARBAGE = [math.nan, math.inf, -math.inf, -1, 7, 1.0001, "0.5", None, True, Decimal("0.5"), [0.5], 0.5j, object()]
 
 
+def shown(said: object) -> str:
+    """A name that is the same in every process that collects the tests."""
+    return "object()" if type(said) is object else repr(said)
+
+
 @both_ways
-@pytest.mark.parametrize("said", GARBAGE, ids=repr)
+@pytest.mark.parametrize("said", GARBAGE, ids=shown)
 def test_a_score_that_is_none_is_not_trusted(driver: Driver, said: Any) -> None:
     for classifier in (lambda _request: said, lambda _request: Classification(said)):
         record = driver(engine(classifier))
@@ -292,7 +297,7 @@ def test_the_judges_word_decides(driver: Driver) -> None:
 
 
 @both_ways
-@pytest.mark.parametrize("said", [said for said in GARBAGE if said is not None], ids=repr)
+@pytest.mark.parametrize("said", [said for said in GARBAGE if said is not None], ids=shown)
 def test_a_judge_that_talks_garbage_keeps_the_answer(driver: Driver, said: Any) -> None:
     record = judged(lambda _request, _answer: said, driver)
     assert (record.tier, record.confidence, record.degraded) == ("small", None, False)
