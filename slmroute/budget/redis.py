@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -54,14 +55,19 @@ is kept with its end, and left out and dropped from then on."""
 
 SETTLE: Final = """
 local holds = tonumber(ARGV[1])
+local last = table.remove(KEYS)
+local number = table.remove(ARGV)
+if tonumber(redis.call('GET', last) or '0') >= tonumber(number) then return end
+redis.call('SET', last, number, 'EX', 86400)
 for place = 0, #KEYS / 2 - 1 do
   redis.call('INCRBY', KEYS[2 * place + 1], ARGV[holds + 2 + 2 * place])
   redis.call('EXPIRE', KEYS[2 * place + 1], ARGV[holds + 3 + 2 * place])
   for hold = 1, holds do redis.call('HDEL', KEYS[2 * place + 2], ARGV[1 + hold]) end
 end
 """
-"""Counts charges and drops holds. Keys as above. Arguments: the number of holds, the holds, then amount and expiry of
-each charge."""
+"""Counts charges and drops holds, once: its answer may be lost, and the same be asked again. Keys as above, and where
+the number of the last is kept. Arguments: the number of holds, the holds, amount and expiry of each charge, and the
+number of this."""
 
 
 class RedisStore:
@@ -84,6 +90,8 @@ class RedisStore:
         self._client: Any = connect(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
         self._hold = self._client.register_script(HOLD)
         self._settle = self._client.register_script(SETTLE)
+        self._last = f"{{slmroute-budget}}|last|{uuid.uuid4().hex}"
+        self._settled = 0
 
     def hold(self, hold_id: str, charges: Sequence[Charge], known: Sequence[int]) -> Taken:
         """See ``Store``."""
@@ -98,7 +106,8 @@ class RedisStore:
         arguments: list[str | int] = [len(hold_ids), *hold_ids]
         for charge in charges:
             arguments += [charge.amount, charge.end - charge.start + KEPT_S]
-        self._settle(keys=_keys(charges), args=arguments)
+        self._settle(keys=[*_keys(charges), self._last], args=[*arguments, self._settled + 1])
+        self._settled += 1
 
     def close(self) -> None:
         """See ``Store``."""

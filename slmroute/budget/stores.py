@@ -50,7 +50,10 @@ class Store(Protocol):
         ...
 
     def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
-        """Drop holds, and count what was really taken in their place, whether it fits or not."""
+        """Drop holds, and count what was really taken in their place, whether it fits or not.
+
+        What could not be settled is given again before anything else is.
+        """
         ...
 
     def close(self) -> None:

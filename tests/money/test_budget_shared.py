@@ -246,6 +246,29 @@ def test_what_a_store_missed_it_is_told_when_it_is_back(
     assert [ask(other).tier for _ in range(2)] == ["frontier", "small"]
 
 
+def test_what_a_store_counted_without_saying_so_is_counted_once(
+    engine: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slmroute.budget.counting.AWAY_S", 0.0)
+    budget = Budget(day=5, store=redis_url, answer_tokens=500)
+    router = engine(0.99, budget=budget)
+    shared: Any = budget._counting._shared
+    settle = shared._settle
+
+    def answer_is_lost(**asked: Any) -> None:
+        settle(**asked)
+        shared._settle = settle
+        raise shared.outages[0]("timeout")
+
+    ask(router)
+    assert budget.flush()
+    shared._settle = answer_is_lost
+    assert [ask(router).tier for _ in range(3)] == ["frontier"] * 3
+    assert budget.flush()
+    other = engine(0.99, budget=Budget(day=5, store=redis_url, answer_tokens=500))
+    assert [ask(other).tier for _ in range(2)] == ["frontier", "small"]
+
+
 def lose_everything(store: str) -> None:
     if store.startswith("unix://"):
         import redis
