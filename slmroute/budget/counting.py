@@ -6,9 +6,11 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedInVain
+from dataclasses import dataclass, replace
 from typing import Final
 
 from slmroute.background import Background
@@ -26,10 +28,26 @@ AWAY_S: Final = 5.0
 AGAIN_S: Final = 0.1
 """How long ``flush`` does so."""
 MOST_UNSETTLED: Final = 10_000
+"""How many calls are told a server one by one after an outage; further ones are told as one."""
 
 logger = logging.getLogger("slmroute.budget")
 
 Work = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """What a server is yet to be told.
+
+    Attributes:
+        hold_ids: The holds to be dropped.
+        charges: What was taken.
+        calls: How many calls took it.
+    """
+
+    hold_ids: Sequence[str]
+    charges: Sequence[Charge]
+    calls: int
 
 
 class Counting:
@@ -51,7 +69,7 @@ class Counting:
         self.memory = MemoryStore()
         self._shared = shared
         self._worker = Background[Work]("slmroute-budget", self._work, self._end, self._late)
-        self._unsettled: list[tuple[Sequence[str], Sequence[Charge]]] = []
+        self._unsettled: deque[Unsettled] = deque()
         self._untold = 0
         self._untold_lock = threading.RLock()  # a call can end while the garbage collector runs
         self._told_late = False
@@ -92,8 +110,9 @@ class Counting:
         """Drop holds and count what was taken, without waiting for anything."""
         self.memory.settle(hold_ids, charges)
         if self._shared is not None:
-            self._owe(charges, 1)
-            self._worker.put(lambda: self._settle(hold_ids, charges))
+            owed = Unsettled(hold_ids, charges, int(any(charge.amount for charge in charges)))
+            self._owe(owed.calls)
+            self._worker.put(lambda: self._settle(owed))
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until the server knows all that was settled, asking it again if need be; False when time ran out."""
@@ -118,13 +137,14 @@ class Counting:
     def _ask(self, hold_id: str, charges: Sequence[Charge]) -> Future[Taken | None]:
         future = Future[Taken | None]()
 
-        def ask() -> None:
+        def ask() -> bool:
             if not future.set_running_or_notify_cancel():
-                return
+                return False
             try:
                 future.set_result(self._hold(hold_id, charges))
             except BaseException as error:  # noqa: BLE001  handed to the call that waits
                 future.set_exception(error)
+            return True
 
         self._worker.put(ask)
         return future
@@ -149,10 +169,13 @@ class Counting:
         self._back()
         return taken
 
-    def _settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
+    def _settle(self, owed: Unsettled) -> None:
         store = self._shared
-        if len(self._unsettled) < MOST_UNSETTLED:
-            self._unsettled.append((hold_ids, charges))
+        if len(self._unsettled) >= MOST_UNSETTLED:
+            last = self._unsettled.pop()
+            # What these hold ends by itself.
+            owed = Unsettled(last.hold_ids, _together(last.charges, owed.charges), last.calls + owed.calls)
+        self._unsettled.append(owed)
         if store is not None and (time.monotonic() >= self._away_until or self._worker.stopping.is_set()):
             self._settle_unsettled()
 
@@ -168,16 +191,15 @@ class Counting:
 
     def _settle_late(self, store: Store) -> None:
         while self._unsettled:
-            hold_ids, charges = self._unsettled[0]
-            store.settle(hold_ids, charges)
-            self.memory.told(charges)
-            self._unsettled.pop(0)
-            self._owe(charges, -1)
+            owed = self._unsettled[0]
+            store.settle(owed.hold_ids, owed.charges)
+            self.memory.told(owed.charges)
+            self._unsettled.popleft()
+            self._owe(-owed.calls)
 
-    def _owe(self, charges: Sequence[Charge], calls: int) -> None:
-        if any(charge.amount for charge in charges):
-            with self._untold_lock:
-                self._untold += calls
+    def _owe(self, calls: int) -> None:
+        with self._untold_lock:
+            self._untold += calls
 
     def _away(self, store: Store, error: Exception) -> None:
         self._made = True  # or away, which is not waited for any longer
@@ -212,10 +234,19 @@ class Counting:
 
     def _work(self, batch: Sequence[Work]) -> None:
         for work in batch:
-            work()
-            self._silent = False  # whatever came of it
+            # Whatever came of it, unless the server was not even asked.
+            self._silent = work() is False and self._silent
 
     def _late(self, _: int) -> None:
         if self._untold and not self._told_late:
             self._told_late = True
             logger.warning("what %d calls have spent could not be told to the budget's store in time", self._untold)
+
+
+def _together(charges: Sequence[Charge], further: Sequence[Charge]) -> tuple[Charge, ...]:
+    """Add charges up, so that each window has one."""
+    found = {charge.window: charge for charge in charges}
+    for charge in further:
+        known = found.get(charge.window)
+        found[charge.window] = charge if known is None else replace(known, amount=known.amount + charge.amount)
+    return tuple(found.values())

@@ -314,6 +314,28 @@ def test_what_a_store_lost_while_a_call_ran_is_counted_once(engine: Any, redis_u
     assert [ask(router).tier for _ in range(4)] == ["frontier"] * 3 + ["small"]
 
 
+def test_a_store_is_told_of_a_long_outage_too(engine: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slmroute.budget.counting.AWAY_S", 0.0)
+    monkeypatch.setattr("slmroute.budget.counting.MOST_UNSETTLED", 2)
+    limits: Any = {"month": 6, "per_key": Limits(hour=2), "store": redis_url, "answer_tokens": 500}
+    budget = Budget(**limits)
+    router = engine(0.99, budget=budget)
+    with monkeypatch.context() as outage:
+        for method in ("hold", "settle"):
+            outage.setattr(budget._counting._shared, method, failing(budget._counting._shared))
+        for key in ("anna", "anna", "bert", "bert", "carl"):
+            assert ask(router, key=key).tier == "frontier"
+        assert not budget.flush(timeout_s=0.1)
+    assert budget.flush()
+    other = engine(0.99, budget=Budget(**limits))
+    assert [ask(other, key=key).tier for key in ("anna", "bert", "carl", "doris")] == [
+        "small",
+        "small",
+        "frontier",
+        "small",
+    ]
+
+
 def failing(store: Any) -> Any:
     def fail(*_: object) -> Any:
         raise store.outages[0]("gone")
