@@ -15,6 +15,7 @@ from langchain_core.runnables.config import merge_configs
 from langchain_slmroute.schemas import is_schema, neutral_format, response_schema
 from slmroute.ollama import LACKING
 from slmroute.tier import ABILITIES
+from slmroute.token_probabilities import ALTERNATIVES
 
 __all__ = [
     "OLLAMA_OPTIONS",
@@ -145,17 +146,21 @@ def served_by(provider: str, via: object) -> str:
     return "azure" if provider == "azure_openai" else provider
 
 
-def logprob_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+def logprob_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any], *, margins: bool) -> Mapping[str, Any]:
     """Give the call arguments that ask for log-probabilities; none where they cannot be had.
 
     Args:
         model: The model to be called.
         kwargs: The call's other arguments: by them OpenAI's class, too, chooses the interface that takes no such ones.
+        margins: Whether to ask how likely other tokens were, too; more of them that the user asks for stand.
     """
     by_responses: Any = getattr(model, "_use_responses_api", None)
     if by_responses is not None and by_responses({**cast("Any", model)._default_params, **kwargs}):  # noqa: SLF001
         return {}
-    return dialect_of(model).logprobs
+    asked = dialect_of(model).logprobs
+    if asked and margins and not getattr(model, "top_logprobs", None):
+        return {**asked, "top_logprobs": ALTERNATIVES}
+    return asked
 
 
 def chat_model(model: BaseChatModel | RunnableBinding[Any, Any]) -> BaseChatModel:

@@ -23,12 +23,12 @@ from slmroute.context import RouteContext
 from slmroute.gate import Chunk
 from slmroute.request import RouteRequest, estimate_tokens, judged_text
 from slmroute.steps import CONTENT_FILTER, Answer, ToolCall
+from slmroute.token_probabilities import TokenProbability, deciding, logprobs_of, margins_of, read_tokens
 
 __all__ = [
     "MEDIA",
     "RECORD_KEY",
     "answer_of",
-    "chunk_logprobs",
     "last_chunk",
     "request_of",
     "with_record",
@@ -158,11 +158,13 @@ def answer_of(message: BaseMessage, provider: str | None) -> Answer:
     if message.tool_calls or message.invalid_tool_calls:
         calls = [ToolCall(call["name"], dict(call["args"])) for call in message.tool_calls]
         calls += [ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls]
+    tokens = deciding(_tokens(message), calls)
     return Answer(
         text=message.content if isinstance(message.content, str) else message.text,
         tool_calls=tuple(calls),
         usage=usage_of(message),
-        logprobs=chunk_logprobs(message) or None,
+        logprobs=logprobs_of(tokens) or None,
+        margins=margins_of(tokens) or None,
         finish=_finish(metadata),
         model=metadata.get("model_name") or metadata.get("model"),
         provider=provider or metadata.get("model_provider"),
@@ -191,14 +193,16 @@ def chunk_of(message: BaseMessage) -> Chunk:
     """Tell the gate of a chunk."""
     message = _of_an_ai(message)
     calls = bool(message.tool_calls or (isinstance(message, AIMessageChunk) and message.tool_call_chunks))
+    tokens = _tokens(message)
     return Chunk(
         message,
         message.text,
-        chunk_logprobs(message),
+        logprobs_of(tokens),
         tool_call=calls,
         unseen=_unseen(message),
         usage=usage_of(message),
         finished=has_ended(message),
+        margins=margins_of(tokens),
     )
 
 
@@ -220,17 +224,12 @@ def _unseen(message: AIMessage) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def chunk_logprobs(message: AIMessage) -> tuple[float, ...]:
-    """Read the log-probabilities of a message's tokens, or of a chunk's, in the shapes that providers give them."""
+def _tokens(message: AIMessage) -> tuple[TokenProbability, ...]:
+    """Read the tokens of a message, or of a chunk, in the shapes that providers give them."""
     found: Any = message.response_metadata.get("logprobs")
     if found is None:
         return ()
-    if isinstance(found, Mapping):
-        found = cast("Mapping[str, Any]", found).get("content")
-    if not isinstance(found, Sequence):
-        return ()
-    tokens = cast("Sequence[Mapping[str, Any]]", found)
-    return tuple(float(token["logprob"]) for token in tokens if token.get("logprob") is not None)
+    return read_tokens(cast("Mapping[str, Any]", found).get("content") if isinstance(found, Mapping) else found)
 
 
 def without_logprobs(message: MessageT) -> MessageT:

@@ -12,6 +12,7 @@ from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, T
 from llama_index_slmroute.messages import extras, item, tool_calls_of
 from slmroute.gate import Chunk, Growth
 from slmroute.steps import Answer, ToolCall, Usage, greatest
+from slmroute.token_probabilities import TokenProbability, deciding, logprobs_of, margins_of, read_tokens
 
 __all__ = ["answer_of", "chunk_of", "has_ended", "usage_of"]
 
@@ -40,11 +41,13 @@ def answer_of(responses: Sequence[Response], provider: str | None) -> Answer:
     calls: tuple[ToolCall, ...] = ()
     if isinstance(last, ChatResponse):
         calls = tuple(ToolCall(name, arguments) for name, arguments in tool_calls_of(last.message))
+    tokens = deciding([token for response in responses for token in _tokens(response)], calls)
     return Answer(
         text=_text(last),
         tool_calls=calls,
         usage=_in_service(usage_of(responses), provider),
-        logprobs=tuple(p for response in responses for p in _logprobs(response)) or None,
+        logprobs=logprobs_of(tokens) or None,
+        margins=margins_of(tokens) or None,
         finish=next((found for raw in reversed(raws) if (found := _finish(raw)) is not None), None),
         model=next((name for raw in raws if isinstance(name := item(raw, "model"), str)), None),
         provider=provider,
@@ -62,8 +65,18 @@ def chunk_of(response: Response, written: Growth) -> Chunk:
     blocks = response.message.blocks if isinstance(response, ChatResponse) else ()
     calls = [f"{block.tool_name}{block.tool_kwargs}" for block in blocks if isinstance(block, ToolCallBlock)]
     unseen = f"{extras(response).get('thinking_delta') or ''}{written.of(''.join(calls))}"
-    told, ended = _usage(response), has_ended(response)
-    return Chunk(response, response.delta or "", _logprobs(response), bool(calls), unseen, told, True, ended)
+    tokens, told, ended = _tokens(response), _usage(response), has_ended(response)
+    return Chunk(
+        response,
+        response.delta or "",
+        logprobs_of(tokens),
+        tool_call=bool(calls),
+        unseen=unseen,
+        usage=told,
+        so_far=True,
+        finished=ended,
+        margins=margins_of(tokens),
+    )
 
 
 def has_ended(response: Response) -> bool:
@@ -148,14 +161,10 @@ def _finish(raw: Any) -> str | None:
     return None
 
 
-def _logprobs(response: Response) -> tuple[float, ...]:
-    """Read the log-probabilities of the tokens in a reply or chunk, in the shapes that providers give them."""
+def _tokens(response: Response) -> tuple[TokenProbability, ...]:
+    """Read the tokens of a reply or chunk, in the shapes that providers give them."""
     raw = cast("Any", response.raw)
-    found = item(raw, "logprobs") or item(item(_first(item(raw, "choices")), "logprobs"), "content")
-    if not isinstance(found, Sequence) or isinstance(found, str):
-        return ()
-    values = [item(token, "logprob") for token in cast("Sequence[Any]", found)]
-    return tuple(float(value) for value in values if isinstance(value, int | float))
+    return read_tokens(item(raw, "logprobs") or item(item(_first(item(raw, "choices")), "logprobs"), "content"))
 
 
 def _first(values: Any) -> Any:

@@ -56,7 +56,7 @@ _OPENAI: Final = Dialect(
 )
 _DIALECTS: Final[Mapping[str, Dialect]] = {
     # Ollama drops a forced tool choice silently; its class has no argument for log-probabilities, but its client has.
-    "Ollama": Dialect("ollama", tool_ids=False, abilities=ABILITIES - LACKING, is_ollama=True),
+    "Ollama": Dialect("ollama", {"logprobs": True}, tool_ids=False, abilities=ABILITIES - LACKING, is_ollama=True),
     "AzureOpenAI": replace(_OPENAI, provider="azure"),
     # Servers that speak OpenAI's protocol: who they are, and what they refuse, is not known.
     "OpenAILike": Dialect(completes=True),

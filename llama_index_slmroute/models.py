@@ -105,7 +105,7 @@ class TierModels:
         tier: Tier,
         callbacks: CallbackManager | None,
         *,
-        logprobs: bool = False,
+        logprobs: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         attempt: Attempt | None = None,
     ) -> LLM:
@@ -114,7 +114,7 @@ class TierModels:
         Args:
             tier: The tier.
             callbacks: The callback manager to call it with; None for its own.
-            logprobs: Whether an Ollama tier is to be asked for log-probabilities.
+            logprobs: What asks an Ollama tier for log-probabilities; None for nothing.
             options: An Ollama tier's options for this call.
             attempt: Where an OpenAI tier's client notes what it waited for in vain, or None.
         """
@@ -125,7 +125,7 @@ class TierModels:
         copy = carrier.model_copy(update=changes)
         private = carrier.__pydantic_private__
         if self.dialect(tier).is_ollama:
-            llm, asked = cast("Any", carrier), Asked(logprobs, options or {}, self._sends_num_ctx(tier))
+            llm, asked = cast("Any", carrier), Asked(logprobs or {}, options or {}, self._sends_num_ctx(tier))
             client, async_client = (
                 AskingClient(lambda: llm.client, asked),
                 AskingAsyncClient(lambda: llm.async_client, asked),

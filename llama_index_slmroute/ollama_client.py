@@ -14,13 +14,13 @@ class Asked:
     """What every chat of a client is to ask for.
 
     Attributes:
-        logprobs: Whether to ask for the log-probability of each token.
+        logprobs: What asks for the log-probability of each token; empty for nothing.
         options: Options of the model to set, over those that are set already.
         num_ctx: Whether the context's length is sent. Another one than before has the server load the model anew, so
             that it goes out only where the user has chosen it.
     """
 
-    logprobs: bool = False
+    logprobs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     num_ctx: bool = True
 
@@ -29,7 +29,7 @@ class Asked:
         options = {**cast("Mapping[str, Any]", body.get("options") or {}), **self.options}
         if not self.num_ctx:
             options.pop("num_ctx", None)
-        return {**body, "options": options, **({"logprobs": True} if self.logprobs else {})}
+        return {**body, "options": options, **self.logprobs}
 
 
 class AskingClient:

@@ -13,6 +13,7 @@ from typing import Final
 
 from slmroute.attempt import Attempt
 from slmroute.classify.protocol import Classification, ClassifierLike, aasked, asked
+from slmroute.confidence import judged_by
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ModelMissing
 from slmroute.overheard import ModelCall
 from slmroute.policy import Judgement
@@ -288,7 +289,8 @@ def _begin_judging(run: Run) -> Attempt | None:
 def _confidence(run: Run, step: Judge) -> object:
     if run.policy.judge is not None:
         return run.policy.judge(step.request, step.answer)
-    return run.engine.calibrator(step.answer.logprobs) if step.answer.logprobs else None
+    answer = step.answer
+    return judged_by(run.engine.calibrator, answer.logprobs, answer.margins) if answer.logprobs else None
 
 
 def _judged(run: Run, attempt: Attempt | None, step: Judge, value: object) -> Verdict:

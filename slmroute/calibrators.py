@@ -101,6 +101,11 @@ class FittedCalibrator:
         numbers = (sorted(self.weights.items()), self.intercept, self.knots)
         return f"{self.method}-{self.labels}-{sha256(repr(numbers).encode()).hexdigest()[:8]}"
 
+    @property
+    def needs_margins(self) -> bool:
+        """Whether it was fitted on margins, so that a router asks for two tokens of each place."""
+        return "margin" in self.weights
+
     def __call__(self, logprobs: Sequence[float], margins: Sequence[float] | None = None) -> float | None:
         """Give P(the answer is good); None where the tokens do not tell what it was fitted on.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
-__all__ = ["Calibrator", "GeometricMean", "confidence_of"]
+__all__ = ["Calibrator", "GeometricMean", "confidence_of", "judged_by", "needs_margins"]
 
 
 @runtime_checkable
@@ -21,6 +21,24 @@ class Calibrator(Protocol):
     def __call__(self, logprobs: Sequence[float]) -> float | None:
         """Give a number in [0, 1], or None when the log-probabilities do not allow one."""
         ...
+
+
+def needs_margins(calibrator: Calibrator) -> bool:
+    """Tell whether a calibrator looks at how far tokens were ahead of others, which providers tell when asked to."""
+    return bool(getattr(calibrator, "needs_margins", False))
+
+
+def judged_by(
+    calibrator: Calibrator, logprobs: Sequence[float], margins: Sequence[float] | None = None
+) -> float | None:
+    """Have a calibrator judge tokens, with their margins where it looks at them."""
+    if needs_margins(calibrator):
+        return cast("_WithMargins", calibrator)(logprobs, margins)
+    return calibrator(logprobs)
+
+
+class _WithMargins(Protocol):
+    def __call__(self, logprobs: Sequence[float], margins: Sequence[float] | None) -> float | None: ...
 
 
 class GeometricMean:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from slmroute.confidence import Calibrator, GeometricMean
+from slmroute.confidence import Calibrator, GeometricMean, judged_by
 from slmroute.policy import Confidence
 from slmroute.request import RouteRequest
 from slmroute.steps import Answer, Call, Usage
@@ -30,6 +29,7 @@ class Chunk:
         usage: What the provider tells of its tokens in it; some tell the prompt's at once, most in the last chunk.
         so_far: Whether that is what the stream has taken so far; else what several chunks tell adds up.
         finished: Whether the provider says in it that the answer has ended. What is told then or later is the whole.
+        margins: How far each of its tokens was ahead of the likeliest other one, where that is known.
     """
 
     native: object = field(repr=False)
@@ -40,6 +40,7 @@ class Chunk:
     usage: Usage | None = None
     so_far: bool = False
     finished: bool = False
+    margins: tuple[float, ...] = field(default=(), repr=False)
 
 
 class Growth:
@@ -83,6 +84,7 @@ class Gate:
         self._request = request
         self._text: list[str] = []
         self._logprobs: list[float] = []
+        self._margins: list[float] = []
 
     def feed(self, chunk: Chunk) -> Verdict:
         """Take the next chunk and say what to do with all those seen so far.
@@ -99,13 +101,15 @@ class Gate:
         if self._escalation is None:
             return "commit" if chunk.text.strip() else "hold"
         self._text.append(chunk.text)
-        self._logprobs.extend(chunk.logprobs)
+        if chunk.text or chunk.unseen:  # tokens that come with nothing may be those of a tool call that is not read yet
+            self._logprobs.extend(chunk.logprobs)
+            self._margins.extend(chunk.margins)
         return self._judge_beginning(self._escalation)
 
     def _judge_beginning(self, escalation: Confidence) -> Verdict:
         if len(self._logprobs) < escalation.first_tokens:
             return "hold"
-        self.confidence = confidence = self._confidence(self._logprobs[: escalation.first_tokens])
+        self.confidence = confidence = self._confidence(escalation.first_tokens)
         self._whole = True
         if confidence is None:
             return "hold"
@@ -116,9 +120,10 @@ class Gate:
             return "commit"
         return "hold"
 
-    def _confidence(self, logprobs: Sequence[float]) -> float | None:
+    def _confidence(self, tokens: int) -> float | None:
+        margins = self._margins[:tokens] if len(self._margins) == len(self._logprobs) else None
         try:
-            value = self._calibrator(logprobs)
+            value = judged_by(self._calibrator, self._logprobs[:tokens], margins)
             is_probability = value is not None and 0 <= value <= 1
         except Exception:  # noqa: BLE001  the whole answer is judged by it once more, and that is recorded
             return None

@@ -17,6 +17,7 @@ from slmroute.errors import ConfigError
 from slmroute.jsonl import Row, read_rows
 from slmroute.ollama import OllamaServer
 from slmroute.ollama_address import OllamaAddress
+from slmroute.token_probabilities import ALTERNATIVES, logprobs_of, margins_of, read_tokens
 
 if TYPE_CHECKING:
     from ollama import ChatResponse
@@ -300,7 +301,7 @@ def body_of(one: KnownAnswer, model: str) -> dict[str, object]:
         "options": {"temperature": 0, "num_predict": LONGEST_ANSWER, "num_ctx": NUM_CTX},
         "keep_alive": "10m",
         "logprobs": True,
-        "top_logprobs": 2,
+        "top_logprobs": ALTERNATIVES,
         "think": False,
     }
 
@@ -312,19 +313,14 @@ def graded(one: KnownAnswer, response: ChatResponse, model: str, total_ms: float
             f"The server gives no log-probabilities for {model!r}, and confidence is read from them: use Ollama 0.12.11"
             " or newer, or `slmroute serve`."
         )
-    margins: list[float] = []
-    for entry in response.logprobs:
-        others = [other.logprob for other in entry.top_logprobs or () if other.token != entry.token]
-        if others:
-            margins.append(entry.logprob - max(others))
-    logprobs = tuple(min(entry.logprob, 0.0) for entry in response.logprobs)
+    tokens = read_tokens(response.logprobs)
     return Outcome(
         one.id,
         one.source,
         one.category,
         is_right(response.message.content or "", one),
-        logprobs,
-        tuple(margins) if len(margins) == len(logprobs) else None,
+        tuple(min(logprob, 0.0) for logprob in logprobs_of(tokens)),
+        margins_of(tokens) or None,
         model,
         total_ms,
     )

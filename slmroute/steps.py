@@ -185,7 +185,9 @@ class Answer:
         tool_calls: The tool calls of it.
         parsed: Whether a structured answer could be parsed: None where none was asked for.
         usage: Its tokens, or None when they are neither reported nor estimated yet.
-        logprobs: The log-probability of each generated token, or None where the provider gives none.
+        logprobs: The log-probability of each token that it is judged by, or None where the provider gives none: of
+            each generated token, or where it calls tools of those of their arguments.
+        margins: How far each of them was ahead of the likeliest other one, where that is known.
         finish: Why generation ended, in the provider's word, for example ``stop`` or ``length``; ``ABORTED`` when the
             gate broke the stream off.
         model: The model's name as the provider reports it.
@@ -199,6 +201,7 @@ class Answer:
     parsed: bool | None = None
     usage: Usage | None = None
     logprobs: tuple[float, ...] | None = field(default=None, repr=False)
+    margins: tuple[float, ...] | None = field(default=None, repr=False)
     finish: str | None = None
     model: str | None = None
     provider: str | None = None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from slmroute.local import LocalServer
 
 # How long an example takes says nothing on a machine that is busy with something else.
-hypothesis.settings.register_profile("slmroute", deadline=None)
+hypothesis.settings.register_profile("slmroute", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("slmroute")
 
 PROGRAMS = ("/usr/lib/postgresql/*/bin", "/usr/bin", "/usr/local/bin")

@@ -261,7 +261,9 @@ class EmbeddedClassifier:
 
     def _read(self) -> LinearWeights:
         from slmroute.classify.linear import LinearWeights
+        from slmroute.classify.steering_words import vocabulary
 
+        vocabulary()  # read here, beside the weights: a score may run in an event loop, which no file may hold up
         if self._path is not None:
             return LinearWeights.from_file(self._path)
         with as_file(files("slmroute.classify").joinpath("weights", SHIPPED[self._grade or "light"])) as shipped:

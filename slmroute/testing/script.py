@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -134,10 +135,17 @@ class Reply:
 
     @property
     def tokens(self) -> tuple[Token, ...] | None:
-        """The tokens with their log-probabilities, or None when the script has none."""
+        """The tokens with their log-probabilities, or None when the script has none.
+
+        Those of a reply that has no text are what a model writes to call its tools.
+        """
         if not self.logprobs:
             return None
-        return tuple(token_of(text, given) for text, given in zip(self.pieces, self.logprobs, strict=True))
+        texts = self.pieces
+        if self.tool_calls and not self.text:
+            written = "".join(json.dumps({"name": name, "arguments": given}) for name, given in self.calls)
+            texts = split_evenly(written, len(self.logprobs))
+        return tuple(token_of(text, given) for text, given in zip(texts, self.logprobs, strict=True))
 
 
 @dataclass(frozen=True, repr=False)
