@@ -59,4 +59,4 @@ class Hearing(BaseCallbackHandler):
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """See ``BaseCallbackHandler``."""
         if run_id == self._run:
-            self._run, self._unanswered = None, may_count(error)
+            self._run, self._unanswered = None, may_count(error, outside=self._attempt.outside)

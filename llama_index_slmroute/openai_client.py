@@ -61,7 +61,7 @@ class Watch:
         try:
             yield
         except availability_errors() as error:
-            self.late = may_count(error)
+            self.late = may_count(error, outside=0 if self.attempt is None else self.attempt.outside)
             raise
 
 

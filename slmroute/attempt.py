@@ -12,6 +12,7 @@ from slmroute.record import AttemptRecord, Role
 from slmroute.steps import Answer, Usage
 from slmroute.tier import Tier
 from slmroute.told import Told
+from slmroute.unanswered import handled
 
 __all__ = ["Attempt"]
 
@@ -25,6 +26,7 @@ class Attempt:
         last_usage: The tokens of the request that was answered, of which ``usage`` may hold others beside.
         answers: The answers of its requests, as far as the adapter hears of each. Once it has answered itself, the last
             one is its own; before that it may have been asked again.
+        outside: What error was being handled as it began; see ``unanswered.handled``.
         waited: How many requests before the last may count though no answer came, where the adapter hears of it.
     """
 
@@ -54,6 +56,7 @@ class Attempt:
     draft_tokens: int = 0
     answers: list[Answer] = field(default_factory=list[Answer], repr=False)
     waited: int | None = None
+    outside: int = field(default_factory=handled, repr=False)
     within: Within = field(default_factory=Within, repr=False)
 
     def take(self, chunk: Chunk) -> None:

@@ -202,7 +202,7 @@ class Run(AbstractContextManager["Run"]):
             raise error
         if failure.kind in ("unavailable", "overloaded"):
             attempt.permit.failure(self.engine.clock.monotonic(), retry_after_s(error, self.engine.clock.now()))
-        self._fail(attempt, type(error).__name__, sent=may_count(error, attempt.waited))
+        self._fail(attempt, type(error).__name__, sent=may_count(error, attempt.waited, outside=attempt.outside))
         self.events.append(f"{failure.kind}:{attempt.name}")
         return replace(failure, shown=attempt.shown)
 
@@ -247,7 +247,7 @@ class Run(AbstractContextManager["Run"]):
     def _break_off(self, attempt: Attempt, error: BaseException | None) -> None:
         """Close an attempt that was still running when the call was given up or the user's own error passed through."""
         name = type(error).__name__ if error is not None else "Closed"
-        self._fail(attempt, name, sent=may_count(error, attempt.waited))
+        self._fail(attempt, name, sent=may_count(error, attempt.waited, outside=attempt.outside))
 
     def _settle(self, error: BaseException | None) -> None:
         if self.record is not None:

@@ -63,6 +63,10 @@ CUT_SHORT: Final = frozenset({"length", "max_tokens", "MAX_TOKENS"})
 """How the providers say that an answer ended because it was as long as it may be."""
 
 
+MOST_TOKENS: Final = 10**12
+"""More than any call takes: a count of as many, or more, cannot be true."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """The tokens of one model call.
@@ -94,8 +98,11 @@ class Usage:
 
     @property
     def plausible(self) -> bool:
-        """Whether an answered call can have these numbers: a prompt has tokens, and parts fit into their whole."""
-        return self.input_tokens > 0 and self.adds_up
+        """Whether an answered call can have these numbers: a prompt has tokens, and parts fit into their whole.
+
+        More than any model takes are a provider's mistake, and one such answer would drown all others in a bill.
+        """
+        return self.input_tokens > 0 and self.adds_up and max(self.input_tokens, self.output_tokens) < MOST_TOKENS
 
     @property
     def adds_up(self) -> bool:
@@ -156,8 +163,8 @@ def with_told(guess: Usage, told: Usage, *, closing: bool = False) -> Usage:
     """
     if closing and told.plausible and (told.output_tokens or not guess.output_tokens):
         return told
-    output_tokens = max(guess.output_tokens, told.output_tokens)
-    if told.input_tokens <= 0:
+    output_tokens = max(guess.output_tokens, told.output_tokens if told.output_tokens < MOST_TOKENS else 0)
+    if not 0 < told.input_tokens < MOST_TOKENS:
         return replace(guess, output_tokens=output_tokens)
     found = replace(told, output_tokens=output_tokens, reasoning_tokens=0, audio_output_tokens=0, source=guess.source)
     return found if found.plausible else replace(guess, input_tokens=told.input_tokens, output_tokens=output_tokens)

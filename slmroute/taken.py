@@ -8,7 +8,7 @@ from functools import reduce
 
 from slmroute.attempt import Attempt
 from slmroute.request import RouteRequest, estimate_tokens
-from slmroute.steps import Answer, Usage, summed, with_told
+from slmroute.steps import MOST_TOKENS, Answer, Usage, summed, with_told
 
 __all__ = ["by_answer", "by_answers", "without_answer"]
 
@@ -31,7 +31,8 @@ def by_answer(attempt: Attempt, request: RouteRequest, answer: Answer, events: l
     guess = _estimate(attempt, request, " ".join((answer.text, *calls)).strip())
     if told is None:
         return guess
-    return replace(with_told(guess, told), output_tokens=max(told.output_tokens, 0) or guess.output_tokens)
+    wrote = told.output_tokens if 0 < told.output_tokens < MOST_TOKENS else guess.output_tokens
+    return replace(with_told(guess, told), output_tokens=wrote)
 
 
 def by_answers(attempt: Attempt, request: RouteRequest, answers: Sequence[Answer], events: list[str]) -> Usage | None:

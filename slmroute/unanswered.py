@@ -7,6 +7,7 @@ connection broke before any answer, or that was answered with an error.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from json import JSONDecodeError
 from traceback import walk_tb
@@ -15,7 +16,7 @@ from typing import Final, cast
 
 from slmroute.availability import status_of
 
-__all__ = ["given_up", "may_count"]
+__all__ = ["given_up", "handled", "may_count"]
 
 
 def _functions(of: Mapping[str, tuple[str, ...]]) -> frozenset[tuple[str, str]]:
@@ -55,7 +56,16 @@ _READ_TIMEOUTS: Final = frozenset({"ReadTimeout", "ReadTimeoutError", "SocketTim
 _SENT_AGAIN: Final = "x-stainless-retry-count"
 
 
-def may_count(error: BaseException | None, before: int | None = None) -> int:
+def handled() -> int:
+    """Tell which error is being handled as a call begins, as its identity: it is no cause of what befalls the call.
+
+    Python makes it the context of each error that is raised meanwhile, and a program that asks a model again, or
+    another one, in an ``except`` block does so in the midst of handling one.
+    """
+    return id(sys.exception())
+
+
+def may_count(error: BaseException | None, before: int | None = None, *, outside: int = 0) -> int:
     """Tell how many requests of a call that ended in an error its provider may count.
 
     OpenAI's and Anthropic's clients send a request again of their own accord, and note in it how often they have done
@@ -65,10 +75,11 @@ def may_count(error: BaseException | None, before: int | None = None) -> int:
     Args:
         error: A client's error, or what interrupted the call: a cancellation, or None where its reader left.
         before: How many requests of earlier rounds count, where that is known.
+        outside: What ``handled`` told as the call began.
     """
     if not isinstance(error, Exception):
         return given_up(error, before)
-    causes = list(_causes(error))
+    causes = _causes(error, outside)
     # Clients may fail to read an error's body, too.
     refused = any((status_of(each) or 0) > _OK for each in causes)
     unread = not refused and any(isinstance(each, JSONDecodeError) for each in causes)
@@ -123,12 +134,14 @@ def _broke_off(error: BaseException) -> bool:
     return any(_OK in (getattr(each, "status_code", None), getattr(each, "status", None)) for each in answers)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give an error and those that it came of, the last one first."""
+def _causes(error: BaseException, outside: int) -> list[BaseException]:
+    """Give an error and those that it came of, the last one first, without what was handled as the call began."""
     found: BaseException | None = error
-    while found is not None:
-        yield found
+    causes: dict[int, BaseException] = {}  # an error may be its own cause, or two each other's
+    while found is not None and id(found) != outside and id(found) not in causes:
+        causes[id(found)] = found
         found = found.__cause__ or found.__context__
+    return list(causes.values())
 
 
 def _frames_of(error: BaseException | None) -> Iterator[FrameType]:

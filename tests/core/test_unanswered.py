@@ -15,7 +15,7 @@ import requests
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from slmroute.testing import FakeServer, Fault, Reply
-from slmroute.unanswered import given_up, may_count
+from slmroute.unanswered import given_up, handled, may_count
 
 
 def late(again: str = "0") -> openai.APITimeoutError:
@@ -40,6 +40,33 @@ def test_an_answer_that_came_too_late_may_have_been_counted() -> None:
         refused(503, ValueError()),
     ):
         assert may_count(error) == 0
+
+
+def test_errors_that_are_each_other_s_cause_are_looked_at_once() -> None:
+    own = ConnectionError("down")
+    own.__cause__ = own
+    assert may_count(own) == 0
+    first, second = ConnectionError("one"), httpx.ReadTimeout("late")
+    first.__cause__, second.__cause__ = second, first
+    assert may_count(first) == may_count(second) == 1
+
+
+def fail(error: Exception) -> None:
+    raise error
+
+
+def test_what_was_handled_as_a_call_began_is_no_cause_of_its_error() -> None:
+    try:
+        fail(httpx.ReadTimeout("another's"))
+    except httpx.ReadTimeout:
+        outside = handled()
+        with pytest.raises(ConnectionError) as refused:
+            fail(ConnectionError("refused"))
+        with pytest.raises(httpx.ReadTimeout) as own:
+            fail(httpx.ReadTimeout("its own"))
+    assert may_count(refused.value) == 1
+    assert may_count(refused.value, outside=outside) == 0
+    assert may_count(own.value, outside=outside) == 1
 
 
 @pytest.mark.parametrize(("told", "requests"), [("0", 1), ("2", 3), ("-1", 1), ("many", 1), ("", 1)])
