@@ -190,7 +190,12 @@ class Policy:
         if threshold is not None and thresholds is not None:
             raise ConfigError("Give threshold= (two tiers) or thresholds= (any number), not both.")
         if threshold is not None:
-            thresholds = (threshold,)
+            if len(tiers) > 2:
+                raise ConfigError(
+                    f"threshold={threshold!r} parts two tiers, and there are {len(tiers)}: give "
+                    f"thresholds={list(default_thresholds(len(tiers)))} or the like, one number fewer than tiers."
+                )
+            thresholds = (probability(threshold, "threshold"),)
         elif thresholds is not None and (isinstance(thresholds, str) or not hasattr(thresholds, "__iter__")):
             raise ConfigError(f"thresholds={thresholds!r} must be a list of numbers, for example [0.35, 0.7].")
         elif thresholds is None:
@@ -281,8 +286,11 @@ class Policy:
                 f"thresholds={list(self.thresholds)} must have {wanted} number{'s' * (wanted > 1)} for "
                 f"{len(self.tiers)} tiers, one fewer than tiers; for example {example}."
             )
-        for threshold in self.thresholds:
-            probability(threshold, "threshold")
+        for threshold in cast("tuple[object, ...]", self.thresholds):
+            if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+                raise ConfigError(
+                    f"thresholds={list(self.thresholds)} must be numbers from 0 to 1, for example {example}."
+                )
         if list(self.thresholds) != sorted(set(self.thresholds)):
             raise ConfigError(
                 f"thresholds={list(self.thresholds)} must rise from each to the next, the cheapest tier's first; "

@@ -47,6 +47,9 @@ def test_the_defaults() -> None:
         ({"threshold": True}, "threshold=True must be a number"),
         ({"threshold": float("nan")}, "threshold=nan must be a number"),
         ({"threshold": 0.5, "thresholds": [0.5]}, "not both"),
+        ({"thresholds": [1.2]}, r"^thresholds=\[1\.2\] must be numbers from 0 to 1, for example \[0\.5\]"),
+        ({"thresholds": [True]}, r"^thresholds=\[True\] must be numbers from 0 to 1"),
+        ({"thresholds": ["0.5"]}, r"^thresholds=\['0\.5'\] must be numbers from 0 to 1"),
         ({"thresholds": [0.3, 0.6]}, r"must have 1 number for 2 tiers.*\[0\.5\]"),
         ({"thresholds": "0.5"}, r"thresholds='0\.5' must be a list of numbers, for example"),
         ({"thresholds": 0.5}, r"thresholds=0\.5 must be a list of numbers"),
@@ -86,6 +89,13 @@ def test_tiers_of_the_same_price_and_those_without_are_taken_as_they_stand() -> 
     same = Tier("other", "ollama:other", input_price="0.05", output_price="0.08")
     mixed = Tier("mixed", "ollama:mixed", input_price="1", output_price="0.01")
     assert build(SMALL, same, MID, mixed, FRONTIER).names == ("small", "other", "mid", "mixed", "frontier")
+
+
+def test_what_is_wrong_with_thresholds_names_the_setting_that_was_given() -> None:
+    with pytest.raises(ConfigError, match=r"^threshold=0\.5 parts two tiers, and there are 3: give thresholds=\[0\.3"):
+        build(SMALL, MID, FRONTIER, threshold=0.5)
+    with pytest.raises(ConfigError, match=r"^thresholds=\[0\.5, 1\.5\] must be numbers from 0 to 1"):
+        build(SMALL, MID, FRONTIER, thresholds=[0.5, 1.5])
 
 
 def test_thresholds_must_rise() -> None:
