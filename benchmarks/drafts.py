@@ -25,6 +25,7 @@ from slmroute.calibrators import FittedCalibrator
 from slmroute.confidence import Calibrator, GeometricMean
 from slmroute.demo.requests import is_right, load_requests
 from slmroute.draft import with_draft
+from slmroute.errors import ConfigError
 from slmroute.gate import Chunk, Gate
 from slmroute.local import LocalServer
 from slmroute.ollama_address import OllamaAddress
@@ -151,16 +152,22 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("SLMROUTE_EVAL"), metavar="FOLDER")
     parser.add_argument("--small-model", type=int, default=120, metavar="N")
     given, _ = parser.parse_known_args(list(dropwhile(lambda word: not word.startswith("-"), sys.argv[1:])))
+    if given.small_model < 0:
+        parser.error(f"--small-model {given.small_model} must be zero, which leaves it out, or more.")
     if not given.small_model:
         return
     drafts = list(drafted(questions(given.data, given.small_model)))
     right = sum(draft.outcome.correct for draft in drafts)
     tokens = statistics.mean(len(draft.tokens) for draft in drafts)
     print(f"{len(drafts)} drafts of SmolLM2-135M, {right / len(drafts):.0%} right, {tokens:.0f} tokens on average")
-    fitted = calibrators(drafts)
+    own: dict[str, Sequence[Calibrator]] = {"plain mean": [GeometricMean()] * len(drafts)}
+    try:
+        own["calibrated on other sources"] = calibrators(drafts)
+    except ConfigError as error:
+        print(f"\nToo few for a calibrator of other sources, and left out: give a larger --small-model. {error}")
     for threshold in THRESHOLDS:
-        show("plain mean", drafts, [GeometricMean()] * len(drafts), threshold)
-        show("calibrated on other sources", drafts, fitted, threshold)
+        for name, each in own.items():
+            show(name, drafts, each, threshold)
     cost_of_passing_on(drafts)
 
 

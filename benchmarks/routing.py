@@ -35,7 +35,8 @@ from slmroute.cases import Case, read_cases
 from slmroute.classify.few_shot_prompt import INSTRUCTION
 from slmroute.classify.platt import IDENTITY, Platt
 from slmroute.classify.training.rows import LabelledPrompt, own_prompts, read_prompts
-from slmroute.cli.evaluate import cell_lines, tables
+from slmroute.cli.evaluate import cell_tables, tables
+from slmroute.cli.tables import show
 from slmroute.demo.requests import load_requests
 from slmroute.errors import ClassifierUnsure, MissingExtra, SlmrouteError
 from slmroute.evaluate import Evaluation, evaluate, request_score
@@ -60,8 +61,7 @@ def arguments() -> argparse.Namespace:
 
 def shown(console: Console, title: str, found: Sequence[Evaluation]) -> None:
     console.print(f"\n{title}", highlight=False, soft_wrap=True)
-    for table in tables(found):
-        console.print(table)
+    show(*tables(found), console=console)
 
 
 def measured(
@@ -128,8 +128,7 @@ def with_sources_left_out(
         drawn(plots / "tiers.png", done, {**scores, **{one.name: one.score for one in baselines()}})
     rows += beside(cases)
     shown(console, f"{len(cases)} {title}", rows)
-    for one in embedded:
-        print("\n".join(cell_lines(one)))
+    show(*cell_tables(embedded), console=console)
     everyday = [prompts[place].text for place in public if prompts[place].everyday]
     for grade, scores in unseen.items() if everyday else ():
         stayed = sum(scores[text] <= found[grade].threshold for text in everyday) / len(everyday)
@@ -149,6 +148,13 @@ def drawn(target: Path, cases: Sequence[Case], scores: Mapping[str, object]) -> 
 
 def case_of(prompt: LabelledPrompt) -> Case:
     return Case(prompt.text, prompt.complex, None, None, prompt.category, prompt.source)
+
+
+def not_fitted_on(cases: Sequence[Case], prompts: Sequence[LabelledPrompt]) -> tuple[list[Case], int]:
+    """The cases whose prompt is none of those that the weights were fitted on, and how many others there are."""
+    fitted = {" ".join(prompt.text.split()) for prompt in prompts}
+    unseen = [case for case in cases if " ".join(case.text.split()) not in fitted]
+    return unseen, len(cases) - len(unseen)
 
 
 def stratified(cases: Sequence[Case], count: int) -> list[Case]:
@@ -283,12 +289,17 @@ def main() -> None:
         f"public prompts with known tiers ({', '.join(file.name for file in files)}). Each was judged by a fit to "
         "other families of sources and the project's own prompts, at the threshold that the shipped weights have."
     )
-    unseen = with_sources_left_out(console, [*read_prompts(files), *own_prompts()], found, title, given.plots)
+    prompts = [*read_prompts(files), *own_prompts()]
+    unseen = with_sources_left_out(console, prompts, found, title, given.plots)
     for path in sorted(data.glob("outcomes_*.jsonl")):
-        known = read_cases([path])
+        known, seen = not_fitted_on(read_cases([path]), prompts)
+        if not known:
+            print(f"\n{path.name}: left out, as the prompts of all its {seen} outcomes were fitted on.")
+            continue
         rows = [measured(name, known, request_score(one), one.threshold) for name, one in found.items()]
         rows += beside(known)
-        shown(console, f"{len(known)} recorded outcomes, {path.name}: no outcome was fitted on.", rows)
+        title = f"{len(known)} recorded outcomes, {path.name}: no outcome was fitted on"
+        shown(console, f"{title}, and {seen} more are left out, as their prompts were fitted on.", rows)
         if given.plots is not None:
             scores = {name: request_score(one) for name, one in found.items()}
             drawn(given.plots / f"{path.stem}.png", known, {**scores, **{one.name: one.score for one in baselines()}})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from slmroute.evaluate import Evaluation
-from slmroute.metrics import Interval
+from slmroute.evaluate_tables import FigureTable, cell_table, figure_tables
 from slmroute.report.canvas import TEXT, WIDE, as_percent, blank, legend
 from slmroute.report.palette import LIGHT
 
@@ -21,18 +21,25 @@ __all__ = ["is_page", "page", "png", "quality_figure", "reliability_figure", "sa
 
 COLOURS = ("spent", "small", "classifier", "draft", "judge", "middle", "baseline")
 
+TITLES = {"quality": "Cost against quality", "reliability": "Reliability"}
+
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>How well calls are routed</title>
 <style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2532}}
-table{{border-collapse:collapse;display:block;overflow-x:auto}}
-td,th{{padding:.3rem .7rem;text-align:right;border-bottom:1px solid #dfe4ea}}
-td:first-child,th:first-child{{text-align:left}}img{{max-width:100%}}</style>
+.scroll{{overflow-x:auto;margin:1rem 0}}
+table{{border-collapse:collapse;font-variant-numeric:tabular-nums}}
+td,th{{padding:.3rem .7rem;text-align:right;vertical-align:top;border-bottom:1px solid #dfe4ea}}
+td{{white-space:nowrap}}td small{{display:block;color:#5b6675}}
+tr>th:first-child{{text-align:left;padding-left:0}}tbody th{{font-weight:normal}}
+img{{max-width:100%}}summary{{cursor:pointer;font-weight:bold}}
+@media(max-width:600px){{table{{font-size:13px}}td,th{{padding:.25rem .3rem}}td small{{font-size:11px}}}}</style>
+<body>
 <h1>How well calls are routed</h1>
-<p>{count} labelled prompts. Intervals are 95% bootstrap intervals.</p>
-{table}
-{figures}
+<p>Brackets hold 95% bootstrap intervals.</p>
+{parts}
+</body>
 </html>
 """
 
@@ -94,14 +101,14 @@ def is_page(target: Path) -> bool:
     return target.suffix.lower() in (".html", ".htm")
 
 
-def save_figures(found: Sequence[Evaluation], target: Path, count: int) -> list[Path]:
+def save_figures(found: Sequence[Evaluation], target: Path, told: Sequence[str]) -> list[Path]:
     """Write the pictures.
 
     Args:
         found: The evaluations.
         target: A file that ends in ``.html`` gets one page with everything in it; any other name is a folder that gets
             ``quality.png`` and ``reliability.png``.
-        count: How many prompts were looked at.
+        told: What a page says of the prompts above the figures, a paragraph each.
 
     Returns:
         The files written.
@@ -115,7 +122,7 @@ def save_figures(found: Sequence[Evaluation], target: Path, count: int) -> list[
         if figure is not None
     }
     if is_page(target):
-        target.write_text(page(found, figures, count), encoding="utf-8")
+        target.write_text(page(found, figures, told), encoding="utf-8")
         return [target]
     target.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -132,54 +139,36 @@ def png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def page(found: Sequence[Evaluation], figures: dict[str, Figure], count: int) -> str:
-    """Write one page that opens offline: the table and the pictures."""
-    head = (
-        "",
-        "AUC",
-        "long",
-        "short",
-        "kept local",
-        "ECE",
-        "accuracy",
-        "APGR",
-        "CPT(50)",
-        "CPT(80)",
-        "saved at 95%",
-        "at 99%",
-    )
-    rows = ["<tr>" + "".join(f"<th>{escape(name)}</th>" for name in head) + "</tr>"]
-    for one in found:
-        cells = (one.name, *figures_of(one))
-        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    titles = {"quality": "Cost against quality", "reliability": "Reliability"}
-    pictures = [
-        f'<h2>{titles[name]}</h2><img alt="{titles[name]}" src="data:image/png;base64,{encoded}">'
-        for name, encoded in ((name, base64.b64encode(png(figure)).decode()) for name, figure in figures.items())
+def page(found: Sequence[Evaluation], figures: dict[str, Figure], told: Sequence[str]) -> str:
+    """Write one page that opens offline: what the terminal shows, and the pictures."""
+    parts = [f"<p>{escape(line)}</p>" for line in told]
+    parts += [html_table(table) for table in figure_tables(found)]
+    parts += [f"<h2>{TITLES[name]}</h2>\n{picture(TITLES[name], figure)}" for name, figure in figures.items()]
+    cells = [html_table(table) for one in found if (table := cell_table(one)) is not None]
+    if cells:
+        parts.append(f"<details><summary>Right by category and length</summary>{''.join(cells)}</details>")
+    return PAGE.format(parts="\n".join(parts))
+
+
+def html_table(table: FigureTable) -> str:
+    """Write a table in a box of its own, which scrolls where the screen is narrower."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.heads)
+    rows = [
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{html_cell(cell)}</td>" for cell in cells)}</tr>'
+        for name, *cells in table.rows
     ]
-    return PAGE.format(count=count, table=f"<table>{''.join(rows)}</table>", figures="\n".join(pictures))
-
-
-def figures_of(one: Evaluation) -> list[str]:
-    """Give an evaluation's figures as the cells of a table, a dash where there is none."""
-    tiers, outcomes = one.tiers, one.outcomes
-    cells = (
-        [shown(interval) for interval in (tiers.auc, tiers.auc_long, tiers.auc_short, tiers.kept_local)]
-        if tiers
-        else ["-"] * 4
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.heads[0])}"><table><thead><tr>{head}'
+        f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
-    cells += [number(tiers.ece), number(tiers.accuracy)] if tiers else ["-"] * 2
-    measured = (
-        (outcomes.apgr, outcomes.cpt50, outcomes.cpt80, outcomes.saved_at_95, outcomes.saved_at_99) if outcomes else ()
-    )
-    return [*cells, *([shown(interval) for interval in measured] or ["-"] * 5)]
 
 
-def number(value: float | None) -> str:
-    """Write a figure with two digits, or a dash."""
-    return "-" if value is None else f"{value:.2f}"
+def html_cell(cell: str) -> str:
+    """Write a figure, its interval small and in a line of its own."""
+    value, bracket, interval = cell.partition(" [")
+    return escape(value) + (f"<small>[{escape(interval)}</small>" if bracket else "")
 
 
-def shown(interval: Interval | None) -> str:
-    """Write a figure with its interval, or a dash."""
-    return "-" if interval is None else f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+def picture(title: str, figure: Figure) -> str:
+    """Write a picture into the page itself."""
+    return f'<img alt="{title}" src="data:image/png;base64,{base64.b64encode(png(figure)).decode()}">'

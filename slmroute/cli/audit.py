@@ -56,7 +56,7 @@ def audit(
     import os
 
     from slmroute.audit import audit as look
-    from slmroute.cli.console import out, print_json
+    from slmroute.cli.console import print_json
 
     with _progress() as told:
         found = look(
@@ -74,8 +74,9 @@ def audit(
         print_json(found.to_json())
         return
     from slmroute.cli.audit_view import audit_view
+    from slmroute.cli.tables import show as show_tables
 
-    out.print(audit_view(found), highlight=False)
+    show_tables(audit_view(found))
 
 
 def _assumed(frontier: str, price: str | None, answer_tokens: int, rates: Sequence[str]) -> Assumptions:

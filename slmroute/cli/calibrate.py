@@ -64,6 +64,7 @@ def calibrate(
     """
     from slmroute.calibrate import calibrate as work_out
     from slmroute.cli.console import out, print_json
+    from slmroute.cli.tables import show
     from slmroute.cli.target import check_target
     from slmroute.errors import ConfigError
     from slmroute.outcomes import read_outcomes
@@ -87,8 +88,7 @@ def calibrate(
     if as_json:
         print_json({**found.to_json(), "out": to})
     else:
-        out.print(_figures(found))
-        out.print(_coverage(found))
+        show(_figures(found), _coverage(found))
         out.print(_words(found, to), highlight=False, soft_wrap=True)
     if found.tested is None:
         raise typer.Exit(1)

@@ -50,9 +50,10 @@ def demo(
         print_json({**found.to_json(), "ledger": ledger, "report": page})
         return
     from slmroute.cli.demo_view import results
+    from slmroute.cli.tables import show
 
     err.print()
-    out.print(results(found), highlight=False)
+    show(results(found))
     out.print(f"\nEvery call and what it cost: {ledger} (slmroute report --ledger {ledger})", soft_wrap=True)
     out.print(missing or f"The same with pictures: {page}", soft_wrap=True)
 

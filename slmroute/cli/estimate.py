@@ -42,6 +42,7 @@ def estimate(
     have left out the classifier; those that say "80% saved" take what stays local to be free.
     """
     from slmroute.cli.console import out, print_json
+    from slmroute.cli.tables import show
     from slmroute.estimate import estimate as work_out
 
     found = work_out(
@@ -56,8 +57,7 @@ def estimate(
     if as_json:
         print_json(found.to_json())
         return
-    out.print(_sums(found))
-    out.print(_mixes(found))
+    show(_sums(found), _mixes(found))
     out.print(_words(found), highlight=False, soft_wrap=True)
 
 

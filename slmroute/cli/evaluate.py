@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
     from slmroute.cases import Case
     from slmroute.evaluate import Costs, Evaluation
+    from slmroute.evaluate_tables import FigureTable
 
 __all__ = ["app", "classifier_named"]
 
 app = typer.Typer()
 
-LONGEST_NAME = len("cascadeflow")
-LEAST_WIDTH = 4
+ASKED = "ollama:"
+"""What the names of models that are asked, and not fitted, begin with."""
 
 
 @app.command()
@@ -84,7 +85,8 @@ def evaluate(
     cases = read_cases(data)
     costs = costs_of(weak_price, strong_price)
     found: list[Evaluation] = []
-    for name in classifier or ([] if score else ["light"]):
+    judged = classifier or ([] if score else ["light"])
+    for name in judged:
         judge, own = classifier_named(name)
         found.append(
             evaluate(cases, name, judge, threshold=own if threshold is None else threshold, costs=costs, rounds=rounds)
@@ -100,7 +102,7 @@ def evaluate(
             cases, other.name, other.score, threshold=other.threshold, probabilities=False, costs=costs, rounds=rounds
         )
         found.append(beside)
-    show(found, cases, plots, cells=cells, as_json=as_json)
+    show(found, cases, note_on_fit(judged), plots, cells=cells, as_json=as_json)
 
 
 def classifier_named(name: str) -> tuple[Callable[[str], float], float]:
@@ -116,8 +118,8 @@ def classifier_named(name: str) -> tuple[Callable[[str], float], float]:
     from slmroute.classify.embedded import SHIPPED
     from slmroute.evaluate import request_score
 
-    if name.startswith("ollama:"):
-        slm = FewShotClassifier(name.removeprefix("ollama:"), timeout_s=60)
+    if name.startswith(ASKED):
+        slm = FewShotClassifier(name.removeprefix(ASKED), timeout_s=60)
         slm.warm_up()
         return request_score(slm), 0.5
     if name not in SHIPPED and not Path(name).is_file():
@@ -182,84 +184,66 @@ def check_plots(target: Path) -> None:
     check_target(there / "quality.png", "--plots")
 
 
-def show(found: Sequence[Evaluation], cases: Sequence[Case], plots: Path | None, *, cells: bool, as_json: bool) -> None:
+def show(
+    found: Sequence[Evaluation],
+    cases: Sequence[Case],
+    notes: Sequence[str],
+    plots: Path | None,
+    *,
+    cells: bool,
+    as_json: bool,
+) -> None:
     """Print the figures and write the pictures."""
     from slmroute.cli.console import err, out, print_json
+    from slmroute.cli.tables import show as show_tables
+    from slmroute.evaluate_tables import described
 
+    told = [described(cases), *notes]
     if plots is not None:
         from slmroute.evaluate_charts import save_figures
 
-        for path in save_figures(found, plots, len(cases)):
+        for path in save_figures(found, plots, told):
             err.print(f"wrote {path}", soft_wrap=True, highlight=False)
     if as_json:
-        print_json({"prompts": len(cases), "classifiers": [one.to_dict() for one in found]})
+        print_json({"prompts": len(cases), "notes": notes, "classifiers": [one.to_dict() for one in found]})
         return
-    for table in tables(found):
-        out.print(table)
-    for one in found if cells else ():
-        for line in cell_lines(one):
-            out.print(line, highlight=False)
+    show_tables(*tables(found), *(cell_tables(found) if cells else ()))
+    for line in told:
+        out.print(line, highlight=False, soft_wrap=True)
 
 
-def tables(found: Sequence[Evaluation]) -> list[object]:
-    """Lay the figures out, one table for tiers and one for outcomes."""
-    from slmroute.evaluate_charts import number, shown
-
-    made: list[object] = []
-    if any(one.tiers for one in found):
-        table = table_of("tiers", "AUC", "long", "short", "kept local", "went up", "stayed", "right", "ECE", "µs")
-        for one in found:
-            if one.tiers is not None:
-                row = (shown(one.tiers.auc), number_of(one.tiers.auc_long), number_of(one.tiers.auc_short))
-                kept = (shown(one.tiers.kept_local), number(one.tiers.went_up), number(one.tiers.stayed))
-                time = "-" if one.median_us is None else f"{one.median_us:.0f}"
-                table.add_row(one.name, *row, *kept, number(one.tiers.accuracy), number(one.tiers.ece), time)
-        made.append(table)
-    if any(one.outcomes for one in found):
-        table = table_of("outcomes", "APGR", "CPT(50)", "CPT(80)", "saved at 95%", "at 99%")
-        for one in found:
-            if one.outcomes is not None:
-                measured = (one.outcomes.apgr, one.outcomes.cpt50, one.outcomes.cpt80)
-                saved = (one.outcomes.saved_at_95, one.outcomes.saved_at_99)
-                table.add_row(one.name, *(shown(interval) for interval in (*measured, *saved)))
-        made.append(table)
-    if any(one.cost_per_thousand is not None for one in found):
-        estimated = " (tokens estimated)" if any(one.tokens_estimated for one in found) else ""
-        table = table_of(f"a thousand calls{estimated}", "routed", "all strong", "share up")
-        for one in found:
-            table.add_row(
-                one.name, f"${one.cost_per_thousand:.2f}", f"${one.strong_cost_per_thousand:.2f}", f"{one.share_up:.0%}"
-            )
-        made.append(table)
-    return made
+def note_on_fit(names: Sequence[str]) -> list[str]:
+    """Say of the classifiers with weights that what they were fitted on is not told from what they were not."""
+    embedded = [name for name in names if not name.startswith(ASKED)]
+    if not embedded:
+        return []
+    shipped = " SOURCES.md in slmroute/classify/training lists what the shipped weights were fitted on."
+    return [
+        f"Not checked: whether {' or '.join(embedded)} was fitted on any of these prompts. Figures on prompts that a "
+        f"classifier was fitted on say nothing.{shipped if set(embedded) & {'light', 'best'} else ''}"
+    ]
 
 
-def table_of(*names: str) -> Table:
-    """Make a table whose headings are whole in a terminal of 80 columns: cells are wrapped, words are not cut."""
+def tables(found: Sequence[Evaluation]) -> list[Table]:
+    """Lay the figures out as tables for a terminal."""
+    from slmroute.evaluate_tables import figure_tables
+
+    return [drawn(one) for one in figure_tables(found)]
+
+
+def cell_tables(found: Sequence[Evaluation]) -> list[Table]:
+    """Lay the accuracy by category and length out, a table for each classifier."""
+    from slmroute.evaluate_tables import cell_table
+
+    return [drawn(table) for one in found if (table := cell_table(one)) is not None]
+
+
+def drawn(figures: FigureTable) -> Table:
+    """Make a table for a terminal."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for place, name in enumerate(names):
-        longest = max(len(word) for word in name.split())
-        table.add_column(name, min_width=max(LEAST_WIDTH, longest) if place else LONGEST_NAME, overflow="fold")
+    table = Table(*figures.heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for row in figures.rows:
+        table.add_row(*row)
     return table
-
-
-def number_of(interval: object) -> str:
-    """Write an interval's figure alone."""
-    from slmroute.evaluate_charts import number
-    from slmroute.metrics import Interval
-
-    return number(interval.value if isinstance(interval, Interval) else None)
-
-
-def cell_lines(one: Evaluation) -> list[str]:
-    """Write the accuracy in each cell of category and length."""
-    if one.tiers is None:
-        return []
-    lines = [f"\n{one.name}: right at {one.tiers.threshold:.2f}"]
-    for category, sizes in one.tiers.cells.items():
-        parts = [f"{size} {right:.0%} of {count}" for size, (right, count) in sizes.items()]
-        lines.append(f"  {category:<26} {'  '.join(parts)}")
-    return lines

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from slmroute.cli.console import err, out, print_json
+from slmroute.cli.tables import show
 from slmroute.errors import ConfigError, LedgerError
 from slmroute.report.wording import alike, counted, dollars, saving
 
@@ -223,7 +224,7 @@ def show_calls(by: str, groups: Sequence[CallSummary]) -> None:
             milliseconds(group.total_ms.p50),
             end_section=position == len(groups) - 2,
         )
-    out.print(shown)
+    show(shown)
     if by == "tag" and len(groups) > 1:
         out.print("A call counts in each of its tags, so that the groups overlap.")
     if unpriced := groups[-1].unpriced:
@@ -271,7 +272,7 @@ def show_roles(roles: Sequence[AttemptSummary]) -> None:
             f"{role.tokens.output_tokens:,}",
             f"{role.tokens.estimated_attempts:,}",
         )
-    out.print(shown)
+    show(shown)
 
 
 def show_failures(failures: Sequence[FailureRate]) -> None:
@@ -290,7 +291,7 @@ def show_failures(failures: Sequence[FailureRate]) -> None:
             f"{low:.1%} - {high:.1%}",
             rate.verdict,
         )
-    out.print(shown)
+    show(shown)
 
 
 def told(rate: FailureRate) -> dict[str, Any]:

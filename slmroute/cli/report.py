@@ -120,10 +120,11 @@ def _written(found: Report, by: By | None, form: Format, *, width: int | None) -
 def _text(found: Report, by: By, width: int | None) -> str:
     from slmroute.cli.console import console, out
     from slmroute.cli.report_view import report_view
+    from slmroute.cli.tables import show
 
     shown = console(width=width) if width else out
     with shown.capture() as captured:
-        shown.print(report_view(found, by.value), highlight=False)
+        show(report_view(found, by.value), console=shown)
     return captured.get()
 
 

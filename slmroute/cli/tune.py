@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from slmroute.tune import Thresholds, TierPrice, Traffic
+    from slmroute.tune import Thresholds, TierPrice
     from slmroute.tune_few_shot import FewShotTuning
 
 app = typer.Typer(no_args_is_help=True)
@@ -55,17 +55,21 @@ def thresholds(
     classifier: Annotated[str, typer.Option(help="light, best, a weights file, or ollama:MODEL.")] = "light",
     as_json: Annotated[bool, typer.Option("--json", help="Give the figures as JSON.")] = False,
 ) -> None:
-    """Choose the thresholds for traffic shares, for a cost or for a quality.
+    """Choose the thresholds for traffic shares, for a cost or for a quality; with none given, for equal shares.
 
     For three tiers give three shares or prices: thresholds = [0.35, 0.7] then go into slmroute.toml. What they come to
     on prompts that had no part in choosing them stands beside.
     """
     from slmroute.cli.console import out, print_json
     from slmroute.cli.evaluate import classifier_named
+    from slmroute.cli.tables import show
+    from slmroute.errors import ConfigError
     from slmroute.jsonl import read_rows
     from slmroute.tune import thresholds_for
 
-    one_target({"--shares": shares, "--cost": cost, "--quality": quality})
+    target = target_of({"--shares": shares, "--cost": cost, "--quality": quality})
+    if cost is not None and not price:
+        raise ConfigError(f"{target} needs what the tiers cost: give --price for each, cheapest first.")
     money = None if cost is None else _number(cost, "--cost", above_zero=True)
     share = None if quality is None else _number(quality, "--quality", above_zero=True)
     rows = list(read_rows(data))
@@ -85,9 +89,9 @@ def thresholds(
         qualities=qualities,
     )
     if as_json:
-        print_json(found.to_json())
+        print_json({"target": target, **found.to_json()})
         return
-    out.print(_traffic(found))
+    show(_traffic(found, target))
     # As many digits as keep thresholds apart that a router takes for rising only then.
     numbers = ", ".join(str(round(threshold, 6)) for threshold in found.thresholds)
     out.print(f"thresholds = [{numbers}]", highlight=False, markup=False)
@@ -117,6 +121,7 @@ def few_shot(
     """
     from slmroute.cases import read_cases
     from slmroute.cli.console import err, out, print_json
+    from slmroute.cli.tables import show
     from slmroute.cli.target import check_target, write_target
     from slmroute.tune_few_shot import check_settings, tune_few_shot
 
@@ -132,17 +137,18 @@ def few_shot(
     if as_json:
         print_json(found.to_json())
         return
-    out.print(_figures(found))
+    show(_figures(found))
     out.print(_words(found, to), highlight=False, soft_wrap=True)
 
 
-def one_target(given: Mapping[str, str | None]) -> None:
-    """Refuse two targets at once, of which one would count for nothing."""
+def target_of(given: Mapping[str, str | None]) -> str:
+    """Name the target, and refuse two at once, of which one would count for nothing."""
     from slmroute.errors import ConfigError
 
     named = [f"{setting} {value}" for setting, value in given.items() if value is not None]
     if len(named) > 1:
         raise ConfigError(f"{' and '.join(named)} are targets of their own: give one of them.")
+    return named[0] if named else f"equal shares, as none of {', '.join(given)} was given"
 
 
 def model_on_ollama(model: str) -> str:
@@ -204,23 +210,29 @@ def _given(value: float | None, where: str, name: str) -> float:
     return value
 
 
-def _traffic(found: Thresholds) -> Table:
+def _traffic(found: Thresholds, target: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    tiers = len(found.thresholds) + 1
-    table = Table(box=box.SIMPLE_HEAD, title=counted(found.prompts, "prompt"), title_justify="left")
-    for name in ("", *(f"tier {place}" for place in range(1, tiers + 1)), "a thousand calls", "quality", "of the last"):
+    parts = {"chosen on these": found.seen, "on prompts left out": found.unseen}
+    columns: dict[str, list[str]] = {"": list(parts)}
+    for place in range(len(found.thresholds) + 1):
+        columns[f"tier {place + 1}"] = [percent(part.shares[place]) for part in parts.values()]
+    if found.seen.cost_per_thousand is not None:
+        columns["a thousand calls"] = [_or_dash(part.cost_per_thousand, "${:,.2f}") for part in parts.values()]
+    if found.seen.quality is not None:
+        columns["quality"] = [_or_dash(part.quality, "{:.3f}") for part in parts.values()]
+        columns["of the last"] = [percent(part.of_last) for part in parts.values()]
+    table = Table(box=box.SIMPLE_HEAD, title=f"{counted(found.prompts, 'prompt')}; {target}", title_justify="left")
+    for name in columns:
         table.add_column(name, justify="right" if name else "left")
-
-    def row(name: str, part: Traffic) -> None:
-        money = "-" if part.cost_per_thousand is None else f"${part.cost_per_thousand:.2f}"
-        quality = "-" if part.quality is None else f"{part.quality:.3f}"
-        table.add_row(name, *(percent(share) for share in part.shares), money, quality, percent(part.of_last))
-
-    row("chosen on these", found.seen)
-    row("on prompts left out", found.unseen)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from slmroute.baselines import baselines
+from slmroute.cases import Case
 from slmroute.cli import main
+from slmroute.cli.evaluate import note_on_fit
+from slmroute.evaluate_tables import described
 from slmroute.metrics import area, bootstrap, calibration_error, kept_below, quality_curve, reliability
 
 PAIRS = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]) | st.floats(0, 1), st.booleans()), min_size=2)
@@ -141,9 +145,81 @@ def test_the_command_draws_pictures_and_tables(data: Path, tmp_path: Path, capsy
     assert "sentiment" in shown
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("data:image/png") == 2
+    # What the terminal shows stands on the page, too, and nothing that has no figure.
+    for name in ("went up", "stayed", "µs", "APGR", "at 99%", "Right by category and length", "sentiment"):
+        assert name in page
+    assert "80 prompts with known tiers and recorded outcomes." in page
+    assert "Not checked: whether light was fitted on any of these prompts." in page
+    assert "Not checked: whether light was fitted on any of these prompts." in shown
     assert command("--data", str(data), "--rounds", "20", "--plots", str(tmp_path / "pictures")) == 0
     for name in ("quality", "reliability"):
         assert (tmp_path / "pictures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def only(data: Path, to: Path, *names: str) -> str:
+    """Copy the rows with no more than some of their fields."""
+    rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    to.write_text("\n".join(json.dumps({name: row[name] for name in ("prompt", *names)}) for row in rows), "utf-8")
+    return str(to)
+
+
+def test_a_page_has_no_columns_without_figures(data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    outcomes = only(data, tmp_path / "outcomes.jsonl", "weak_score", "strong_score")
+    assert command("--data", outcomes, "--rounds", "10", "--plots", str(page)) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "80 prompts with recorded outcomes." in text
+    assert "labelled" not in text
+    assert text.count("<table>") == 1
+    assert ">AUC<" not in text
+    tiers = only(data, tmp_path / "tiers.jsonl", "tier", "other")
+    assert command("--data", tiers, "--score", "other", "--rounds", "10", "--plots", str(page)) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "80 prompts with known tiers." in text
+    assert "Not checked" not in text
+    assert ">AUC<" in text
+    assert ">APGR<" not in text
+    assert all("-" not in cells for cells in columns_of(text))
+
+
+def columns_of(page: str) -> list[set[str]]:
+    """What stands in each column of figures of a page's tables."""
+    found: list[set[str]] = []
+    for table in re.findall(r"<tbody>(.*?)</tbody>", page):
+        rows = [re.findall(r"<td>(.*?)</td>", row) for row in table.split("</tr>") if row]
+        found += [{*cells} - {"-"} or {"-"} for cells in zip(*rows, strict=True)]
+    return found
+
+
+def test_prompts_of_both_kinds_are_counted_apart() -> None:
+    tiered, judged = Case("a", True, None, None), Case("b", None, 0.0, 1.0)
+    assert described([tiered] * 1200 + [judged]) == (
+        "1,201 prompts, 1,200 with known tiers and 1 with recorded outcomes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ((), "whether light was fitted"),
+        (("-c", "light", "--score", "other"), "SOURCES.md in slmroute/classify/training"),
+        (("--score", "other"), None),
+    ],
+)
+def test_figures_of_weights_come_with_a_note_on_what_they_were_fitted_on(
+    data: Path, capsys: pytest.CaptureFixture[str], named: tuple[str, ...], told: str | None
+) -> None:
+    assert command("--data", str(data), "--rounds", "10", "--json", *named) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert len(notes) == (told is not None)
+    assert told is None or told in notes[0]
+
+
+def test_ones_own_weights_have_no_list_of_sources_and_models_that_are_asked_no_note() -> None:
+    assert note_on_fit(["ollama:phi3:mini"]) == []
+    (note,) = note_on_fit(["own.npz", "ollama:phi3:mini"])
+    assert "own.npz was fitted" in note
+    assert "SOURCES.md" not in note
 
 
 @pytest.mark.parametrize(

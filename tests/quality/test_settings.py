@@ -216,3 +216,21 @@ def test_headings_are_whole_in_a_narrow_terminal(
     shown = accepted(capsys, "evaluate", "--data", str(data), "--rounds", "10")
     assert "…" not in shown
     assert all(name in shown for name in ("stayed", "right", "ECE", "µs", "cascadeflow"))
+
+
+def test_thresholds_without_a_target_are_told_to_be_for_equal_shares(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = accepted(capsys, "tune", "thresholds", str(data))
+    assert "equal shares, as none of --shares, --cost, --quality was given" in " ".join(shown.split())
+    assert "equal shares" in json.loads(accepted(capsys, "tune", "thresholds", str(data), "--json"))["target"]
+    assert "with none given, for equal shares" in " ".join(accepted(capsys, "tune", "thresholds", "--help").split())
+    shown = accepted(capsys, "tune", "thresholds", str(data), "--shares", "60,40")
+    assert "--shares 60,40" in shown
+    assert "equal shares" not in shown
+
+
+def test_a_cost_without_prices_names_the_option(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = refused(capsys, "tune", "thresholds", str(data), "--cost", "1")
+    assert "--cost 1 needs what the tiers cost: give --price" in told
+    assert "prices=" not in told
