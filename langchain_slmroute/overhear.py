@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +11,11 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_slmroute.messages import answer_of, has_ended
+from langchain_slmroute.messages import answer_of, chunk_of
 from slmroute.context import Held
+from slmroute.gate import Chunk
 from slmroute.overheard import Heard, ModelCall, hear
-from slmroute.request import estimate_tokens
-from slmroute.steps import Answer, Usage, with_told
+from slmroute.steps import Answer, Usage
 
 __all__ = ["overhearing"]
 
@@ -66,19 +65,21 @@ class Overhear(BaseCallbackHandler):
                 call.end(answer.usage, answer.text)
                 call.model, call.provider = answer.model or call.model, answer.provider
 
+    def on_llm_new_token(self, token: Any, *, chunk: object = None, run_id: UUID, **kwargs: Any) -> None:
+        """Note what has come of an answer: some classes stream one that is asked for as a whole, too."""
+        for call in self._begun.get(run_id, ())[:1]:
+            if isinstance(chunk, Generation):
+                call.hear(_chunk_of(chunk, call.provider))
+
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Note that it has not answered, or a stream of it not to its end."""
         response = kwargs.get("response")
         generations = response.generations if isinstance(response, LLMResult) else []
         for place, call in enumerate(self._begun.pop(run_id, ())):
             begun = generations[place][0] if place < len(generations) and generations[place] else None
-            if begun is not None and begun.text and call.usage is not None:  # what came before it broke off is paid for
-                guess = replace(call.usage, output_tokens=estimate_tokens(begun.text))
-                told = _answer_of(begun, call.provider)
-                ended = isinstance(told.native, AIMessage) and has_ended(told.native)
-                call.usage = guess if told.usage is None else with_told(guess, told.usage, closing=ended)
-            else:
-                call.fail(error)
+            if begun is not None and not call.text:  # of streams of events no token is told of
+                call.hear(_chunk_of(begun, call.provider))
+            call.fail(error)
 
     def _begin(self, run_id: UUID, prompts: list[str], told: dict[str, Any]) -> None:
         here = hear()
@@ -106,6 +107,12 @@ def overhearing(heard: Heard, manager: BaseCallbackManager) -> Held[Overhear | N
     handler = Overhear(heard)
     manager.add_handler(handler, inherit=True)
     return Held(_overhear, handler)
+
+
+def _chunk_of(generation: Generation, provider: str | None) -> Chunk:
+    if isinstance(generation, ChatGeneration):
+        return chunk_of(generation.message)
+    return Chunk(generation, generation.text, usage=_answer_of(generation, provider).usage)
 
 
 def _answer_of(generation: Generation, provider: str | None) -> Answer:

@@ -33,10 +33,9 @@ from llama_index_instrumentation.span import BaseSpan
 from llama_index_instrumentation.span_handlers import BaseSpanHandler
 from pydantic import PrivateAttr
 
-from llama_index_slmroute.answers import Response, answer_of, has_ended, usage_of
+from llama_index_slmroute.answers import Response, answer_of, chunk_of
+from slmroute.gate import Growth
 from slmroute.overheard import Heard, ModelCall, hear
-from slmroute.request import estimate_tokens
-from slmroute.told import Told
 
 __all__ = ["overhear"]
 
@@ -63,7 +62,8 @@ class _Open:
         heard: The calls of the asking that it is one of.
         before: The call begun before it here that may go on yet.
         parts: Whether it is known to call other LLMs, which are told of by themselves.
-        told: What the chunks of a stream have told of its tokens so far.
+        said: How much of its text the chunks of a stream have held so far.
+        called: How much of its tool calls they have.
         ended: Whether it is over.
         left: Whether its method has returned; what is called then is a part of it only while its stream runs.
         stream: The stream that it returned; one that is dropped must be free to go.
@@ -73,7 +73,8 @@ class _Open:
     heard: Heard
     before: _Open | None
     parts: bool = False
-    told: Told = field(default_factory=Told)
+    said: Growth = field(default_factory=Growth)
+    called: Growth = field(default_factory=Growth)
     ended: bool = False
     left: bool = False
     stream: weakref.ref[Any] | None = None
@@ -165,26 +166,21 @@ class _Overhear(BaseEventHandler):
         begun = self._open.get(span)
         if begun is None or begun.parts:
             return
-        begun.told.take(usage_of([response]), so_far=True, finished=has_ended(response))
-        if begun.call.usage is not None:
-            # Chunks hold all text so far: what comes of a stream that is left is this much.
-            begun.call.usage = replace(begun.call.usage, output_tokens=estimate_tokens(_text(response)))
+        # Chunks hold all text so far, and not all of them say what of it is new.
+        chunk = replace(chunk_of(response, begun.called), text=begun.said.of(_text(response)))
+        begun.call.hear(chunk)
 
     def _end(self, span: str, response: Response | None) -> None:
         begun = self._close(span)
         if begun is None or begun.parts or response is None:
             return
         answer = answer_of([response], begun.call.provider)
-        begun.call.end(answer.usage or begun.told.usage, _text(response))
+        begun.call.end(answer.usage or begun.call.so_far.usage, _text(response))
         begun.call.model = answer.model or begun.call.model
 
     def _fail(self, span: str, error: BaseException) -> None:
         begun = self._close(span)
-        if begun is None or begun.parts or begun.call.usage is None:
-            return
-        if begun.told.usage is not None:  # what came before a stream broke off is paid for
-            begun.call.usage = begun.told.put_into(begun.call.usage)
-        elif not begun.call.usage.output_tokens:
+        if begun is not None and not begun.parts:
             begun.call.fail(error)
 
     def _close(self, span: str) -> _Open | None:

@@ -8,21 +8,20 @@ Classifiers and judges of our own tell of their calls here, as do the adapters o
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from operator import index
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from slmroute.context import Held
+from slmroute.gate import Chunk
 from slmroute.request import estimate_tokens
-from slmroute.steps import COUNTS, SOURCES, Usage, with_told
-from slmroute.unanswered import may_count
+from slmroute.steps import COUNTS, MOST_TOKENS, SOURCES, Usage, with_told
+from slmroute.told import Told
+from slmroute.unanswered import handled, may_count
 
 __all__ = ["Heard", "ModelCall", "begin", "hear", "listening"]
-
-MOST_TOKENS: Final = 10**12
-"""No call takes so many."""
 
 
 @dataclass(slots=True)
@@ -36,6 +35,9 @@ class ModelCall:
         asked_for: The model's name as it was asked for.
         own: Whether ``own_prices`` are the prices of this call, and no others'.
         own_prices: Dollars for a million input and output tokens, where whoever called it declares them.
+        text: What its stream has generated so far.
+        so_far: What its stream's chunks have told of its tokens so far.
+        outside: What error was being handled as it began; see ``unanswered.handled``.
     """
 
     usage: Usage | None
@@ -44,6 +46,9 @@ class ModelCall:
     asked_for: str | None = None
     own: bool = False
     own_prices: tuple[Decimal, Decimal] | None = None
+    text: str = field(default="", repr=False)
+    so_far: Told = field(default_factory=Told)
+    outside: int = field(default_factory=handled, repr=False, compare=False)
 
     @classmethod
     def of(cls, prompt: str, model: str | None, provider: str | None) -> Self:
@@ -88,13 +93,22 @@ class ModelCall:
             told = guess if told is None else with_told(guess, told)
         self.usage = told
 
+    def hear(self, chunk: Chunk) -> None:
+        """Note what a chunk of its stream brings: this much is paid for should it be left, be cut or break off."""
+        self.text += chunk.text + chunk.unseen
+        self.so_far.take(chunk.usage, so_far=chunk.so_far, finished=chunk.finished)
+        if self.usage is not None:
+            self.usage = replace(self.usage, output_tokens=estimate_tokens(self.text))
+
     def fail(self, error: BaseException) -> None:
-        """Note that no answer came: what the provider may count yet stays, as for a tier's call."""
-        requests = may_count(error)
-        if not requests:
+        """Note that no whole answer came: what did, and what the provider may count yet, stays as for a tier's call."""
+        requests = may_count(error, outside=self.outside)
+        if not (requests or self.text or self.so_far.usage):
             self.usage = None
         elif self.usage is not None:
-            self.usage = replace(self.usage, input_tokens=self.usage.input_tokens * requests)
+            before, usage = self.usage.input_tokens * (max(requests, 1) - 1), self.so_far.put_into(self.usage)
+            source = "estimated" if before else usage.source
+            self.usage = replace(usage, input_tokens=usage.input_tokens + before, source=source)
 
 
 def _read(usage: object) -> Usage | None:

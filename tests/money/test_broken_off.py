@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_ollama import ChatOllama, OllamaLLM
+from langchain_openai import ChatOpenAI
+from llama_index.llms.ollama import Ollama
+from llama_index.llms.openai import OpenAI
 
 from langchain_slmroute import RoutingChatModel
-from slmroute import Budget, Judgement, Ledger, LedgerReader, Tier
+from slmroute import Budget, Confidence, Judgement, Ledger, LedgerReader, Tier
 from slmroute.overheard import ModelCall
 from slmroute.request import estimate_tokens
 from slmroute.steps import Usage
 from slmroute.testing import FakeServer, Fault, Reply
-from tests.money.asking import BIG, FRAMEWORKS, SMALL, WAYS, Framework, make_router
+from tests.money.asking import BIG, FRAMEWORKS, SMALL, TOOL, WAYS, Framework, add, make_router
 
 pytestmark = pytest.mark.usefixtures("closed_clients")
 
@@ -101,3 +106,90 @@ async def test_what_a_class_has_streamed_beneath_a_whole_answer_is_counted(ask: 
         attempt, _ = await failed(FRAMEWORKS[0], ask, server, SMALL, tmp_path / "calls.db")
         assert [each.output_tokens for each in server.untold[SMALL]] == [80]
     assert attempt.usage.output_tokens == estimate_tokens(" ".join(["word"] * 80))
+
+
+JUDGE = "gpt-4.1-mini"
+LANGCHAIN, LLAMA_INDEX = FRAMEWORKS
+WORDS = Reply(" ".join(["word"] * 100))
+CALLS = Reply(tool_calls=[("add", {"a": each, "b": 2}) for each in range(4)])
+
+
+def ollama(server: FakeServer) -> ChatOllama:
+    return ChatOllama(model=JUDGE, base_url=server.url)
+
+
+def openai(server: FakeServer) -> ChatOpenAI:
+    return ChatOpenAI(model=JUDGE, base_url=server.openai_url, api_key="canary", max_retries=0)  # type: ignore[arg-type]
+
+
+def plain(server: FakeServer) -> OllamaLLM:
+    return OllamaLLM(model=JUDGE, base_url=server.url)
+
+
+def index_ollama(server: FakeServer) -> Any:
+    return Ollama(model=JUDGE, base_url=server.url, context_window=4096)
+
+
+def index_openai(server: FakeServer) -> Any:
+    return OpenAI(model=JUDGE, api_base=server.openai_url, api_key="canary", max_retries=0)
+
+
+JUDGES: dict[str, tuple[Framework, Reply, Callable[[FakeServer], object]]] = {
+    "langchain-ollama": (LANGCHAIN, WORDS, lambda on: ollama(on).invoke("Good?")),
+    "langchain-ollama-stream": (LANGCHAIN, WORDS, lambda on: list(ollama(on).stream("Good?"))),
+    "langchain-ollama-tools": (LANGCHAIN, CALLS, lambda on: ollama(on).bind_tools([add]).invoke("Good?")),
+    "langchain-plain": (LANGCHAIN, WORDS, lambda on: plain(on).invoke("Good?")),
+    "langchain-plain-stream": (LANGCHAIN, WORDS, lambda on: list(plain(on).stream("Good?"))),
+    "langchain-openai": (LANGCHAIN, WORDS, lambda on: list(openai(on).stream("Good?"))),
+    "langchain-openai-tools": (LANGCHAIN, CALLS, lambda on: list(openai(on).bind_tools([add]).stream("Good?"))),
+    "index-ollama": (LLAMA_INDEX, WORDS, lambda on: list(index_ollama(on).stream_complete("Good?"))),
+    "index-ollama-tools": (LLAMA_INDEX, CALLS, lambda on: list(index_ollama(on).stream_chat_with_tools([TOOL], "Go?"))),
+    "index-openai": (LLAMA_INDEX, WORDS, lambda on: list(index_openai(on).stream_complete("Good?"))),
+    "index-openai-tools": (LLAMA_INDEX, CALLS, lambda on: list(index_openai(on).stream_chat_with_tools([TOOL], "Go?"))),
+}
+
+
+def judged(framework: Framework, ask: Callable[[FakeServer], object], server: FakeServer) -> Any:
+    """Have an answer judged in vain; gives the judge's attempt."""
+
+    def judge(*_: object) -> float:
+        ask(server)
+        return 0.9
+
+    records = list[Any]()
+    prices = {"small": (0, 0), "frontier": (0, 0), f"ollama:{JUDGE}": ("1", "2"), f"openai:{JUDGE}": ("1", "2")}
+    settings = {"escalation": Confidence(0.5, judge=judge), "prices": prices, "hooks": [records.append]}
+    router = make_router(framework, server, "small", **settings)
+    router.invoke("Is it?") if framework is LANGCHAIN else router.complete("Is it?")
+    assert router.engine.hooks.flush()
+    (attempt,) = [each for each in records[0].attempts if each.role == "judge"]
+    assert attempt.error is not None
+    return attempt
+
+
+@pytest.mark.parametrize("chunks", [1, 3])
+@pytest.mark.parametrize("way", JUDGES)
+def test_what_a_judge_s_model_had_answered_before_an_error_is_on_both_bills(way: str, chunks: int) -> None:
+    framework, reply, ask = JUDGES[way]
+    with FakeServer({SMALL: Reply("German."), JUDGE: Fault(error_line_after_chunks=chunks, reply=reply)}) as server:
+        attempt = judged(framework, ask, server)
+        assert [each.output_tokens for each in server.untold[JUDGE]] == [chunks]
+    usage = attempt.usage
+    assert (usage.source, usage.input_tokens > 0, usage.output_tokens > 0) == ("estimated", True, True)
+    if reply is WORDS:
+        assert usage.output_tokens == estimate_tokens(" ".join(["word"] * chunks))
+    assert attempt.cost == Decimal(usage.input_tokens + 2 * usage.output_tokens) / 1_000_000
+
+
+async def test_what_a_judge_s_model_had_answered_before_a_deadline_is_counted() -> None:
+    async def judge(*_: object) -> float:
+        await ollama(server).ainvoke("Good?")
+        return 0.9
+
+    with FakeServer({SMALL: Reply("German."), JUDGE: Fault(stall_after_chunks=80, reply=WORDS)}) as server:
+        escalation = Confidence(0.5, judge=judge)
+        router = make_router(LANGCHAIN, server, "small", escalation=escalation, deadline_s=2)
+        answer = await router.ainvoke("Is it?")
+    attempts = answer.response_metadata["slmroute"]["attempts"]
+    (usage,) = [each["usage"] for each in attempts if each["role"] == "judge"]
+    assert (usage["source"], usage["output_tokens"]) == ("estimated", estimate_tokens(" ".join(["word"] * 80)))
