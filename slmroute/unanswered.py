@@ -49,6 +49,34 @@ _READING: Final = _functions(
     }
 )
 """Where clients read the body of an answer; ``self`` is the answer there."""
+_STREAMING: Final = {
+    ("anthropic", "__stream__"): "response",
+    ("google", "request_streamed"): "session_response",
+    ("google", "async_generator"): "response",
+    ("groq", "__stream__"): "response",
+    ("ollama", "inner"): "r",
+    ("openai", "__stream__"): "response",
+}
+"""Where clients take a stream apart, and raise the errors that come in it; what they call the answer there."""
+_BEGUN: Final = _functions(
+    {
+        "huggingface_hub": (
+            "_stream_chat_completion_response",
+            "_async_stream_chat_completion_response",
+            "_stream_text_generation_response",
+            "_async_stream_text_generation_response",
+        )
+    }
+)
+"""Where one does so that has looked at the answer's status before."""
+_NOTHING_CAME: Final = frozenset(
+    {
+        "No data received from Ollama stream.",
+        "No generation chunks were returned",
+        "No generations found in stream.",
+    }
+)
+"""What LangChain's models say, in plain ``ValueError``s, of a stream that began well and ended with nothing in it."""
 _OK: Final = 200
 
 _READ_TIMEOUTS: Final = frozenset({"ReadTimeout", "ReadTimeoutError", "SocketTimeoutError", "StreamChunkTimeoutError"})
@@ -128,10 +156,16 @@ def _is_late(error: BaseException) -> bool:
 
 
 def _broke_off(error: BaseException) -> bool:
-    """Whether the body of an answer was being read that had begun well."""
-    reading = (frame for frame in _frames_of(error) if (_package_of(frame), frame.f_code.co_name) in _READING)
-    answers = (frame.f_locals.get("self") for frame in reading)
-    return any(_OK in (getattr(each, "status_code", None), getattr(each, "status", None)) for each in answers)
+    """Whether an answer had begun well: its body was being read, an error came in it, or it ended with nothing."""
+    if type(error) is ValueError and str(error) in _NOTHING_CAME:
+        return True
+    for frame in _frames_of(error):
+        place = _package_of(frame), frame.f_code.co_name
+        name = "self" if place in _READING else _STREAMING.get(place)
+        answer = None if name is None else frame.f_locals.get(name)
+        if place in _BEGUN or _OK in (getattr(answer, "status_code", None), getattr(answer, "status", None)):
+            return True
+    return False
 
 
 def _causes(error: BaseException, outside: int) -> list[BaseException]:

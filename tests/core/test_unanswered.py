@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+import ollama
 import openai
 import pytest
 import requests
@@ -131,6 +132,76 @@ async def test_every_client_tells_an_answer_that_broke_off_from_none(
 ) -> None:
     with FakeServer({"m": fault}) as server, pytest.raises(Exception) as caught:  # noqa: PT011  whatever it makes of it
         await asked(client, f"{server.openai_url}/chat/completions")
+    assert may_count(caught.value) == counts
+
+
+HI: Any = [{"role": "user", "content": "hi"}]
+
+
+async def stream_openai(host: str) -> list[object]:
+    async with openai.AsyncOpenAI(base_url=f"{host}/v1", api_key="canary", max_retries=0) as client:
+        return [each async for each in await client.chat.completions.create(model="m", messages=HI, stream=True)]
+
+
+async def stream_ollama(host: str) -> list[object]:
+    return [each async for each in await ollama.AsyncClient(host).chat("m", HI, stream=True)]
+
+
+def stream_hugging_face(host: str) -> list[object]:
+    hub: Any = pytest.importorskip("huggingface_hub")
+    client = hub.InferenceClient(base_url=f"{host}/v1", api_key="canary")
+    return list(client.chat_completion(HI, stream=True))
+
+
+def stream_anthropic(host: str) -> list[object]:
+    anthropic: Any = pytest.importorskip("anthropic")
+    client = anthropic.Anthropic(base_url=host, api_key="canary", max_retries=0)
+    return list(client.messages.create(model="m", max_tokens=9, messages=HI, stream=True))
+
+
+def google_client(host: str) -> Any:
+    genai: Any = pytest.importorskip("google.genai")
+    return genai.Client(api_key="canary", http_options={"base_url": host})
+
+
+def stream_google(host: str) -> list[object]:
+    client = google_client(host)
+    return list(client.models.generate_content_stream(model="m", contents="hi"))
+
+
+async def astream_google(host: str) -> list[object]:
+    client = google_client(host)
+    return [each async for each in await client.aio.models.generate_content_stream(model="m", contents="hi")]
+
+
+STREAMS = {
+    stream_openai: b'data: {"error": {"message": "no"}}\n\n',
+    stream_ollama: b'{"error": "no"}\n',
+    stream_hugging_face: b'data: {"error": "no"}\n\n',
+    stream_anthropic: b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n\n',
+    stream_google: b'data: {"error": {"code": 503, "message": "no", "status": "UNAVAILABLE"}}\n\n',
+    astream_google: b'data: {"error": {"code": 503, "message": "no", "status": "UNAVAILABLE"}}\n\n',
+}
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
+@pytest.mark.parametrize(("status", "counts"), [(200, 1), (503, 0)])
+@pytest.mark.parametrize("client", STREAMS)
+async def test_an_error_in_an_answer_that_began_well_is_told_from_one_that_is_the_answer(
+    client: Callable[[str], Any], status: int, counts: int
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d .\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" % status)
+        writer.write(STREAMS[client])
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        with pytest.raises(Exception) as caught:  # noqa: PT011  whatever it makes of it
+            await asked(client, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    package = type(caught.value).__module__.partition(".")[0]
+    assert package in ("anthropic", "google", "huggingface_hub", "ollama", "openai")
     assert may_count(caught.value) == counts
 
 

@@ -87,6 +87,35 @@ async def test_an_answer_that_broke_off_is_on_both_bills(
     assert LedgerReader(tmp_path / "calls.db").total().tokens.estimated_attempts == 1
 
 
+STREAMED = [
+    pytest.param(framework, way, model, id=f"{framework.name}-{way.__name__}-{model}")
+    for framework in FRAMEWORKS
+    for way in WAYS[framework.name]
+    for model in (SMALL, BIG)
+    if "stream" in way.__name__ or (framework is FRAMEWORKS[0] and model == SMALL)  # whose class always streams
+]
+
+
+@pytest.mark.parametrize(("framework", "ask", "model"), STREAMED)
+async def test_an_error_before_the_first_chunk_of_an_answer_that_began_well_is_on_both_bills(
+    framework: Framework, ask: Any, model: str, tmp_path: Path
+) -> None:
+    with FakeServer({model: Fault(error_line_after_chunks=0)}) as server:
+        attempt, budget = await failed(framework, ask, server, model, tmp_path / "calls.db")
+        assert [each.output_tokens for each in server.untold[model]] == [0]
+    assert (attempt.usage.source, attempt.usage.output_tokens) == ("estimated", 0)
+    assert attempt.cost == attempt.usage.input_tokens * Decimal(10 if model == BIG else 1) / 1_000_000 > 0
+    assert budget.used() == {"day": attempt.cost}
+
+
+@pytest.mark.parametrize("ask", WAYS["langchain"])
+async def test_a_stream_that_ends_with_nothing_in_it_is_on_both_bills(ask: Any, tmp_path: Path) -> None:
+    with FakeServer({SMALL: Fault(end_after_chunks=0)}) as server:
+        attempt, _ = await failed(FRAMEWORKS[0], ask, server, SMALL, tmp_path / "calls.db")
+        assert [each.output_tokens for each in server.untold[SMALL]] == [0]
+    assert (attempt.usage.source, attempt.usage.input_tokens > 0) == ("estimated", True)
+
+
 @pytest.mark.parametrize("model", [SMALL, BIG])
 @pytest.mark.parametrize("fault", UNANSWERED, ids=repr)
 @pytest.mark.parametrize(("framework", "ask"), EVERY)
@@ -167,7 +196,7 @@ def judged(framework: Framework, ask: Callable[[FakeServer], object], server: Fa
     return attempt
 
 
-@pytest.mark.parametrize("chunks", [1, 3])
+@pytest.mark.parametrize("chunks", [0, 1, 3])
 @pytest.mark.parametrize("way", JUDGES)
 def test_what_a_judge_s_model_had_answered_before_an_error_is_on_both_bills(way: str, chunks: int) -> None:
     framework, reply, ask = JUDGES[way]
@@ -175,10 +204,19 @@ def test_what_a_judge_s_model_had_answered_before_an_error_is_on_both_bills(way:
         attempt = judged(framework, ask, server)
         assert [each.output_tokens for each in server.untold[JUDGE]] == [chunks]
     usage = attempt.usage
-    assert (usage.source, usage.input_tokens > 0, usage.output_tokens > 0) == ("estimated", True, True)
+    assert (usage.source, usage.input_tokens > 0, usage.output_tokens > 0) == ("estimated", True, chunks > 0)
     if reply is WORDS:
         assert usage.output_tokens == estimate_tokens(" ".join(["word"] * chunks))
     assert attempt.cost == Decimal(usage.input_tokens + 2 * usage.output_tokens) / 1_000_000
+
+
+@pytest.mark.parametrize("way", [name for name in JUDGES if name.startswith(("langchain-ollama", "langchain-plain"))])
+def test_a_judge_s_stream_that_ends_with_nothing_in_it_is_on_both_bills(way: str) -> None:
+    framework, reply, ask = JUDGES[way]
+    with FakeServer({SMALL: Reply("German."), JUDGE: Fault(end_after_chunks=0, reply=reply)}) as server:
+        usage = judged(framework, ask, server).usage
+        assert [each.output_tokens for each in server.untold[JUDGE]] == [0]
+    assert (usage.source, usage.input_tokens > 0, usage.output_tokens) == ("estimated", True, 0)
 
 
 async def test_what_a_judge_s_model_had_answered_before_a_deadline_is_counted() -> None:
