@@ -240,16 +240,21 @@ def with_small_model(console: Console, cases: Sequence[Case], unseen: Mapping[st
 
 
 def latency(found: Mapping[str, EmbeddedClassifier]) -> None:
-    """What a score takes, one after the other, of instructions that come for the first time: real ones of the demo."""
-    asked = [one.prompt for one in load_requests() if len(one.prompt) <= 300]
+    """What a score takes, one after the other, of instructions that come for the first time: real ones of the demo.
+
+    They are put before the demo's longer requests, each time from another one on: a score looks at the lines and the
+    sentences of a text, so that one sentence said again and again would take less than what people send.
+    """
+    prompts = [one.prompt for one in load_requests()]
+    asked, longer = ([each for each in prompts if (len(each) > 300) == long] for long in (False, True))
     print("\nMilliseconds a score takes, median and 95% quantile (of 10 MB one only):")
     for grade, classifier in found.items():
         shown: list[str] = []
         for name, size in (("as asked", 0), ("1 kB", 1_000), ("100 kB", 100_000), ("10 MB", 10_000_000)):
             times: list[float] = []
             for place, prompt in enumerate(asked[:1] if size > 1_000_000 else asked):
-                filler = f"Paragraph {place} of a report on what was sold, and where. "
-                text = prompt if not size else f"{prompt}\n\n{filler * (size // len(filler))}"
+                turned = "\n\n".join((*longer[place % len(longer) :], *longer[: place % len(longer)])) + "\n\n"
+                text = prompt if not size else f"{prompt}\n\n{turned * (size // len(turned) + 1)}"[:size]
                 request = RouteRequest.from_text(text)
                 began = time.perf_counter()
                 classifier.score(request)
