@@ -7,32 +7,42 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedInVain
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from slmroute.background import Background
 from slmroute.budget.limits import Charge
-from slmroute.budget.stores import MemoryStore, Store, Taken
+from slmroute.budget.stores import Hold, MemoryStore, Store, Taken
 
 __all__ = ["Counting"]
 
 ANSWER_S: Final = 3.0
-"""How long a call waits for the server before it goes by what this process knows."""
+"""How long a call waits for a server that says nothing before it goes by what this process knows."""
 OPENING_S: Final = 15.0
 """The same for the first calls to a database that is yet to be made, or migrated: that takes longer."""
 AWAY_S: Final = 5.0
 """How long calls leave a server alone that could not be asked."""
 AGAIN_S: Final = 0.1
 """How long ``flush`` does so."""
-MOST_UNSETTLED: Final = 10_000
-"""How many calls are told a server one by one after an outage; further ones are told as one."""
+AT_ONCE: Final = 500
+"""How many calls a server is asked for, or told of, at once at most."""
+MOST_UNSETTLED: Final = 20
+"""How many times that many calls a server is told of in full after an outage; of further ones what they have spent."""
 
 logger = logging.getLogger("slmroute.budget")
 
-Work = Callable[[], object]
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A hold that a call waits for; the answer is None when the server could not be asked."""
+
+    hold_id: str
+    charges: Sequence[Charge]
+    answer: Future[Taken | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +60,18 @@ class Unsettled:
     calls: int
 
 
+Work = Asked | Unsettled | Callable[[], object]
+
+
 class Counting:
     """Counts for one process.
 
-    What is asked of a shared server is asked by one thread, in order, so that a hold is always made before it is
-    dropped, whatever happens to the call meanwhile. While the server cannot be asked, what this process has counted
-    itself decides, with what others had spent when it last could, and what was spent is told to the server later. Once
-    it has kept a call waiting in vain, it is asked, but not waited for, until it says something again. One that has
-    lost its data is told again what this process knows to have been spent.
+    What is asked of a shared server is asked by one thread, and all that waits at once, so that many calls take hardly
+    longer than one. A hold is always made before it is dropped, whatever happens to the call meanwhile. While the
+    server cannot be asked, what this process has counted itself decides, with what others had spent when it last could,
+    and what was spent is told to the server later. Once it has said nothing for too long while a call waited, it is
+    asked, but not waited for, until it says something again. One that has lost its data is told again what this process
+    knows to have been spent.
 
     Args:
         shared: The store on the server; None to count in memory alone.
@@ -68,13 +82,14 @@ class Counting:
     def __init__(self, shared: Store | None, *, made: bool = True, outage: str | None = None) -> None:
         self.memory = MemoryStore()
         self._shared = shared
-        self._worker = Background[Work]("slmroute-budget", self._work, self._end, self._late)
+        self._worker = Background[Work]("slmroute-budget", self._work, self._end, self._late, batch=AT_ONCE)
         self._unsettled: deque[Unsettled] = deque()
         self._untold = 0
         self._untold_lock = threading.RLock()  # a call can end while the garbage collector runs
         self._told_late = False
         self._away_until = 0.0
         self._silent = False
+        self._heard_at = 0.0
         self._complained = False
         self._made = made
         if outage is not None:
@@ -87,10 +102,11 @@ class Counting:
             return own, True
         asked, told = self._ask(hold_id, charges), None
         if not self._silent:
-            try:
-                told = asked.result(self._patience_s)
-            except WaitedInVain:
-                self._in_vain()
+            patience_s, since = self._patience_s, time.monotonic()
+            while not asked.done() and (left_s := self._left_s(since, patience_s)) > 0:
+                with suppress(WaitedInVain):
+                    asked.exception(left_s)
+            told = self._told(asked)
         return (own, False) if told is None else (told, True)
 
     async def ahold(self, hold_id: str, charges: Sequence[Charge]) -> tuple[Taken, bool]:
@@ -100,10 +116,15 @@ class Counting:
             return own, True
         asked, told = self._ask(hold_id, charges), None
         if not self._silent:
+            patience_s, since = self._patience_s, time.monotonic()
+            waiting = asyncio.wrap_future(asked)
             try:
-                told = await asyncio.wait_for(asyncio.wrap_future(asked), self._patience_s)
-            except TimeoutError:
-                self._in_vain()
+                while not asked.done() and (left_s := self._left_s(since, patience_s)) > 0:
+                    await asyncio.wait([waiting], timeout=left_s)
+                told = self._told(asked)
+            finally:
+                # A call that waits no longer need not be asked for. An error is raised above.
+                _ = waiting.cancel() or waiting.exception()
         return (own, False) if told is None else (told, True)
 
     def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
@@ -112,7 +133,7 @@ class Counting:
         if self._shared is not None:
             owed = Unsettled(hold_ids, charges, int(any(charge.amount for charge in charges)))
             self._owe(owed.calls)
-            self._worker.put(lambda: self._settle(owed))
+            self._worker.put(owed)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until the server knows all that was settled, asking it again if need be; False when time ran out."""
@@ -134,50 +155,93 @@ class Counting:
     def _patience_s(self) -> float:
         return ANSWER_S if self._made else OPENING_S
 
+    def _left_s(self, since: float, patience_s: float) -> float:
+        """How much longer a call waits: the server may be at work for others first, and is heard of then."""
+        return max(since, self._heard_at) + patience_s - time.monotonic()
+
     def _ask(self, hold_id: str, charges: Sequence[Charge]) -> Future[Taken | None]:
-        future = Future[Taken | None]()
+        asked = Asked(hold_id, charges, Future())
+        self._worker.put(asked)
+        return asked.answer
 
-        def ask() -> bool:
-            if not future.set_running_or_notify_cancel():
-                return False
-            try:
-                future.set_result(self._hold(hold_id, charges))
-            except BaseException as error:  # noqa: BLE001  handed to the call that waits
-                future.set_exception(error)
-            return True
-
-        self._worker.put(ask)
-        return future
-
-    def _in_vain(self) -> None:
-        """Note that a call was kept waiting, so that no other is until the server says something."""
+    def _told(self, answer: Future[Taken | None]) -> Taken | None:
+        """Give the answer, or, if there is none yet, have no other call wait until the server says something."""
+        if answer.done():
+            return answer.result()
         self._silent = True
         self._complain("no answer")
+        return None
 
-    def _hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken | None:
+    def _work(self, batch: Sequence[Work]) -> None:
+        """Tell the server what was spent, then make the holds that calls wait for.
+
+        A hold that is dropped already is not made: its call no longer waits. So each is dropped after it was made.
+        """
+        asked: dict[str, Asked] = {}
+        settled: list[Unsettled] = []
+        given_up = 0
+        for work in batch:
+            if isinstance(work, Asked):
+                if work.answer.set_running_or_notify_cancel():
+                    asked[work.hold_id] = work
+                else:
+                    given_up += 1
+            elif isinstance(work, Unsettled):
+                settled.append(work)
+                for hold_id in work.hold_ids:
+                    if (over := asked.pop(hold_id, None)) is not None:
+                        over.answer.set_result(None)
+            else:
+                work()
+        if settled:
+            self._keep(_all_of(settled))
+        if asked:
+            self._answer(asked.values())
+        elif settled and (time.monotonic() >= self._away_until or self._worker.stopping.is_set()):
+            self._settle_unsettled()
+        # Whatever came of it, unless the server was not even asked.
+        self._silent = given_up == len(batch) and self._silent
+
+    def _answer(self, asked: Collection[Asked]) -> None:
+        try:
+            taken = self._hold(asked)
+        except BaseException as error:  # noqa: BLE001  handed to the calls that wait
+            for one in asked:
+                one.answer.set_exception(error)
+            return
+        for one, came in zip(asked, taken, strict=True):
+            one.answer.set_result(came)
+
+    def _hold(self, asked: Collection[Asked]) -> Sequence[Taken | None]:
         store = self._shared
         if store is None or time.monotonic() < self._away_until:
-            return None
+            return [None] * len(asked)
         try:
             self._settle_late(store)
-            taken = store.hold(hold_id, charges, self.memory.known(charges))
+            taken: list[Taken] = []
+            for came in store.hold([Hold(one.hold_id, one.charges, self.memory.known(one.charges)) for one in asked]):
+                self._heard_at = time.monotonic()
+                taken.append(came)
         except store.outages as error:
             self._away(store, error)
-            return None
+            return [None] * len(asked)
         self._made = True
-        self.memory.learn(charges, taken.spent)
+        for one, came in zip(asked, taken, strict=True):
+            self.memory.learn(one.charges, came.spent)
         self._back()
         return taken
 
-    def _settle(self, owed: Unsettled) -> None:
-        store = self._shared
-        if len(self._unsettled) >= MOST_UNSETTLED:
-            last = self._unsettled.pop()
-            # What these hold ends by itself.
-            owed = Unsettled(last.hold_ids, _together(last.charges, owed.charges), last.calls + owed.calls)
+    def _keep(self, owed: Unsettled) -> None:
+        """Note what the server is to be told, together with others.
+
+        The first stays as it is: it may have been told without an answer, and is then told again as the same.
+        """
+        if len(self._unsettled) > 1:
+            full = len(self._unsettled) >= MOST_UNSETTLED
+            if full or len(self._unsettled[-1].hold_ids) < AT_ONCE:
+                # Where there are too many, what they hold ends by itself.
+                owed = _all_of([self._unsettled.pop(), replace(owed, hold_ids=()) if full else owed])
         self._unsettled.append(owed)
-        if store is not None and (time.monotonic() >= self._away_until or self._worker.stopping.is_set()):
-            self._settle_unsettled()
 
     def _settle_unsettled(self) -> None:
         store = self._shared
@@ -193,6 +257,7 @@ class Counting:
         while self._unsettled:
             owed = self._unsettled[0]
             store.settle(owed.hold_ids, owed.charges)
+            self._heard_at = time.monotonic()
             self.memory.told(owed.charges)
             self._unsettled.popleft()
             self._owe(-owed.calls)
@@ -232,21 +297,17 @@ class Counting:
             self._shared.close()
         self._late(len(self._unsettled))
 
-    def _work(self, batch: Sequence[Work]) -> None:
-        for work in batch:
-            # Whatever came of it, unless the server was not even asked.
-            self._silent = work() is False and self._silent
-
     def _late(self, _: int) -> None:
         if self._untold and not self._told_late:
             self._told_late = True
             logger.warning("what %d calls have spent could not be told to the budget's store in time", self._untold)
 
 
-def _together(charges: Sequence[Charge], further: Sequence[Charge]) -> tuple[Charge, ...]:
-    """Add charges up, so that each window has one."""
-    found = {charge.window: charge for charge in charges}
-    for charge in further:
-        known = found.get(charge.window)
-        found[charge.window] = charge if known is None else replace(known, amount=known.amount + charge.amount)
-    return tuple(found.values())
+def _all_of(owed: Sequence[Unsettled]) -> Unsettled:
+    """Add up what is owed, so that each window has one charge."""
+    charges: dict[tuple[str, int], Charge] = {}
+    for charge in (charge for one in owed for charge in one.charges):
+        known = charges.get(charge.window)
+        charges[charge.window] = charge if known is None else replace(known, amount=known.amount + charge.amount)
+    hold_ids = [hold_id for one in owed for hold_id in one.hold_ids]
+    return Unsettled(hold_ids, tuple(charges.values()), sum(one.calls for one in owed))

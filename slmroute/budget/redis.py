@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from slmroute.budget.limits import Charge
-from slmroute.budget.stores import Taken
+from slmroute.budget.stores import Hold, Taken
 from slmroute.errors import MissingExtra
 
 __all__ = ["RedisStore"]
@@ -62,7 +62,9 @@ redis.call('SET', last, number, 'EX', 86400)
 for place = 0, #KEYS / 2 - 1 do
   redis.call('INCRBY', KEYS[2 * place + 1], ARGV[holds + 2 + 2 * place])
   redis.call('EXPIRE', KEYS[2 * place + 1], ARGV[holds + 3 + 2 * place])
-  for hold = 1, holds do redis.call('HDEL', KEYS[2 * place + 2], ARGV[1 + hold]) end
+  for first = 2, holds + 1, 1000 do
+    redis.call('HDEL', KEYS[2 * place + 2], unpack(ARGV, first, math.min(first + 999, holds + 1)))
+  end
 end
 """
 """Counts charges and drops holds, once: its answer may be lost, and the same be asked again. Keys as above, and where
@@ -93,13 +95,9 @@ class RedisStore:
         self._last = f"{{slmroute-budget}}|last|{uuid.uuid4().hex}"
         self._settled = 0
 
-    def hold(self, hold_id: str, charges: Sequence[Charge], known: Sequence[int]) -> Taken:
+    def hold(self, holds: Sequence[Hold]) -> Iterator[Taken]:
         """See ``Store``."""
-        arguments: list[str | int] = [hold_id, charges[0].at, charges[0].held_until]
-        for charge, amount in zip(charges, known, strict=True):
-            arguments += [charge.amount, charge.limit, charge.end - charge.start + KEPT_S, amount]
-        refused, used, spent = self._hold(keys=_keys(charges), args=arguments)
-        return Taken(None if refused < 0 else int(refused), tuple(map(int, used)), tuple(map(int, spent)))
+        return map(self._take, holds)
 
     def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
         """See ``Store``."""
@@ -112,6 +110,14 @@ class RedisStore:
     def close(self) -> None:
         """See ``Store``."""
         self._client.close()
+
+    def _take(self, hold: Hold) -> Taken:
+        first = hold.charges[0]
+        arguments: list[str | int] = [hold.hold_id, first.at, first.held_until]
+        for charge, amount in zip(hold.charges, hold.known, strict=True):
+            arguments += [charge.amount, charge.limit, charge.end - charge.start + KEPT_S, amount]
+        refused, used, spent = self._hold(keys=_keys(hold.charges), args=arguments)
+        return Taken(None if refused < 0 else int(refused), tuple(map(int, used)), tuple(map(int, spent)))
 
 
 def _keys(charges: Sequence[Charge]) -> list[str]:

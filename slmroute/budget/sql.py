@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Table, and_, delete, func, insert, select, text
+from sqlalchemy import Connection, and_, delete, func, insert, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from slmroute.budget.limits import Charge
-from slmroute.budget.stores import Taken
+from slmroute.budget.stores import Hold, Taken
 from slmroute.ledger.address import Address
 from slmroute.ledger.opening import OUTAGES, prepare
 from slmroute.ledger.schema import budget_holds, budget_meters
@@ -25,9 +27,11 @@ BUSY_S: Final = 10.0
 """How long SQLite waits for other writers: longer than calls wait for it. A file in use is not one that is gone, and
 is to be counted in as soon as it is free."""
 
+Window = tuple[str, int]
+
 
 class SqlStore:
-    """Counts in SQLite or PostgreSQL, over one connection, for one thread.
+    """Counts in SQLite or PostgreSQL, over one connection, for one thread. Every method is one transaction.
 
     Args:
         url_or_path: As ``Ledger`` takes it.
@@ -43,31 +47,34 @@ class SqlStore:
         self._connection: Connection | None = None
         self._new = postgresql.insert if self._address.path is None else sqlite.insert
 
-    def hold(self, hold_id: str, charges: Sequence[Charge], known: Sequence[int]) -> Taken:
+    def hold(self, holds: Sequence[Hold]) -> Sequence[Taken]:
         """See ``Store``."""
+        windows = list({charge.window for hold in holds for charge in hold.charges})
         connection = self._connected()
         with connection.begin():
             self._lock(connection)
-            counted = [self._sum(connection, budget_meters, charge) for charge in charges]
-            spent = tuple(map(max, counted, known))
-            self._count(connection, charges, map(int.__sub__, spent, counted))
-            held = (self._sum(connection, budget_holds, charge) for charge in charges)
-            used = tuple(map(int.__add__, spent, held))
-            for place, (charge, already) in enumerate(zip(charges, used, strict=True)):
-                if already + charge.amount > charge.limit:
-                    return Taken(place, used, spent)
+            counted = self._counted(connection, windows)
+            tally = _Tally(
+                Counter(counted),
+                self._held(connection, windows, min(charge.at for hold in holds for charge in hold.charges)),
+            )
+            taken = [tally.take(hold) for hold in holds]
+            self._count(connection, {window: tally.spent[window] - counted.get(window, 0) for window in windows})
             rows = [
                 {
-                    "hold_id": hold_id,
+                    "hold_id": hold.hold_id,
                     "meter": charge.meter,
                     "window_start": charge.start,
                     "amount": charge.amount,
                     "expires_at": charge.held_until,
                 }
-                for charge in charges
+                for hold, came in zip(holds, taken, strict=True)
+                if came.refused is None
+                for charge in hold.charges
             ]
-            connection.execute(insert(budget_holds), rows)
-        return Taken(None, used, spent)
+            if rows:
+                connection.execute(insert(budget_holds), rows)
+        return taken
 
     def settle(self, hold_ids: Sequence[str], charges: Sequence[Charge]) -> None:
         """See ``Store``."""
@@ -76,7 +83,10 @@ class SqlStore:
             self._lock(connection)
             if hold_ids:
                 connection.execute(delete(budget_holds).where(budget_holds.c.hold_id.in_(hold_ids)))
-            self._count(connection, charges, [charge.amount for charge in charges])
+            amounts = Counter[Window]()
+            for charge in charges:
+                amounts[charge.window] += charge.amount
+            self._count(connection, amounts)
 
     def close(self) -> None:
         """See ``Store``."""
@@ -85,10 +95,10 @@ class SqlStore:
             self._connection.close()
             self._connection = None
 
-    def _count(self, connection: Connection, charges: Sequence[Charge], amounts: Iterable[int]) -> None:
+    def _count(self, connection: Connection, amounts: Mapping[Window, int]) -> None:
         rows = [
-            {"meter": charge.meter, "window_start": charge.start, "amount": amount}
-            for charge, amount in zip(charges, amounts, strict=True)
+            {"meter": meter, "window_start": start, "amount": amount}
+            for (meter, start), amount in amounts.items()
             if amount
         ]
         if rows:
@@ -110,8 +120,48 @@ class SqlStore:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
 
     @staticmethod
-    def _sum(connection: Connection, table: Table, charge: Charge) -> int:
-        here = and_(table.c.meter == charge.meter, table.c.window_start == charge.start)
-        if table is budget_holds:
-            here = and_(here, budget_holds.c.expires_at > charge.at)
-        return int(connection.execute(select(func.coalesce(func.sum(table.c.amount), 0)).where(here)).scalar_one())
+    def _counted(connection: Connection, windows: Sequence[Window]) -> dict[Window, int]:
+        meters = budget_meters.c
+        here = tuple_(meters.meter, meters.window_start).in_(windows)
+        rows = connection.execute(select(meters.meter, meters.window_start, meters.amount).where(here))
+        return {(meter, start): amount for meter, start, amount in rows}
+
+    @staticmethod
+    def _held(connection: Connection, windows: Sequence[Window], at: int) -> defaultdict[Window, Counter[int]]:
+        holds = budget_holds.c
+        here = and_(tuple_(holds.meter, holds.window_start).in_(windows), holds.expires_at > at)
+        columns = (holds.meter, holds.window_start, holds.expires_at)
+        found: defaultdict[Window, Counter[int]] = defaultdict(Counter)
+        for meter, start, until, amount in connection.execute(
+            select(*columns, func.sum(holds.amount)).where(here).group_by(*columns)
+        ):
+            found[meter, start][until] = int(amount)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """What is taken of windows while holds are made in them, one after another.
+
+    Attributes:
+        spent: What is counted.
+        held: What is held, by when that ends.
+    """
+
+    spent: Counter[Window]
+    held: defaultdict[Window, Counter[int]]
+
+    def take(self, hold: Hold) -> Taken:
+        for charge, known in zip(hold.charges, hold.known, strict=True):
+            self.spent[charge.window] = max(self.spent[charge.window], known)
+        spent = tuple(self.spent[charge.window] for charge in hold.charges)
+        used = tuple(map(int.__add__, spent, map(self._held_at, hold.charges)))
+        for place, (charge, already) in enumerate(zip(hold.charges, used, strict=True)):
+            if already + charge.amount > charge.limit:
+                return Taken(place, used, spent)
+        for charge in hold.charges:
+            self.held[charge.window][charge.held_until] += charge.amount
+        return Taken(None, used, spent)
+
+    def _held_at(self, charge: Charge) -> int:
+        return sum(amount for until, amount in self.held[charge.window].items() if until > charge.at)

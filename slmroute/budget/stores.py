@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import RLock
 from typing import Final, Protocol
 
 from slmroute.budget.limits import Charge
 
-__all__ = ["MemoryStore", "Store", "Taken"]
+__all__ = ["Hold", "MemoryStore", "Store", "Taken"]
 
 KEPT_WINDOWS: Final = 1_000
 LONGEST_WINDOW_S: Final = 32 * 86_400
@@ -32,20 +32,32 @@ class Taken:
     spent: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a call asks a store to hold.
+
+    Attributes:
+        hold_id: The hold.
+        charges: What it holds.
+        known: What is known to have been counted for each. Where the store has less, it has lost what it was told
+            before, and counts this from now on.
+    """
+
+    hold_id: str
+    charges: Sequence[Charge]
+    known: Sequence[int]
+
+
 class Store(Protocol):
-    """Counts meters. Every method is one transaction; they may wait for a server."""
+    """Counts meters. Its methods may wait for a server."""
 
     outages: tuple[type[Exception], ...]
     """What it raises when its server cannot be asked."""
 
-    def hold(self, hold_id: str, charges: Sequence[Charge], known: Sequence[int]) -> Taken:
-        """Hold all charges if they all fit into their limits, or none of them.
+    def hold(self, holds: Sequence[Hold]) -> Iterable[Taken]:
+        """Make holds as if one after another: of each all charges if they all fit into their limits, or none.
 
-        Args:
-            hold_id: The hold.
-            charges: What it holds.
-            known: What is known to have been counted for each. Where the store has less, it has lost what it was told
-                before, and counts this from now on.
+        What came of each is given as soon as the server has said it; who stops reading may not have asked for the rest.
         """
         ...
 
@@ -80,7 +92,7 @@ class MemoryStore:
         self._lock = RLock()  # a call can end while the garbage collector runs
 
     def hold(self, hold_id: str, charges: Sequence[Charge]) -> Taken:
-        """See ``Store``."""
+        """Hold all charges if they all fit into their limits, or none of them."""
         with self._lock:
             used = tuple(self.used(charge) + self._elsewhere.get(charge.window, 0) for charge in charges)
             spent = tuple(self.spent(charge) for charge in charges)
