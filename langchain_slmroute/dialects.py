@@ -15,7 +15,6 @@ from langchain_core.runnables.config import merge_configs
 from langchain_slmroute.schemas import is_schema, neutral_format, response_schema
 from slmroute.ollama import LACKING
 from slmroute.tier import ABILITIES
-from slmroute.token_probabilities import ALTERNATIVES
 
 __all__ = [
     "OLLAMA_OPTIONS",
@@ -39,6 +38,7 @@ class Dialect:
         provider: The provider's name, for prices and records.
         logprobs: Call arguments that ask for log-probabilities; empty where there are none to be had.
         streaming: Settings that a stream needs to report its usage.
+        streams_whole: Whether the class streams what is asked of it as a whole, too.
         binding: Which of the options of ``bind_tools`` the class understands.
         abilities: What the class can do where its profile does not say; None when nobody knows.
         renamed: Standard arguments of a call that the class calls otherwise.
@@ -56,6 +56,7 @@ class Dialect:
     refused: frozenset[str] = frozenset()
     plain_schemas: bool = False
     window: str | None = None
+    streams_whole: bool = False
 
 
 _BINDING: Final = frozenset({"parallel_tool_calls", "strict", "tool_choice"})
@@ -87,7 +88,9 @@ _OPENAI: Final = Dialect(
 )
 _DIALECTS: Final[Mapping[str, Dialect]] = {
     # Ollama drops a forced tool choice silently, and what a model can see only the server knows.
-    "chat-ollama": Dialect("ollama", {"logprobs": True}, abilities=ABILITIES - LACKING, window="num_ctx"),
+    "chat-ollama": Dialect(
+        "ollama", {"logprobs": True}, abilities=ABILITIES - LACKING, window="num_ctx", streams_whole=True
+    ),
     "openai-chat": _OPENAI,
     "azure-openai-chat": dataclasses.replace(_OPENAI, provider="azure"),
     "anthropic-chat": Dialect(
@@ -146,21 +149,17 @@ def served_by(provider: str, via: object) -> str:
     return "azure" if provider == "azure_openai" else provider
 
 
-def logprob_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any], *, margins: bool) -> Mapping[str, Any]:
+def logprob_kwargs(model: BaseChatModel, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give the call arguments that ask for log-probabilities; none where they cannot be had.
 
     Args:
         model: The model to be called.
         kwargs: The call's other arguments: by them OpenAI's class, too, chooses the interface that takes no such ones.
-        margins: Whether to ask how likely other tokens were, too; more of them that the user asks for stand.
     """
     by_responses: Any = getattr(model, "_use_responses_api", None)
     if by_responses is not None and by_responses({**cast("Any", model)._default_params, **kwargs}):  # noqa: SLF001
         return {}
-    asked = dialect_of(model).logprobs
-    if asked and margins and not getattr(model, "top_logprobs", None):
-        return {**asked, "top_logprobs": ALTERNATIVES}
-    return asked
+    return dialect_of(model).logprobs
 
 
 def chat_model(model: BaseChatModel | RunnableBinding[Any, Any]) -> BaseChatModel:

@@ -121,7 +121,7 @@ class ChatPerformer(TierCalls):
     def _streams_always(self, call: Call) -> bool:
         """Whether a tier's model streams what is asked of it as a whole, too."""
         ready = self.ready(call)
-        return ready.provider == "ollama" or bool(getattr(ready.model, "streaming", False))
+        return ready.dialect.streams_whole or bool(getattr(ready.model, "streaming", False))
 
     def release(self, decision: Decision) -> None:
         """Tell handlers of the answer that was decided on, if it was kept from them so far."""

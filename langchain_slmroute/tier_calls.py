@@ -18,10 +18,10 @@ from langchain_slmroute.messages import answer_of, without_logprobs
 from langchain_slmroute.models import Ready, TierModels
 from langchain_slmroute.schemas import is_schema
 from langchain_slmroute.tools import choice_for, sources
-from slmroute.confidence import needs_margins
 from slmroute.once_more import OnceMore
 from slmroute.run import Run
 from slmroute.steps import Answer, Call
+from slmroute.token_probabilities import asking
 
 __all__ = ["Asked", "TierCalls", "merged"]
 
@@ -148,7 +148,7 @@ class TierCalls(OnceMore):
             if call.tier.name in self.models.no_logprobs:
                 return kwargs
             self._unasked.add(call.tier.name)
-        return {**logprob_kwargs(model, kwargs, margins=needs_margins(self.run.engine.calibrator)), **kwargs}
+        return {**asking(logprob_kwargs(model, kwargs), self.run.engine.calibrator, model), **kwargs}
 
     def _windowed(self, ready: Ready, model: BaseChatModel, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Have a call's own options say a declared window, too: they replace those of the model."""

@@ -9,8 +9,9 @@ from typing import Any, Final, cast
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, ToolCallBlock
 
-from llama_index_slmroute.messages import extras, item, tool_calls_of
+from llama_index_slmroute.messages import extras, tool_calls_of
 from slmroute.gate import Chunk, Growth
+from slmroute.item import item
 from slmroute.steps import Answer, ToolCall, Usage, greatest
 from slmroute.token_probabilities import TokenProbability, deciding, logprobs_of, margins_of, read_tokens
 

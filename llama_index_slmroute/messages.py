@@ -26,6 +26,7 @@ from llama_index_slmroute.loops import is_observation, users_turns
 from llama_index_slmroute.questions import Question
 from slmroute.context import RouteContext
 from slmroute.draft import with_draft
+from slmroute.item import item
 from slmroute.request import RouteRequest, ToolSpec, estimate_tokens, judged_text
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
     "extras",
     "for_tier",
     "is_plain",
-    "item",
     "question_in",
     "request_of",
     "tool_calls_of",
@@ -234,13 +234,6 @@ def _calls_beside(extra: Mapping[str, Any]) -> list[ToolCallBlock]:
         if isinstance(name, str):
             blocks.append(ToolCallBlock(tool_name=name, tool_kwargs=_arguments(item(function, "arguments")) or {}))
     return blocks
-
-
-def item(holder: Any, name: str) -> Any:
-    """Read what a mapping or an object holds under a name, or None."""
-    if isinstance(holder, dict | Mapping):  # the exact class first, for it is told at once
-        return cast("Mapping[str, Any]", holder).get(name)
-    return getattr(holder, name, None)
 
 
 def _arguments(given: Any) -> dict[str, Any] | None:

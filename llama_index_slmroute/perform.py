@@ -24,14 +24,13 @@ from llama_index_slmroute.messages import extras, for_tier
 from llama_index_slmroute.models import TierModels
 from llama_index_slmroute.openai_client import aclose_streams, close_streams
 from llama_index_slmroute.place import Place
-from slmroute.confidence import needs_margins
 from slmroute.draft import with_draft
 from slmroute.gate import Chunk, Growth
 from slmroute.once_more import OnceMore
 from slmroute.owned import Owned
 from slmroute.run import Run
 from slmroute.steps import Answer, Call
-from slmroute.token_probabilities import ALTERNATIVES
+from slmroute.token_probabilities import asking
 
 __all__ = ["SILENT_KEY", "TIER_KEY", "Asked", "ChatPerformer", "CompletionPerformer", "ToolPerformer"]
 
@@ -139,9 +138,8 @@ class ChatPerformer(OnceMore):
         logprobs = call.hold and self.run.policy.judge is None and name not in self.models.no_logprobs
         if logprobs and "logprobs" not in self.asked.kwargs:
             self._unasked.add(name)
-        asked: Mapping[str, Any] = dialect.logprobs if logprobs else {}
-        if asked and needs_margins(self.run.engine.calibrator):
-            asked = {**asked, "top_logprobs": ALTERNATIVES}
+        how = dialect.logprobs if logprobs else dict[str, Any]()
+        asked = asking(how, self.run.engine.calibrator, self.models.model(call.tier))
         if dialect.is_ollama:
             kwargs, options = for_ollama(self.asked.kwargs)
             return self.models.copy(call.tier, self.callbacks(call), logprobs=asked, options=options), kwargs

@@ -203,7 +203,7 @@ def _note_spent(
     """
     if not run.overheard and (given is None or given.usage is None):
         return
-    calls = [call for call in run.overheard if call.usage is not None]
+    calls = [call for call in run.overheard if call.taken is not None]
     if given is not None and given.usage is not None:
         told = ModelCall.told(given.usage, given.model, given.provider)
         if told is None:
@@ -211,14 +211,14 @@ def _note_spent(
             if not calls:
                 tokens = run.request.tokens + (0 if judged is None else estimate_tokens(judged.text))
                 calls = [ModelCall.guessed(max(tokens, 1), given.usage, given.model, given.provider)]
-        elif not calls or _tokens(told.usage) > sum(_tokens(call.usage) for call in calls):
+        elif not calls or _tokens(told.taken) > sum(_tokens(call.taken) for call in calls):
             calls = [told]
     if not calls:
         return
     own = own_prices(asked, f"the {attempt.role}'s price")
     prices: list[Priced] = []
     for call in calls:
-        attempt.usage, attempt.model, attempt.provider = summed(attempt.usage, call.usage), call.model, call.provider
+        attempt.usage, attempt.model, attempt.provider = summed(attempt.usage, call.taken), call.model, call.provider
         prices.append(_priced(run, attempt, call, call.own_prices if call.own else own))
     cost = total_of(priced.cost for priced in prices)
     attempt.priced = UNPRICED if cost is None else Priced(cost, prices[-1].price_id)
@@ -229,11 +229,12 @@ def _tokens(usage: Usage | None) -> int:
 
 
 def _priced(run: Run, attempt: Attempt, call: ModelCall, own: tuple[Decimal, Decimal] | None) -> Priced:
-    if call.usage is None or call.usage.source == "cached":
+    usage = call.taken
+    if usage is None or usage.source == "cached":
         return FREE
     if own is not None:
-        return Priced(token_price(call.usage, *own), attempt.role)
-    return run.engine.prices.price_of(call.usage, call.provider or "", call.model or "", asked_for=call.asked_for)
+        return Priced(token_price(usage, *own), attempt.role)
+    return run.engine.prices.price_of(usage, call.provider or "", call.model or "", asked_for=call.asked_for)
 
 
 def judge(run: Run, step: Judge) -> Verdict:

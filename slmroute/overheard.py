@@ -35,7 +35,7 @@ class ModelCall:
         asked_for: The model's name as it was asked for.
         own: Whether ``own_prices`` are the prices of this call, and no others'.
         own_prices: Dollars for a million input and output tokens, where whoever called it declares them.
-        text: What its stream has generated so far.
+        text: What its stream has generated so far, until it has ended.
         so_far: What its stream's chunks have told of its tokens so far.
         outside: What error was being handled as it began; see ``unanswered.handled``.
     """
@@ -46,7 +46,7 @@ class ModelCall:
     asked_for: str | None = None
     own: bool = False
     own_prices: tuple[Decimal, Decimal] | None = None
-    text: str = field(default="", repr=False)
+    text: list[str] = field(default_factory=list[str], repr=False)
     so_far: Told = field(default_factory=Told)
     outside: int = field(default_factory=handled, repr=False, compare=False)
 
@@ -77,6 +77,13 @@ class ModelCall:
         guess, read = Usage(tokens, source="estimated"), _read(usage)
         return cls(guess if read is None else with_told(guess, read), _text(model), _text(provider))
 
+    @property
+    def taken(self) -> Usage | None:
+        """Its tokens, and while it goes on, or where its stream was left, an estimate of what has come of it."""
+        if self.usage is None or not self.text:
+            return self.usage
+        return replace(self.usage, output_tokens=estimate_tokens("".join(self.text)))
+
     def __enter__(self) -> Self:
         return self
 
@@ -91,24 +98,21 @@ class ModelCall:
         if told is None or (told.source == "reported" and not told.plausible):
             guess = replace(self.usage or Usage(source="estimated"), output_tokens=estimate_tokens(text))
             told = guess if told is None else with_told(guess, told)
-        self.usage = told
+        self.usage, self.text = told, []
 
     def hear(self, chunk: Chunk) -> None:
         """Note what a chunk of its stream brings: this much is paid for should it be left, be cut or break off."""
-        self.text += chunk.text + chunk.unseen
+        self.text += (generated for generated in (chunk.text, chunk.unseen) if generated)
         self.so_far.take(chunk.usage, so_far=chunk.so_far, finished=chunk.finished)
-        if self.usage is not None:
-            self.usage = replace(self.usage, output_tokens=estimate_tokens(self.text))
 
     def fail(self, error: BaseException) -> None:
         """Note that no whole answer came: what did, and what the provider may count yet, stays as for a tier's call."""
-        requests = may_count(error, outside=self.outside)
-        if not (requests or self.text or self.so_far.usage):
+        requests, taken = may_count(error, outside=self.outside), self.taken
+        if taken is None or not (requests or self.text or self.so_far.usage):
             self.usage = None
-        elif self.usage is not None:
-            before, usage = self.usage.input_tokens * (max(requests, 1) - 1), self.so_far.put_into(self.usage)
-            source = "estimated" if before else usage.source
-            self.usage = replace(usage, input_tokens=usage.input_tokens + before, source=source)
+        else:
+            self.usage = self.so_far.put_into(taken, requests)
+        self.text = []
 
 
 def _read(usage: object) -> Usage | None:

@@ -56,10 +56,7 @@ def without_answer(attempt: Attempt, request: RouteRequest, sent: int, events: l
     if not (sent or begun):
         return taken
     guess = _estimate(attempt, request, "".join(attempt.text))
-    usage = attempt.told.put_into(guess)  # what came before it broke off is paid for
-    if before := guess.input_tokens * (max(sent, 1) - 1):
-        usage = replace(usage, input_tokens=usage.input_tokens + before, source=guess.source)
-    return summed(taken, usage)
+    return summed(taken, attempt.told.put_into(guess, sent))  # what came before it broke off is paid for
 
 
 def _estimate(attempt: Attempt, request: RouteRequest, text: str) -> Usage:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Any, Final, cast
 
+from slmroute.confidence import Calibrator, needs_margins
+from slmroute.item import item
 from slmroute.steps import ToolCall
 
-__all__ = ["ALTERNATIVES", "TokenProbability", "deciding", "logprobs_of", "margins_of", "read_tokens"]
+__all__ = ["ALTERNATIVES", "TokenProbability", "asking", "deciding", "logprobs_of", "margins_of", "read_tokens"]
 
 ALTERNATIVES: Final = 2
 """How many of the likeliest tokens of each place are asked for where margins are: the two that it is between."""
@@ -32,6 +34,19 @@ class TokenProbability:
     text: str = field(repr=False)
     logprob: float
     margin: float | None = None
+
+
+def asking(how: Mapping[str, Any], calibrator: Calibrator, model: object) -> Mapping[str, Any]:
+    """Give the arguments of a call that ask for log-probabilities, and for margins where the calibrator needs them.
+
+    Args:
+        how: What asks the provider for log-probabilities; empty where there are none to be had.
+        calibrator: What judges by them.
+        model: The framework's model: where its user has it ask for alternatives already, it asks for as many.
+    """
+    if how and needs_margins(calibrator) and not getattr(model, "top_logprobs", None):
+        return {**how, "top_logprobs": ALTERNATIVES}
+    return how
 
 
 def read_tokens(entries: object) -> tuple[TokenProbability, ...]:
@@ -81,11 +96,11 @@ def margins_of(tokens: Sequence[TokenProbability]) -> tuple[float, ...]:
 
 
 def _read(entry: object) -> TokenProbability | None:
-    logprob = _item(entry, "logprob")
+    logprob = item(entry, "logprob")
     if not isinstance(logprob, int | float) or isinstance(logprob, bool):
         return None
-    text = _item(entry, "token")
-    likely = [(_item(other, "token"), _item(other, "logprob")) for other in _listed(_item(entry, "top_logprobs"))]
+    text = item(entry, "token")
+    likely = [(item(other, "token"), item(other, "logprob")) for other in _listed(item(entry, "top_logprobs"))]
     others = [float(value) for name, value in likely if name != text and isinstance(value, int | float)]
     margin = logprob - max(others) if others else None
     return TokenProbability(text if isinstance(text, str) else "", float(logprob), margin)
@@ -93,12 +108,6 @@ def _read(entry: object) -> TokenProbability | None:
 
 def _listed(found: object) -> Sequence[object]:
     return cast("Sequence[object]", found) if isinstance(found, Sequence) and not isinstance(found, str | bytes) else ()
-
-
-def _item(holder: object, name: str) -> object:
-    if isinstance(holder, Mapping):
-        return cast("Mapping[str, object]", holder).get(name)
-    return getattr(holder, name, None)
 
 
 def _spans_of(text: str, calls: Sequence[ToolCall]) -> list[tuple[int, int]] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slmroute.steps import Usage, greatest, summed, with_told
 
@@ -30,6 +30,13 @@ class Told:
             self.usage = (greatest if so_far else summed)(self.usage, usage)
             self.closing = self.finished
 
-    def put_into(self, guess: Usage) -> Usage:
-        """Put what was told into an estimate of all that the stream took."""
-        return guess if self.usage is None else with_told(guess, self.usage, closing=self.closing)
+    def put_into(self, guess: Usage, requests: int = 1) -> Usage:
+        """Put what was told into an estimate of all that was taken.
+
+        Args:
+            guess: The estimate of one request.
+            requests: How many were sent; of those before the last nothing came but that their prompt may be counted.
+        """
+        usage = guess if self.usage is None else with_told(guess, self.usage, closing=self.closing)
+        before = guess.input_tokens * (requests - 1)
+        return usage if before <= 0 else replace(usage, input_tokens=usage.input_tokens + before, source="estimated")

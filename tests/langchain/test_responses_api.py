@@ -42,6 +42,6 @@ def test_a_draft_is_asked_for_in_a_form_that_the_interface_takes(model: str, bou
 
 
 def test_log_probabilities_are_asked_for_where_they_can_be_had() -> None:
-    assert logprob_kwargs(openai("gpt-4.1-mini"), {}, margins=False)["logprobs"] is True
-    assert not logprob_kwargs(openai("gpt-4.1-mini"), {"reasoning": {"effort": "low"}}, margins=True)
-    assert not logprob_kwargs(openai("gpt-6-mini"), {"tools": [{"type": "function"}]}, margins=True)
+    assert logprob_kwargs(openai("gpt-4.1-mini"), {})["logprobs"] is True
+    assert not logprob_kwargs(openai("gpt-4.1-mini"), {"reasoning": {"effort": "low"}})
+    assert not logprob_kwargs(openai("gpt-6-mini"), {"tools": [{"type": "function"}]})

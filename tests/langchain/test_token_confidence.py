@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -10,16 +9,10 @@ import pytest
 from langchain_core.tools import tool
 
 from langchain_slmroute import RoutingChatModel
-from slmroute import Confidence, FittedCalibrator, Tier
+from slmroute import Confidence, Tier
 from slmroute.testing import FakeServer, Reply
 from tests.langchain import ways
-
-WRITTEN = json.dumps({"name": "weather", "arguments": {"city": "Rome"}})
-ARGUMENTS = json.dumps({"city": "Rome"})
-PLACE = WRITTEN.index(ARGUMENTS)
-UNSURE_WORDS = [-3.0] * PLACE + [-0.01] * len(ARGUMENTS) + [-3.0]
-UNSURE_ARGUMENTS = [-0.01] * PLACE + [-3.0] * len(ARGUMENTS) + [-0.01]
-MARGINS = FittedCalibrator("platt", {"mean": 1.0, "margin": 1.0}, 0.0)
+from tests.tool_replies import MARGINS, PLACE, UNSURE_ARGUMENTS, UNSURE_WORDS
 
 
 @tool

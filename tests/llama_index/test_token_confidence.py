@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -11,15 +10,10 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 
 from llama_index_slmroute import RoutingLLM
-from slmroute import Confidence, FittedCalibrator, Tier
+from slmroute import Confidence, Tier
 from slmroute.testing import FakeServer, Reply
+from tests.tool_replies import MARGINS, PLACE, UNSURE_ARGUMENTS, UNSURE_WORDS
 
-WRITTEN = json.dumps({"name": "weather", "arguments": {"city": "Rome"}})
-ARGUMENTS = json.dumps({"city": "Rome"})
-PLACE = WRITTEN.index(ARGUMENTS)
-UNSURE_WORDS = [-3.0] * PLACE + [-0.01] * len(ARGUMENTS) + [-3.0]
-UNSURE_ARGUMENTS = [-0.01] * PLACE + [-3.0] * len(ARGUMENTS) + [-0.01]
-MARGINS = FittedCalibrator("platt", {"mean": 1.0, "margin": 1.0}, 0.0)
 HELLO = [ChatMessage(content="Which city?")]
 
 
