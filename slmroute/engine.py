@@ -13,7 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol, cast
 
 from slmroute.availability import availability_errors, failure_of
-from slmroute.classify.protocol import ClassifierLike
+from slmroute.classify.protocol import ClassifierLike, check_classifier
 from slmroute.confidence import Calibrator, GeometricMean
 from slmroute.costs import Within, each_around
 from slmroute.errors import ConfigError, Misconfigured, ModelMissing, ServerUnreachable
@@ -102,11 +102,8 @@ class Engine:
         budget: Budget | None = None,
         clock: Clock | None = None,
     ) -> None:
-        if classifier is not None and not (callable(classifier) or hasattr(classifier, "score")):
-            raise ConfigError(
-                f"classifier={classifier!r} must have score(request), or be a callable from a RouteRequest to the "
-                "complexity from 0 to 1, or None."
-            )
+        if classifier is not None:
+            check_classifier(classifier, "classifier")
         self.number = next(_numbers)
         self.policy = policy
         self.classifier = classifier

@@ -59,6 +59,8 @@ def server_url(host: str | None = None) -> str:
     try:
         parts = urlsplit(f"{scheme}://{rest}")
         name, port = parts.hostname or "127.0.0.1", parts.port or ports[scheme]
+        if not name.isprintable() or " " in name:
+            raise ValueError  # noqa: TRY301 - told as all that is no address is
     except (KeyError, ValueError):
         # The value stays out of the message, for it may hold a password.
         raise ConfigError(f'{setting}= is not an address: write for example "http://127.0.0.1:11434".') from None

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
-from slmroute.classify.protocol import ClassifierLike
+from slmroute.classify.protocol import ClassifierLike, check_classifier
 from slmroute.engine import Engine, LedgerLike
 from slmroute.errors import ConfigError
 from slmroute.plain import address_data, read_tiers
@@ -291,6 +291,8 @@ def engine_of(settings: Settings, named: Mapping[str, str], before: Engine | Non
         ConfigError: A setting is wrong; the message names it.
     """
     classifier = settings.classifier
+    if classifier is not None:
+        check_classifier(classifier, "classifier")
     chosen = settings.threshold is not None or settings.thresholds is not None
     own: float | None = None if chosen or classifier is None else getattr(classifier, "threshold", None)
     policy = Policy.build(

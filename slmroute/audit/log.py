@@ -89,6 +89,10 @@ class Log:
         self._copy: Path | None = None
         self._connection = connection
         if not path.is_file():
+            if path.is_dir():
+                raise ConfigError(
+                    f"{path} is a folder: name the files in it that are to be audited, for example {path / '*.jsonl'}."
+                )
             raise ConfigError(f"There is no file {path}.")
         self._head = head_of(path)
         if not self._head.strip():

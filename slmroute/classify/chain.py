@@ -8,7 +8,7 @@ from dataclasses import replace
 from numbers import Real
 from typing import cast
 
-from slmroute.classify.protocol import Classification, ClassifierLike, aasked, asked
+from slmroute.classify.protocol import Classification, ClassifierLike, aasked, asked, check_classifier
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ConfigError, ModelMissing
 from slmroute.health import Breaker, Permit
 from slmroute.policy import probability
@@ -56,8 +56,7 @@ class ChainClassifier:
         threshold: float | None = None,
     ) -> None:
         for setting, given in (("first", first), ("second", second)):
-            if not (callable(given) or hasattr(given, "score")):
-                raise ConfigError(f"ChainClassifier({setting}=) must have score(request), or be a callable.")
+            check_classifier(given, f"ChainClassifier: {setting}")
         try:
             low, high = band
         except (TypeError, ValueError):

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 
+from slmroute.errors import ConfigError
 from slmroute.request import RouteRequest
 from slmroute.steps import Usage
 
-__all__ = ["Classification", "Classifier", "ClassifierLike", "aasked", "asked"]
+__all__ = ["Classification", "Classifier", "ClassifierLike", "aasked", "asked", "check_classifier"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,25 @@ class Classifier(Protocol):
 
 ClassifierLike = Classifier | Callable[[RouteRequest], float]
 """A classifier, or a plain callable from a request to its score."""
+
+
+def check_classifier(given: object, setting: str) -> None:
+    """Refuse what cannot be asked.
+
+    Args:
+        given: What was given for a classifier.
+        setting: What the error calls the setting.
+
+    Raises:
+        ConfigError: It is a class, not yet made an object, or has no ``score`` and cannot be called.
+    """
+    if isinstance(given, type):
+        raise ConfigError(f"{setting}={given.__name__} is a class: make one of it, {given.__name__}(...).")
+    if not (callable(given) or hasattr(given, "score")):
+        raise ConfigError(
+            f"{setting}={given!r} must have score(request), or be a callable from a RouteRequest to the complexity "
+            "from 0 to 1."
+        )
 
 
 def asked(classifier: ClassifierLike, request: RouteRequest) -> object:

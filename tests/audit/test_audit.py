@@ -377,6 +377,8 @@ def test_what_cannot_be_audited_says_what_was_found(tmp_path: Path, name: str, c
 def test_files_that_are_not_there_and_no_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="There is no file"):
         audit([tmp_path / "missing.jsonl"])
+    with pytest.raises(ConfigError, match=r"is a folder: name the files in it"):
+        audit([tmp_path])
     with pytest.raises(ConfigError, match="name one or more files"):
         audit([])
     with pytest.raises(ConfigError, match="--sample 0"):

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from langchain_slmroute import RoutingChatModel
+from llama_index_slmroute import RoutingLLM
+from slmroute import ChainClassifier, EmbeddedClassifier, FewShotClassifier
 from slmroute.classify.protocol import Classification
 from slmroute.confidence import GeometricMean
 from slmroute.drive import adrive, drive
@@ -370,6 +373,17 @@ def test_a_calibrator_that_breaks_keeps_the_answer(driver: Any) -> None:
 def test_what_cannot_be_asked_is_refused_when_the_router_is_made() -> None:
     with pytest.raises(ConfigError, match=r"classifier='phi3:mini' must have score\(request\)"):
         engine("phi3:mini")
+
+
+def test_a_class_is_no_classifier_before_it_is_made_one() -> None:
+    with pytest.raises(ConfigError, match=r"classifier=EmbeddedClassifier is a class: .* EmbeddedClassifier\("):
+        engine(EmbeddedClassifier)
+    with pytest.raises(ConfigError, match="ChainClassifier: second=FewShotClassifier is a class"):
+        ChainClassifier(EmbeddedClassifier(), FewShotClassifier)  # pyright: ignore[reportArgumentType]
+    tiers = [Tier("small", "ollama:phi3:mini"), Tier("frontier", "openai:gpt-4.1")]
+    for router in (RoutingChatModel, RoutingLLM):
+        with pytest.raises(ConfigError, match="classifier=EmbeddedClassifier is a class"):
+            router(tiers=tiers, classifier=EmbeddedClassifier)
 
 
 @both_ways

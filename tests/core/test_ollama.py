@@ -69,6 +69,12 @@ def test_what_is_no_address_is_refused_without_being_quoted(monkeypatch: pytest.
         server_url()
 
 
+@pytest.mark.parametrize("host", ["nope nope", "http://gpu box:1234", "gpu\u00a0box"])
+def test_no_host_has_a_blank_in_its_name(host: str) -> None:
+    with pytest.raises(ConfigError, match="host= is not an address"):
+        server_url(host)
+
+
 @given(st.text(max_size=40))
 def test_no_text_breaks_the_reading_of_an_address(text: str) -> None:
     with contextlib.suppress(ConfigError):
