@@ -108,6 +108,7 @@ class Evaluation:
         outcomes: Figures from recorded outcomes, where the data have them.
         share_up: The share of all calls above the threshold.
         cost_per_thousand: Dollars for a thousand of these calls, routed at the threshold; None without prices.
+        weak_cost_per_thousand: The same with every call at the weak model.
         strong_cost_per_thousand: The same with every call at the strong model.
         tokens_estimated: Whether the numbers of tokens behind the cost are estimates.
         median_us: Microseconds for a score, the median; None for scores that came with the data.
@@ -118,6 +119,7 @@ class Evaluation:
     outcomes: OutcomeFigures | None
     share_up: float
     cost_per_thousand: Decimal | None
+    weak_cost_per_thousand: Decimal | None
     strong_cost_per_thousand: Decimal | None
     tokens_estimated: bool
     median_us: float | None
@@ -173,13 +175,14 @@ def evaluate(
     if judged.any():
         outcomes = outcome_figures([case for case in cases if case.weak is not None], found[judged], rounds, seed)
     up = found > threshold
-    routed, strong = (None, None) if costs is None else cost_of(cases, up, costs)
+    routed, weak, strong = (None, None, None) if costs is None else cost_of(cases, up, costs)
     return Evaluation(
         name=name,
         tiers=tiers,
         outcomes=outcomes,
         share_up=float(up.mean()),
         cost_per_thousand=routed,
+        weak_cost_per_thousand=weak,
         strong_cost_per_thousand=strong,
         tokens_estimated=any(not case.input_tokens for case in cases),
         median_us=median_us,

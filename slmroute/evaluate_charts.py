@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from slmroute.evaluate import Evaluation
+from slmroute.evaluate import Evaluation, OutcomeFigures
 from slmroute.evaluate_tables import FigureTable, cell_table, figure_tables
-from slmroute.report.canvas import TEXT, WIDE, as_percent, blank, legend
+from slmroute.report.canvas import TEXT, WIDE, as_percent, blank, legend, literally
 from slmroute.report.palette import LIGHT
 
 if TYPE_CHECKING:
@@ -44,37 +44,77 @@ img{{max-width:100%}}summary{{cursor:pointer;font-weight:bold}}
 """
 
 
-def quality_figure(found: Sequence[Evaluation], width: int = WIDE) -> Figure | None:
-    """Draw the quality that each share of strong calls gives, the first one's with its interval.
+def quality_figure(
+    found: Sequence[Evaluation], width: int = WIDE, *, banded: int = 1, quality: str = "mean quality"
+) -> Figure | None:
+    """Draw the quality that each share of strong calls gives, and what such shares cost where there are prices.
 
-    None without recorded outcomes.
+    Args:
+        found: The evaluations.
+        width: The figure's width in pixels.
+        banded: So many of them, from the first on, are drawn with their intervals.
+        quality: What stands at the axis of the quality.
+
+    Returns:
+        The figure, or None without recorded outcomes.
 
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    curves = [(one.name, one.outcomes.curve) for one in found if one.outcomes is not None]
-    if not curves:
+    drawn = [one for one in found if one.outcomes is not None]
+    if not drawn:
         return None
-    figure, axes = blank(width, 360)
-    for place, (name, curve) in enumerate(curves):
-        shares, quality = zip(*curve, strict=True)
-        dashed = (0, (4, 3)) if name == "random" else "solid"
-        axes.plot(
-            shares, quality, label=name, linewidth=2, linestyle=dashed, color=LIGHT[COLOURS[place % len(COLOURS)]]
-        )
-    first = next(one.outcomes for one in found if one.outcomes is not None)
-    low, high = zip(*first.band, strict=True)
-    axes.fill_between([share for share, _ in first.curve], low, high, color=LIGHT[COLOURS[0]], alpha=0.14, linewidth=0)
+    costs = next((costs for one in drawn if (costs := ends_of(one)) is not None), None)
+    figure, axes = blank(width, 360 if costs is None else 380)
+    for place, one in enumerate(drawn):
+        outcomes, colour = cast("OutcomeFigures", one.outcomes), LIGHT[COLOURS[place % len(COLOURS)]]
+        shares, reached = zip(*outcomes.curve, strict=True)
+        dashed = (0, (4, 3)) if one.name == "random" else "solid"
+        axes.plot(shares, reached, label=one.name, linewidth=2, linestyle=dashed, color=colour)
+        if place < banded:
+            low, high = zip(*outcomes.band, strict=True)
+            axes.fill_between(shares, low, high, color=colour, alpha=0.14, linewidth=0)
     axes.set_xlabel("share of calls at the strong model", fontsize=TEXT, color=LIGHT["muted"])
-    axes.set_ylabel("mean quality", fontsize=TEXT, color=LIGHT["muted"])
+    axes.set_ylabel(quality, fontsize=TEXT, color=LIGHT["muted"])
     axes.xaxis.set_major_formatter(as_percent)
     axes.grid(color=LIGHT["grid"], linewidth=1)
-    legend(axes, "upper left", (0.0, 1.14), min(4, len(curves)))
+    if costs is not None:
+        cost_axis(axes, *costs)
+    legend(axes, "upper left", (0.0, 1.14), min(5, len(drawn)))
     return figure
 
 
-def reliability_figure(found: Sequence[Evaluation], width: int = WIDE) -> Figure | None:
-    """Draw observed against predicted shares; None where no scores are probabilities.
+def ends_of(one: Evaluation) -> tuple[float, float] | None:
+    """Give what a thousand calls cost, all weak and all strong; None where nothing tells them apart."""
+    weak, strong = one.weak_cost_per_thousand, one.strong_cost_per_thousand
+    return None if weak is None or strong is None or weak == strong else (float(weak), float(strong))
+
+
+def cost_axis(axes: Any, weak: float, strong: float) -> None:
+    """Say below each share what it costs: which calls go up differs from curve to curve, so at their mean length."""
+
+    def both(share: float, _place: object = None) -> str:
+        return f"{as_percent(share)}\n" + literally(f"${weak + share * (strong - weak):,.2f}")
+
+    axes.set_xticks([step / 5 for step in range(6)])
+    axes.xaxis.set_major_formatter(both)
+    axes.set_xlabel(
+        "share of calls at the strong model, and cost of a thousand calls of average length",
+        fontsize=TEXT,
+        color=LIGHT["muted"],
+    )
+
+
+def reliability_figure(found: Sequence[Evaluation], width: int = WIDE, *, counted: int = 1) -> Figure | None:
+    """Draw observed against predicted shares; the larger a dot, the more prompts are behind it.
+
+    Args:
+        found: The evaluations.
+        width: The figure's width in pixels.
+        counted: At the dots of so many of them, from the first on, stands how many prompts are behind each.
+
+    Returns:
+        The figure, or None where no scores are probabilities.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -86,7 +126,13 @@ def reliability_figure(found: Sequence[Evaluation], width: int = WIDE) -> Figure
     axes.plot([0, 1], [0, 1], color=LIGHT["baseline"], linewidth=1, linestyle=(0, (4, 3)))
     for place, (name, bins) in enumerate(lines):
         colour = LIGHT[COLOURS[place % len(COLOURS)]]
-        axes.plot([one.predicted for one in bins], [one.observed for one in bins], marker="o", label=name, color=colour)
+        predicted, observed = [one.predicted for one in bins], [one.observed for one in bins]
+        most = max(one.count for one in bins)
+        axes.plot(predicted, observed, label=name, color=colour)
+        axes.scatter(predicted, observed, s=[12 + 108 * one.count / most for one in bins], color=colour)
+        for one in bins if place < counted else ():
+            axes.annotate(f"{one.count:,}", (one.predicted, one.observed), xytext=(8, 6), textcoords="offset points",
+                          color=LIGHT["muted"], fontsize=TEXT - 3)  # fmt: skip
     axes.set_xlabel("predicted: P(complex)", fontsize=TEXT, color=LIGHT["muted"])
     axes.set_ylabel("observed: share complex", fontsize=TEXT, color=LIGHT["muted"])
     axes.xaxis.set_major_formatter(as_percent)
@@ -101,7 +147,7 @@ def is_page(target: Path) -> bool:
     return target.suffix.lower() in (".html", ".htm")
 
 
-def save_figures(found: Sequence[Evaluation], target: Path, told: Sequence[str]) -> list[Path]:
+def save_figures(found: Sequence[Evaluation], target: Path, told: Sequence[str], *, banded: int = 1) -> list[Path]:
     """Write the pictures.
 
     Args:
@@ -109,6 +155,7 @@ def save_figures(found: Sequence[Evaluation], target: Path, told: Sequence[str])
         target: A file that ends in ``.html`` gets one page with everything in it; any other name is a folder that gets
             ``quality.png`` and ``reliability.png``.
         told: What a page says of the prompts above the figures, a paragraph each.
+        banded: So many evaluations, from the first on, are drawn with their intervals.
 
     Returns:
         The files written.
@@ -118,7 +165,10 @@ def save_figures(found: Sequence[Evaluation], target: Path, told: Sequence[str])
     """
     figures = {
         name: figure
-        for name, figure in (("quality", quality_figure(found)), ("reliability", reliability_figure(found)))
+        for name, figure in (
+            ("quality", quality_figure(found, banded=banded)),
+            ("reliability", reliability_figure(found)),
+        )
         if figure is not None
     }
     if is_page(target):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from slmroute.cases import Case
 from slmroute.errors import ConfigError
 from slmroute.request import estimate_tokens
+from slmroute.tier import MOST_DOLLARS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,15 +46,20 @@ class Costs:
             price: Decimal = getattr(self, field.name)
             if not price.is_finite() or price < 0:
                 raise ConfigError(f"Costs({field.name}={price}) must be dollars for a million tokens, zero or more.")
+            if price > MOST_DOLLARS:
+                # Written in short: it may have any number of digits.
+                raise ConfigError(f"Costs({field.name}={price:.3g}) is over {MOST_DOLLARS:,} dollars: correct it.")
 
 
-def cost_of(cases: Sequence[Case], up: Flags, costs: Costs) -> tuple[Decimal, Decimal]:
-    """Give the dollars for a thousand of these calls, routed and all strong."""
+def cost_of(cases: Sequence[Case], up: Flags, costs: Costs) -> tuple[Decimal, Decimal, Decimal]:
+    """Give the dollars for a thousand of these calls: routed, all weak, and all strong."""
     tokens = [(case.input_tokens or estimate_tokens(case.text), case.output_tokens) for case in cases]
-    routed = strong = Decimal(0)
+    routed = weak = strong = Decimal(0)
     for (read, written), goes_up in zip(tokens, up.tolist(), strict=True):
         dear = read * costs.strong_input + written * costs.strong_output
+        cheap = read * costs.weak_input + written * costs.weak_output
         strong += dear
-        routed += dear if goes_up else read * costs.weak_input + written * costs.weak_output
+        weak += cheap
+        routed += dear if goes_up else cheap
     each = Decimal(1000) / len(cases) / 1_000_000
-    return routed * each, strong * each
+    return routed * each, weak * each, strong * each

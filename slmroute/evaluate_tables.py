@@ -9,7 +9,7 @@ from slmroute.cases import Case
 from slmroute.evaluate import Evaluation, OutcomeFigures, TierFigures
 from slmroute.metrics import Interval
 
-__all__ = ["FigureTable", "cell_table", "described", "figure_tables"]
+__all__ = ["FigureTable", "cell_table", "described", "figure_tables", "without_a_gap"]
 
 SIZES = ("short", "medium", "long", "all")
 
@@ -35,6 +35,17 @@ def described(cases: Sequence[Case]) -> str:
     if all(count == len(cases) for count in known.values() if count):
         return f"{len(cases):,} prompts with {' and '.join(what for what, count in known.items() if count)}."
     return f"{len(cases):,} prompts, {' and '.join(f'{count:,} with {what}' for what, count in known.items())}."
+
+
+def without_a_gap(found: Sequence[Evaluation]) -> list[str]:
+    """Say why APGR and CPT have no column: where the strong model is no better there is no gap to recover."""
+    outcomes = next((one.outcomes for one in found if one.outcomes is not None), None)
+    if outcomes is None or any(one.outcomes.apgr is not None for one in found if one.outcomes is not None):
+        return []
+    return [
+        f"No APGR and CPT: the strong model (mean quality {outcomes.strong:.2f}) is no better than the weak one "
+        f"({outcomes.weak:.2f}) on these prompts, so there is no gap to recover."
+    ]
 
 
 def figure_tables(found: Sequence[Evaluation]) -> list[FigureTable]:

@@ -77,6 +77,7 @@ def evaluate(
     from slmroute.baselines import baselines
     from slmroute.cases import read_cases
     from slmroute.evaluate import check_threshold, evaluate
+    from slmroute.evaluate_tables import without_a_gap
 
     if threshold is not None:
         check_threshold(threshold, f"--threshold {threshold:g}", probabilities=bool(classifier) or not score)
@@ -102,7 +103,8 @@ def evaluate(
             cases, other.name, other.score, threshold=other.threshold, probabilities=False, costs=costs, rounds=rounds
         )
         found.append(beside)
-    show(found, cases, note_on_fit(judged), plots, cells=cells, as_json=as_json)
+    notes = [*without_a_gap(found), *note_on_fit(judged)]
+    show(found, cases, notes, plots, banded=len(judged) + len(score or []), cells=cells, as_json=as_json)
 
 
 def classifier_named(name: str) -> tuple[Callable[[str], float], float]:
@@ -152,13 +154,16 @@ def costs_of(weak: str | None, strong: str | None) -> Costs | None:
 
 def price_of(text: str, setting: str) -> tuple[Decimal, Decimal]:
     """Read a price, ``INPUT/OUTPUT``."""
+    from slmroute.tier import MOST_DOLLARS
+
     try:
         first, second = (Decimal(part) for part in text.split("/"))
     except (ValueError, InvalidOperation):
         first = second = Decimal("nan")
-    if not all(one.is_finite() and one >= 0 for one in (first, second)):
+    if not all(one.is_finite() and 0 <= one <= MOST_DOLLARS for one in (first, second)):
         raise ConfigError(
-            f"{setting} {text!r} must be two numbers, INPUT/OUTPUT, zero or more each, for example 0.05/0.08."
+            f"{setting} {text!r} must be two numbers, INPUT/OUTPUT, from zero to {MOST_DOLLARS:,} each, for example "
+            "0.05/0.08."
         )
     return first, second
 
@@ -190,6 +195,7 @@ def show(
     notes: Sequence[str],
     plots: Path | None,
     *,
+    banded: int,
     cells: bool,
     as_json: bool,
 ) -> None:
@@ -202,7 +208,7 @@ def show(
     if plots is not None:
         from slmroute.evaluate_charts import save_figures
 
-        for path in save_figures(found, plots, told):
+        for path in save_figures(found, plots, told, banded=banded):
             err.print(f"wrote {path}", soft_wrap=True, highlight=False)
     if as_json:
         print_json({"prompts": len(cases), "notes": notes, "classifiers": [one.to_dict() for one in found]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from slmroute.baselines import baselines
 from slmroute.cases import Case
 from slmroute.cli import main
 from slmroute.cli.evaluate import note_on_fit
-from slmroute.evaluate_tables import described
+from slmroute.errors import ConfigError
+from slmroute.evaluate import Costs, Evaluation, evaluate
+from slmroute.evaluate_charts import quality_figure, reliability_figure
+from slmroute.evaluate_tables import described, without_a_gap
 from slmroute.metrics import area, bootstrap, calibration_error, kept_below, quality_curve, reliability
 
 PAIRS = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]) | st.floats(0, 1), st.booleans()), min_size=2)
@@ -246,3 +250,82 @@ def test_wrong_prices_and_scores_are_told(data: Path, capsys: pytest.CaptureFixt
     assert command("--data", str(data), "--weak-price", "1", "--strong-price", "2/8") == 2
     assert command("--data", str(data), "--score", "nothing") == 2
     assert "have no number in the field" in capsys.readouterr().err
+    for price in ("1e999/2", "1/1e10"):
+        assert command("--data", str(data), "--weak-price", price, "--strong-price", "2/8") == 2
+        assert "from zero to 1,000,000,000 each" in " ".join(capsys.readouterr().err.split())
+
+
+def evaluated(*, weak: list[float], strong: list[float], costs: Costs | None = None) -> list[Evaluation]:
+    """Two routers by known outcomes: one that knows them and one that has no clue."""
+    cases = [
+        Case(f"Question {place}", place % 2 == 1, one, other)
+        for place, (one, other) in enumerate(zip(weak, strong, strict=True))
+    ]
+    knowing = [0.1 + 0.8 * (one < other) for one, other in zip(weak, strong, strict=True)]
+    return [
+        evaluate(cases, name, scores, costs=costs, rounds=10)
+        for name, scores in (("knowing", knowing), ("clueless", [0.5] * len(cases)))
+    ]
+
+
+def test_a_page_tells_why_there_is_no_gap_to_recover() -> None:
+    worse = evaluated(weak=[1.0] * 10, strong=[1.0] * 8 + [0.0] * 2)
+    assert without_a_gap(worse) == [
+        "No APGR and CPT: the strong model (mean quality 0.80) is no better than the weak one (1.00) on these prompts, "
+        "so there is no gap to recover."
+    ]
+    assert not without_a_gap(evaluated(weak=[0.0] * 5 + [1.0] * 5, strong=[1.0] * 10))
+
+
+def test_the_command_tells_why_columns_are_missing(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    data.write_text("\n".join(json.dumps({**row, "strong_score": 0.0}) for row in rows), encoding="utf-8")
+    assert command("--data", str(data), "--rounds", "10") == 0
+    shown = capsys.readouterr().out
+    assert "APGR " not in shown.split("No APGR")[0]
+    assert "No APGR and CPT: the strong model (mean quality 0.00)" in shown
+
+
+def test_a_picture_has_an_interval_for_each_router_asked_for_and_no_dollars_without_prices() -> None:
+    found = evaluated(weak=[0.0] * 5 + [1.0] * 5, strong=[1.0] * 10)
+    for banded in (1, 2):
+        figure = quality_figure(found, banded=banded, quality="tasks done well")
+        assert figure is not None
+        (axes,) = figure.axes
+        assert len(axes.collections) == banded
+        assert axes.get_ylabel() == "tasks done well"
+    assert not any("$" in mark for mark in marks(found))
+
+
+def test_where_there_are_prices_the_cost_stands_below_each_share() -> None:
+    costs = Costs(Decimal(0), Decimal("0.4"), Decimal(0), Decimal(8))
+    found = evaluated(weak=[0.0] * 5 + [1.0] * 5, strong=[1.0] * 10, costs=costs)
+    assert (found[0].weak_cost_per_thousand, found[0].strong_cost_per_thousand) == (Decimal("0.1"), Decimal(2))
+    assert marks(found)[0] == "0%\n\\$0.10"
+    assert marks(found)[-1] == "100%\n\\$2.00"
+    free = evaluated(weak=[0.0] * 5 + [1.0] * 5, strong=[1.0] * 10, costs=Costs(*[Decimal(0)] * 4))
+    assert not any("$" in mark for mark in marks(free))
+
+
+def marks(found: list[Evaluation]) -> list[str]:
+    """What stands at the marks below a picture of cost against quality."""
+    figure = quality_figure(found)
+    assert figure is not None
+    figure.draw_without_rendering()
+    return [label.get_text() for label in figure.axes[0].get_xticklabels()]
+
+
+def test_dots_of_the_reliability_diagram_grow_with_their_prompts_and_the_first_ones_are_counted() -> None:
+    cases = [Case(f"Question {place}", place >= 30, None, None) for place in range(40)]
+    found = [evaluate(cases, name, [0.05] * 30 + [0.95] * 10, rounds=10) for name in ("one", "other")]
+    figure = reliability_figure(found)
+    assert figure is not None
+    (axes,) = figure.axes
+    few, many = sorted(axes.collections[0].get_sizes())
+    assert many > 2 * few
+    assert sorted(text.get_text() for text in axes.texts) == ["10", "30"]
+
+
+def test_prices_beyond_all_measure_are_refused_in_code() -> None:
+    with pytest.raises(ConfigError, match=r"Costs\(weak_input=1e\+999\) is over 1,000,000,000 dollars"):
+        Costs(Decimal("1e999"), Decimal(2), Decimal(2), Decimal(8))
