@@ -5,10 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_ARGS ?=
+# A folder of labelled prompts and recorded outcomes; benchmarks/routing.py says what belongs there.
+DATA ?= $(SLMROUTE_EVAL)
 # A file's tests share what they set up, so they stay in one process.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench evaluate lock clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +42,11 @@ check: $(READY)  ## Lint, formatting, types, tests, and the code of the README.
 	$(PYTEST)
 	@echo "make check: everything passed."
 
-bench: $(READY)  ## Run the benchmarks.
-	$(BIN)/python -m benchmarks
+bench: $(READY)  ## Run all benchmarks; with DATA=FOLDER (or SLMROUTE_EVAL) on its prompts and outcomes.
+	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)")
+
+evaluate: $(READY)  ## Measure every classifier, sources left out, on the prompts and outcomes in DATA=FOLDER.
+	@$(BIN)/python -m benchmarks routing $(if $(DATA),--data "$(DATA)")
 
 lock:  ## Recompile requirements/dev.txt from the ranges in pyproject.toml (needs uv).
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-emit-package slmroute \

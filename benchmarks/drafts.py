@@ -1,5 +1,5 @@
-"""What escalation does with a small model's drafts: how many a stream breaks off early, what that saves and loses, and
-what it costs to pass a weak draft on.
+"""What escalation does with a small model's drafts: how many a stream breaks off or commits to early, what that saves
+and loses, and what it costs to pass a weak draft on.
 
 SmolLM2-135M answers, in up to 96 tokens, prompts whose right answers are known: those of ``answers.jsonl`` in ``--data
 FOLDER`` (or ``SLMROUTE_EVAL``), else the demo's. Each draft's tokens go through the gate that streams go through: with
@@ -109,28 +109,41 @@ def streamed(draft: Draft, escalation: Confidence) -> tuple[str, int]:
     return ("serve" if confidence >= escalation.threshold else "escalate"), len(draft.tokens)
 
 
-def show(name: str, drafts: Sequence[Draft], own: Sequence[Calibrator], threshold: float) -> None:
-    """One line of what became of the drafts, and one of what breaking off saves and loses."""
+def told(name: str, drafts: Sequence[Draft], own: Sequence[Calibrator], threshold: float) -> list[str]:
+    """What became of the drafts, what breaking off saves and loses, and what committing early shows that it should not.
+
+    Each is set against what would have come of the same draft had it been judged whole, at its end.
+    """
     settings = [Confidence(threshold, calibrator=calibrator) for calibrator in own]
     ends = [streamed(draft, one) for draft, one in zip(drafts, settings, strict=True)]
-    whole = [
-        (one.calibrator or GeometricMean())(draft.outcome.logprobs) or 0.0
-        for draft, one in zip(drafts, settings, strict=True)
-    ]
+    sure = [calibrator(draft.outcome.logprobs) or 0.0 for draft, calibrator in zip(drafts, own, strict=True)]
+    whole = [draft for draft, confidence in zip(drafts, sure, strict=True) if confidence >= threshold]
     fates = Counter(verdict for verdict, _ in ends)
     right = Counter(verdict for (verdict, _), draft in zip(ends, drafts, strict=True) if draft.outcome.correct)
-    shown = ", ".join(f"{fate} {count} ({right[fate]} right)" for fate, count in sorted(fates.items()))
-    print(f"\n{name}, served from {threshold:g} on: {shown}")
-    broken = [
-        (draft, place, sure) for draft, (end, place), sure in zip(drafts, ends, whole, strict=True) if end == "abort"
+    became = ", ".join(f"{fate} {count} ({right[fate]} right)" for fate, count in sorted(fates.items()))
+    lines = [
+        f"{name}, served from {threshold:g} on: {became}",
+        f"  judged whole, {len(whole)} of {len(drafts)} would be served ({rightly(whole)} right)",
     ]
     tokens = sum(len(draft.tokens) for draft in drafts)
-    saved = sum(len(draft.tokens) - place for draft, place, _ in broken)
-    lost = sum(draft.outcome.correct and sure >= threshold for draft, _, sure in broken)
-    print(
-        f"  early abort spares {saved / tokens:.0%} of {tokens} draft tokens; {lost} of the {len(broken)} broken off "
-        "would have been served, and rightly, at their end"
-    )
+    saved = sum(len(draft.tokens) - place for draft, (end, place) in zip(drafts, ends, strict=True) if end == "abort")
+    lost = [draft for draft, (end, _) in zip(drafts, ends, strict=True) if end == "abort" and draft in whole]
+    if fates["abort"]:
+        lines.append(
+            f"  early abort spares {saved / tokens:.0%} of {tokens} draft tokens; of the {fates['abort']} broken off "
+            f"{len(lost)} would have been served ({rightly(lost)} right)"
+        )
+    shown = [draft for draft, (end, _) in zip(drafts, ends, strict=True) if end == "commit" and draft not in whole]
+    if fates["commit"]:
+        lines.append(
+            f"  of the {fates['commit']} committed after their first tokens {len(shown)} would have escalated at their "
+            f"end ({rightly(shown)} right)"
+        )
+    return lines
+
+
+def rightly(drafts: Sequence[Draft]) -> int:
+    return sum(draft.outcome.correct for draft in drafts)
 
 
 def cost_of_passing_on(drafts: Sequence[Draft]) -> None:
@@ -149,7 +162,7 @@ def cost_of_passing_on(drafts: Sequence[Draft]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks drafts")
-    parser.add_argument("--data", default=os.environ.get("SLMROUTE_EVAL"), metavar="FOLDER")
+    parser.add_argument("--data", default=os.environ.get("SLMROUTE_EVAL") or None, metavar="FOLDER")
     parser.add_argument("--small-model", type=int, default=120, metavar="N")
     given, _ = parser.parse_known_args(list(dropwhile(lambda word: not word.startswith("-"), sys.argv[1:])))
     if given.small_model < 0:
@@ -157,7 +170,7 @@ def main() -> None:
     if not given.small_model:
         return
     drafts = list(drafted(questions(given.data, given.small_model)))
-    right = sum(draft.outcome.correct for draft in drafts)
+    right = rightly(drafts)
     tokens = statistics.mean(len(draft.tokens) for draft in drafts)
     print(f"{len(drafts)} drafts of SmolLM2-135M, {right / len(drafts):.0%} right, {tokens:.0f} tokens on average")
     own: dict[str, Sequence[Calibrator]] = {"plain mean": [GeometricMean()] * len(drafts)}
@@ -167,7 +180,7 @@ def main() -> None:
         print(f"\nToo few for a calibrator of other sources, and left out: give a larger --small-model. {error}")
     for threshold in THRESHOLDS:
         for name, each in own.items():
-            show(name, drafts, each, threshold)
+            print("\n" + "\n".join(told(name, drafts, each, threshold)))
     cost_of_passing_on(drafts)
 
 

@@ -6,11 +6,12 @@ Run it as ``python -m benchmarks routing --data FOLDER``. The folder, which ``SL
   embedded``; ``public.jsonl``, written by ``slmroute train sources``, is taken along where it is there;
 - ``outcomes_*.jsonl``: what two models scored on prompts (``prompt``, ``weak_score``, ``strong_score``).
 
-Without a folder the project's own prompts are judged alone, whole kinds of task left out. What
-a score takes, and steering, are measured always.
-``--small-model N`` has a small model judge N of the prompts, too (by default 120; 0 leaves it out); ``--grade light``
-leaves out the best grade, which embeds every prompt and so takes many minutes. ``--plots FOLDER`` draws cost against
-quality: ``tiers.png`` of the prompts with known tiers, and a picture of each file of outcomes.
+``make evaluate DATA=FOLDER`` is the same. Without a folder the project's own prompts are judged alone, whole kinds of
+task left out. What a score takes, and steering, are measured always.
+``--small-model N`` has a small model judge N of the prompts, too (by default 120; 0 leaves it out), and as many of
+those that the light grade is unsure of; ``--grade light`` leaves out the best grade, which embeds every prompt and so
+takes many minutes. ``--plots FOLDER`` draws cost against quality: ``tiers.png`` of the prompts with known tiers, and a
+picture of each file of outcomes.
 """
 
 from __future__ import annotations
@@ -20,36 +21,47 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import dropwhile
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from slmroute import ChainClassifier, EmbeddedClassifier, FewShotClassifier, RouteRequest
-from slmroute.attacks import steered
-from slmroute.baselines import baselines
+from benchmarks._judged import beside, measured, shown
+from benchmarks._small_model import with_small_model
+from benchmarks._steering import steering
+from slmroute import EmbeddedClassifier, RouteRequest
 from slmroute.cases import Case, read_cases
-from slmroute.classify.few_shot_prompt import INSTRUCTION
-from slmroute.classify.platt import IDENTITY, Platt
+from slmroute.classify.platt import IDENTITY
 from slmroute.classify.training.rows import LabelledPrompt, own_prompts, read_prompts
-from slmroute.cli.evaluate import cell_tables, tables
+from slmroute.cli.evaluate import cell_tables
 from slmroute.cli.tables import show
 from slmroute.demo.requests import load_requests
-from slmroute.errors import ClassifierUnsure, MissingExtra, SlmrouteError
-from slmroute.evaluate import Evaluation, evaluate, request_score
+from slmroute.errors import MissingExtra, SlmrouteError
+from slmroute.evaluate import Evaluation, request_score
 from slmroute.evaluate_charts import png, quality_figure
 
-ROUNDS = 200
-BANDS = ((0.2, 0.6), (0.1, 0.9), (0.0, 1.0))
+MISSING = """
+No data: neither --data FOLDER (make evaluate DATA=FOLDER) nor SLMROUTE_EVAL names a folder.
+Missing are the tables of every classifier (light, best, few-shot, chain, length, random, a peer's rules) on public
+prompts, their sources left out, and on recorded outcomes such as RouteLLM's of MMLU. benchmarks/routing.py tells what
+the folder holds. What follows instead says nothing of public prompts:"""
+
+OWN = """
+own prompts of the project, whole kinds of task left out of the fit, and no public prompt in it: each kind is new to
+its judge, and mostly short messages are to be told from each other. So this is no figure for new sources: README gives
+those, measured on public prompts."""
+
+TASKS_DONE = "tasks done well, if the weak\nmodel does the simple ones only"
 
 
 def arguments() -> argparse.Namespace:
     """The options behind the benchmark's name."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks routing")
-    parser.add_argument("--data", type=Path, default=os.environ.get("SLMROUTE_EVAL"), metavar="FOLDER")
+    parser.add_argument("--data", type=Path, default=os.environ.get("SLMROUTE_EVAL") or None, metavar="FOLDER")
     parser.add_argument("--small-model", type=int, default=120, metavar="N")
     parser.add_argument("--grade", choices=("light", "best"), action="append")
     parser.add_argument("--plots", type=Path, metavar="FOLDER")
@@ -57,21 +69,6 @@ def arguments() -> argparse.Namespace:
     if given.data is not None and not (Path(given.data) / "tasks.jsonl").is_file():
         parser.error(f"--data {given.data} holds no tasks.jsonl; see benchmarks/routing.py for what belongs there.")
     return given
-
-
-def shown(console: Console, title: str, found: Sequence[Evaluation]) -> None:
-    console.print(f"\n{title}", highlight=False, soft_wrap=True)
-    show(*tables(found), console=console)
-
-
-def measured(
-    name: str, cases: Sequence[Case], score: object, threshold: float = 0.5, *, rules: bool = False
-) -> Evaluation:
-    return evaluate(cases, name, score, threshold=threshold, probabilities=not rules, rounds=ROUNDS)  # type: ignore[arg-type]
-
-
-def beside(cases: Sequence[Case]) -> list[Evaluation]:
-    return [measured(one.name, cases, one.score, one.threshold, rules=True) for one in baselines()]
 
 
 def grades(wanted: Sequence[str]) -> dict[str, EmbeddedClassifier]:
@@ -107,6 +104,7 @@ def with_sources_left_out(
     found: Mapping[str, EmbeddedClassifier],
     title: str,
     plots: Path | None = None,
+    left: str = "sources",
 ) -> dict[str, dict[str, float]]:
     """Show how each grade does on sources that its fit has not seen; gives its scores by the prompt's text."""
     public = [place for place, prompt in enumerate(prompts) if not prompt.own]
@@ -116,16 +114,18 @@ def with_sources_left_out(
     unseen: dict[str, dict[str, float]] = {}
     for grade, shipped in found.items():
         scores = left_out(prompts, grade)
-        if scores is not None:
-            unseen[grade] = {prompt.text: score for prompt, score in zip(prompts, scores, strict=True)}
-            chosen = [scores[place] for place in judged]
-            rows.append(measured(f"{grade}, sources left out", cases, chosen, shipped.threshold))
+        if scores is None:
+            print(f"{grade}: left out; without scikit-learn no fit can be made that has not seen a prompt's source")
+            continue
+        unseen[grade] = {prompt.text: score for prompt, score in zip(prompts, scores, strict=True)}
+        chosen = [scores[place] for place in judged]
+        rows.append(measured(f"{grade}, {left} left out", cases, chosen, shipped.threshold))
     embedded = list(rows)
-    if plots is not None:
+    if plots is not None and unseen:
         # What the tiers say: the strong model does every task, the weak one the simple ones.
         done = [replace(case, weak=float(not case.complex), strong=1.0) for case in cases]
         scores = {grade: [unseen[grade][case.text] for case in cases] for grade in unseen}
-        drawn(plots / "tiers.png", done, {**scores, **{one.name: one.score for one in baselines()}})
+        drawn(plots / "tiers.png", done, scores, TASKS_DONE)
     rows += beside(cases)
     shown(console, f"{len(cases)} {title}", rows)
     show(*cell_tables(embedded), console=console)
@@ -138,9 +138,10 @@ def with_sources_left_out(
     return unseen
 
 
-def drawn(target: Path, cases: Sequence[Case], scores: Mapping[str, object]) -> None:
-    """Draw cost against quality, with the interval of the first."""
-    figure = quality_figure([measured(name, cases, score) for name, score in scores.items()])
+def drawn(target: Path, cases: Sequence[Case], scores: Mapping[str, object], quality: str = "mean quality") -> None:
+    """Draw cost against quality: the classifiers with their intervals, and what they have to beat."""
+    found = [measured(name, cases, score) for name, score in scores.items()]
+    figure = quality_figure([*found, *beside(cases)], banded=len(found), quality=quality)
     if figure is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(png(figure))
@@ -155,88 +156,6 @@ def not_fitted_on(cases: Sequence[Case], prompts: Sequence[LabelledPrompt]) -> t
     fitted = {" ".join(prompt.text.split()) for prompt in prompts}
     unseen = [case for case in cases if " ".join(case.text.split()) not in fitted]
     return unseen, len(cases) - len(unseen)
-
-
-def stratified(cases: Sequence[Case], count: int) -> list[Case]:
-    """Half of either tier, of each category alike."""
-    taken: list[Case] = []
-    for tier in (False, True):
-        waiting: dict[str, list[Case]] = {}
-        for case in cases:
-            if case.complex is tier:
-                waiting.setdefault(case.category, []).append(case)
-        while waiting and sum(case.complex is tier for case in taken) < count // 2:
-            for category in sorted(waiting):
-                taken.append(waiting[category].pop())
-                if not waiting[category]:
-                    del waiting[category]
-    return taken[: count + 20]
-
-
-def small_model(cases: Sequence[Case], url: str, model: str) -> tuple[dict[str, float], float, float]:
-    """The small model's scores, not calibrated; milliseconds with its prompt's beginning reused, and without."""
-    scores: dict[str, float] = {}
-    times: list[float] = []
-    with FewShotClassifier(model, host=url, calibrator=IDENTITY, timeout_s=600) as classifier:
-        classifier.warm_up()
-        for case in cases:
-            began = time.perf_counter()
-            try:
-                scores[case.text] = classifier.score(RouteRequest.from_text(case.text))
-            except ClassifierUnsure:
-                scores[case.text] = 0.5
-            times.append((time.perf_counter() - began) * 1000)
-    cold: list[float] = []
-    for place in range(8):
-        # A beginning that the server has not seen: its evaluation is what reuse spares.
-        instruction = f"Number {place} of 8. {INSTRUCTION}"
-        with FewShotClassifier(model, host=url, instruction=instruction, warm_up_timeout_s=600) as other:
-            began = time.perf_counter()
-            other.warm_up()
-            cold.append((time.perf_counter() - began) * 1000)
-    return scores, statistics.median(times), statistics.median(cold)
-
-
-def calibrated(cases: Sequence[Case], raw: Mapping[str, float]) -> dict[str, float]:
-    """Platt scaling of each half by the other."""
-    scores: dict[str, float] = {}
-    halves = cases[::2], cases[1::2]
-    for here, there in (halves, halves[::-1]):
-        odds = [float(np.log(raw[case.text] / (1 - raw[case.text] + 1e-12) + 1e-12)) for case in there]
-        platt = Platt.fit(odds, [bool(case.complex) for case in there])
-        for case in here:
-            scores[case.text] = platt(float(np.log(raw[case.text] / (1 - raw[case.text] + 1e-12) + 1e-12)))
-    return scores
-
-
-def looked_up(scores: Mapping[str, float]) -> Callable[[RouteRequest], float]:
-    return lambda request: scores[request.text]
-
-
-def with_small_model(console: Console, cases: Sequence[Case], unseen: Mapping[str, float], count: int) -> None:
-    from slmroute.local import LocalServer
-
-    sample = stratified(cases, count)
-    with LocalServer(keep_alive="1h", num_ctx=2048) as server:
-        raw, warm, cold = small_model(sample, server.url, server.model)
-        name = server.model
-    scores = calibrated(sample, raw)
-    found = [measured("few-shot", sample, [scores[case.text] for case in sample])]
-    found.append(measured("embedded", sample, [unseen[case.text] for case in sample]))
-    for band in BANDS:
-        chain = ChainClassifier(looked_up(unseen), looked_up(scores), band=band)
-        asked = sum(band[0] <= unseen[case.text] <= band[1] for case in sample) / len(sample)
-        low, high = band
-        name_and_time = f"chain {low:g}-{high:g}, asks {asked:.0%}: {asked * warm:.0f} ms"
-        found.append(measured(name_and_time, sample, request_score(chain)))
-    shown(
-        console,
-        f"{len(sample)} of these prompts, of all categories alike, with {name} as the small model: calibrated on the "
-        "other half of them; embedded is the light grade of the first table, sources left out. A chain's time is what "
-        "asking the small model adds to a call on average.",
-        found,
-    )
-    print(f"a few-shot score takes {warm:.0f} ms with the prompt's beginning reused, {cold:.0f} ms without")
 
 
 def latency(found: Mapping[str, EmbeddedClassifier]) -> None:
@@ -264,29 +183,40 @@ def latency(found: Mapping[str, EmbeddedClassifier]) -> None:
         print(f"  {grade}: {'; '.join(shown)}")
 
 
-def steering(classifier: EmbeddedClassifier) -> None:
-    requests = load_requests(None, short=False)
-    score = request_score(classifier)
-    print(f"\nSteering the embedded classifier, {len(requests)} requests of the demo; the filter knew these phrases:")
-    for up, tier in ((True, "simple"), (False, "complex")):
-        prompts = [one.prompt for one in requests if one.tier == tier]
-        found = steered(score, prompts, classifier.threshold, up=up)
-        print(
-            f"  {'up' if up else 'down'}: {found.success:.1%} of {found.attempts} attempts; "
-            f"worst {found.worst_share:.0%}, {found.worst!r}"
-        )
+def outcomes(
+    console: Console,
+    path: Path,
+    prompts: Sequence[LabelledPrompt],
+    found: Mapping[str, EmbeddedClassifier],
+    plots: Path | None,
+) -> None:
+    """Show what routing by each grade would have given, from recorded outcomes of prompts that no fit has seen."""
+    known, seen = not_fitted_on(read_cases([path]), prompts)
+    if not known:
+        print(f"\n{path.name}: left out, as the prompts of all its {seen} outcomes were fitted on.")
+        return
+    scores = {name: [request_score(one)(case.text) for case in known] for name, one in found.items()}
+    rows = [measured(name, known, own, found[name].threshold) for name, own in scores.items()]
+    title = f"{len(known)} recorded outcomes, {path.name}: no outcome was fitted on"
+    title += f", and {seen} more are left out, as their prompts were fitted on." if seen else ", and no prompt."
+    shown(console, title, rows + beside(known))
+    if plots is not None:
+        drawn(plots / f"{path.stem}.png", known, scores)
 
 
 def main() -> None:
     console = Console(width=150)
     given = arguments()
     found = grades(given.grade or ("light", "best"))
-    steering(EmbeddedClassifier())
+    steering(found)
     latency(found)
+    if find_spec("cascadeflow") is None:
+        print("\nA peer's rules are left out of all tables: pip install cascadeflow")
     if given.data is None:
-        print("\nNo --data FOLDER: only the project's own prompts are judged, no public ones and no outcomes.")
-        title = "own prompts with known tiers. Whole kinds of task were left out of the fit: harder than new sources."
-        with_sources_left_out(console, own_prompts(), {"light": EmbeddedClassifier()}, title)
+        print(MISSING)
+        with_sources_left_out(
+            console, own_prompts(), {"light": EmbeddedClassifier()}, OWN.strip(), left="kinds of task"
+        )
         return
     data = Path(given.data)
     files = [data / name for name in ("tasks.jsonl", "public.jsonl") if (data / name).is_file()]
@@ -294,22 +224,20 @@ def main() -> None:
         f"public prompts with known tiers ({', '.join(file.name for file in files)}). Each was judged by a fit to "
         "other families of sources and the project's own prompts, at the threshold that the shipped weights have."
     )
+    if len(files) == 1:
+        title += (
+            " There is no public.jsonl (slmroute train sources writes it), so these fits know fewer sources than the "
+            "shipped weights, whose figures README gives."
+        )
     prompts = [*read_prompts(files), *own_prompts()]
     unseen = with_sources_left_out(console, prompts, found, title, given.plots)
-    for path in sorted(data.glob("outcomes_*.jsonl")):
-        known, seen = not_fitted_on(read_cases([path]), prompts)
-        if not known:
-            print(f"\n{path.name}: left out, as the prompts of all its {seen} outcomes were fitted on.")
-            continue
-        rows = [measured(name, known, request_score(one), one.threshold) for name, one in found.items()]
-        rows += beside(known)
-        title = f"{len(known)} recorded outcomes, {path.name}: no outcome was fitted on"
-        shown(console, f"{title}, and {seen} more are left out, as their prompts were fitted on.", rows)
-        if given.plots is not None:
-            scores = {name: request_score(one) for name, one in found.items()}
-            drawn(given.plots / f"{path.stem}.png", known, {**scores, **{one.name: one.score for one in baselines()}})
+    recorded = sorted(data.glob("outcomes_*.jsonl"))
+    if not recorded:
+        print(f"\n{data} holds no outcomes_*.jsonl: nothing is said of recorded outcomes, such as RouteLLM's of MMLU.")
+    for path in recorded:
+        outcomes(console, path, prompts, found, given.plots)
     if given.small_model and "light" in unseen:
-        with_small_model(console, read_cases([data / "tasks.jsonl"]), unseen["light"], given.small_model)
+        with_small_model(console, read_cases([data / "tasks.jsonl"]), unseen, given.small_model)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from benchmarks import drafts, routing
+from benchmarks import _small_model, _steering, drafts, routing
+from slmroute.attacks import DOWN, UP
 from slmroute.cases import Case
 from slmroute.classify.training.rows import LabelledPrompt
+from slmroute.confidence import GeometricMean
+from slmroute.outcomes import Outcome
 
 
 def test_outcomes_of_prompts_that_were_fitted_on_are_left_out() -> None:
@@ -35,3 +43,106 @@ def test_fewer_than_no_drafts_are_refused(monkeypatch: pytest.MonkeyPatch, capsy
         drafts.main()
     assert ended.value.code == 2
     assert "--small-model -1" in capsys.readouterr().err
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[LabelledPrompt], str]]:
+    """The benchmark of routing without what takes long; gives the prompts of its tables, and what is said of them."""
+    judged: list[tuple[list[LabelledPrompt], str]] = []
+
+    def noted(console: object, prompts: list[LabelledPrompt], found: object, title: str, *rest: object, **more: object):
+        judged.append((prompts, title))
+        return {}
+
+    for name in ("steering", "latency"):
+        monkeypatch.setattr(routing, name, lambda found: None)
+    monkeypatch.setattr(routing, "grades", lambda wanted: {})
+    monkeypatch.setattr(routing, "with_sources_left_out", noted)
+    monkeypatch.setenv("SLMROUTE_EVAL", "")
+    return judged
+
+
+def test_without_data_it_says_what_is_missing_and_what_own_prompts_are(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    brief: list[tuple[list[LabelledPrompt], str]],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmarks", "routing"])
+    routing.main()
+    shown = capsys.readouterr().out
+    assert "make evaluate DATA=FOLDER" in shown
+    assert "SLMROUTE_EVAL" in shown
+    assert "Missing are the tables of every classifier" in shown
+    ((prompts, title),) = brief
+    assert all(prompt.own for prompt in prompts)
+    assert "own prompts of the project, whole kinds of task left out" in title
+    assert "no figure for new sources" in title
+
+
+def test_a_folder_without_outcomes_or_more_public_prompts_says_so(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    brief: list[tuple[list[LabelledPrompt], str]],
+) -> None:
+    rows = [{"prompt": f"Task {place}", "tier": "simple", "source": "a/b:c"} for place in range(3)]
+    (tmp_path / "tasks.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["benchmarks", "routing", "--data", str(tmp_path)])
+    routing.main()
+    assert "holds no outcomes_*.jsonl" in capsys.readouterr().out
+    ((_, title),) = brief
+    assert "There is no public.jsonl" in title
+
+
+def test_fresh_phrases_are_two_each_way_in_17_languages_and_stand_in_three_places() -> None:
+    read = tomllib.loads(_steering.PHRASES.read_text(encoding="utf-8"))
+    for way in ("up", "down"):
+        assert len(read[way]) == 17
+        assert all(len(phrases) == 2 for phrases in read[way].values())
+    for attack in _steering.attacks():
+        assert len(set(attack.phrases)) == 34
+        assert not set(attack.phrases) & {*UP, *DOWN}
+    attack = _steering.Attack(True, ("Up!",), ("a", "b", "c"))
+    assert attack.tries(["a", "b", "c"]) == [("Up!", "Up!\na"), ("Up!", "b\nUp!"), ("Up!", "Up! c")]
+
+
+class Gullible:
+    """A classifier that believes one phrase, and else sends up what is long."""
+
+    threshold = 0.5
+
+    def score_many(self, texts: list[str]) -> np.ndarray:
+        return np.array([float("Up!" in text or len(text) > 20) for text in texts])
+
+
+def test_attempts_are_counted_on_the_prompts_that_stand_on_the_other_side() -> None:
+    attack = _steering.Attack(True, ("Up!", "Hm."), ("short", "small", "a long one, which goes up already"))
+    assert _steering.told(Gullible(), attack) == (  # pyright: ignore[reportArgumentType]
+        "up: 50.0% of 4 attempts (2 phrases, 2 of 3 prompts that stand on the other side); worst 100%, 'Up!'"
+    )
+
+
+def test_a_chain_is_measured_where_the_first_is_unsure_too() -> None:
+    cases = [Case(f"Task {place}", place > 2, None, None) for place in range(6)]
+    unseen = {case.text: score for case, score in zip(cases, (0.0, 0.04, 0.2, 0.6, 0.96, 1.0), strict=True)}
+    assert _small_model.unsure(cases, unseen) == cases[2:4]
+
+
+def draft(number: int, *logprobs: float, right: bool) -> drafts.Draft:
+    tokens = tuple((f"word{place} ", logprob) for place, logprob in enumerate(logprobs))
+    return drafts.Draft("Why?", tokens, Outcome(str(number), "a", "", right, logprobs))
+
+
+def test_what_is_lost_by_committing_and_by_breaking_off_is_set_against_whole_answers() -> None:
+    sure, poor = -0.01, -3.0
+    made = [
+        draft(0, *[sure] * 40, right=True),  # committed, and served whole
+        draft(1, *[sure] * 16, *[poor] * 40, right=False),  # committed, though its rest is doubtful
+        draft(2, *[poor] * 16, *[sure] * 400, right=True),  # broken off, though its rest is sure
+        draft(3, *[poor] * 20, right=False),  # broken off, and no loss
+    ]
+    head, whole, abort, commit = drafts.told("plain mean", made, [GeometricMean()] * 4, 0.85)
+    assert head == "plain mean, served from 0.85 on: abort 2 (1 right), commit 2 (1 right)"
+    assert whole == "  judged whole, 2 of 4 would be served (2 right)"
+    assert abort.endswith("of the 2 broken off 1 would have been served (1 right)")
+    assert commit == "  of the 2 committed after their first tokens 1 would have escalated at their end (0 right)"

@@ -1,0 +1,31 @@
+"""What the parts of the benchmark of routing share: how a classifier is measured, and how tables are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from slmroute.baselines import baselines
+from slmroute.cases import Case
+from slmroute.cli.evaluate import tables
+from slmroute.cli.tables import show
+from slmroute.evaluate import Evaluation, evaluate
+
+ROUNDS = 200
+
+
+def measured(
+    name: str, cases: Sequence[Case], score: object, threshold: float = 0.5, *, rules: bool = False
+) -> Evaluation:
+    return evaluate(cases, name, score, threshold=threshold, probabilities=not rules, rounds=ROUNDS)  # type: ignore[arg-type]
+
+
+def beside(cases: Sequence[Case]) -> list[Evaluation]:
+    """What any classifier has to beat: chance, length, and a peer's rules where they are installed."""
+    return [measured(one.name, cases, one.score, one.threshold, rules=True) for one in baselines()]
+
+
+def shown(console: Console, title: str, found: Sequence[Evaluation]) -> None:
+    console.print(f"\n{title}", highlight=False, soft_wrap=True)
+    show(*tables(found), console=console)
