@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from slmroute.calibrators import FEATURES, FEWEST_EACH, FittedCalibrator, Method
+from slmroute.calibrate_threshold import MOST_STARTS, confidences, tested_abort, tested_threshold
+from slmroute.calibrators import ALL_FEATURES, FEATURES, FEWEST_EACH, FittedCalibrator, Method
 from slmroute.errors import ConfigError
 from slmroute.outcomes import Outcome, distinct
-from slmroute.risk import Tested, answers_needed, safe_threshold
+from slmroute.risk import Tested, answers_needed
 
 if TYPE_CHECKING:
     from slmroute.calibrate_left_out import LeftOut
 
-__all__ = ["Calibration", "calibrate", "confidences", "dealt", "fit", "groups", "halves", "tested_threshold"]
+__all__ = ["Calibration", "calibrate", "checked_features", "dealt", "fit", "groups", "halves"]
 
 FEWEST: Final = 4 * FEWEST_EACH
 """Half of the outcomes are fitted on, and each half needs ten of either kind, about."""
 
-MOST_CANDIDATES: Final = 200
-CHOICES: Final = (("mean",), ("mean", "first"), FEATURES)
+MOST_SPLITS: Final = 100
+CHOICES: Final[tuple[tuple[str, ...], ...]] = (("mean",), ("mean", "first"), FEATURES)
+CHOICES_OF_MARGINS: Final[tuple[tuple[str, ...], ...]] = (("margin",), ("mean", "margin"), ALL_FEATURES)
+WORTHWHILE: Final = 0.99
 CHOOSING_PARTS: Final = 4
-MOST_STARTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class Calibration:
         return {
             "version": self.calibrator.version,
             "model": self.calibrator.model,
+            "features": sorted(self.calibrator.weights),
             "threshold": self.calibrator.threshold,
+            "abort_below": self.calibrator.abort_below,
             "outcomes": self.outcomes,
             "repeated": self.repeated,
             "accuracy": self.accuracy,
@@ -86,10 +90,15 @@ def calibrate(
 ) -> Calibration:
     """Fit a calibrator on outcomes, and choose the threshold from which answers may be served.
 
-    Half of the outcomes, whole sources at a time, are fitted on; on the other half thresholds are tested
-    (``risk.safe_threshold``). So the promise holds for the outcomes' own mixture of tasks; how it fares on sources that
-    neither half has seen is in ``left_out``. Rows that repeat others are left out first (``outcomes.distinct``): copies
-    on both sides of the split would let the fit see what it is tested on, and the test count one answer many times.
+    Half of the outcomes, dealt out at random, are fitted on; on the other half thresholds are tested
+    (``risk.safe_threshold``). So the promise is for answers drawn as the outcomes were, in their own mixture of tasks,
+    and for no other: a kind of task that is rare among them may fail more often, and so may one that is not there.
+    How it fares on sources that neither half has seen is in ``left_out``, with those that do worse than promised by
+    name. Rows that repeat others are left out first (``outcomes.distinct``): copies on both sides of the split would
+    let the fit see what it is tested on, and the test count one answer many times.
+
+    A stream may break hopeless drafts off, so that fewer answers are served. Where enough answers are long enough, the
+    threshold is tested with that, too, and the calibrator then has ``abort_below``.
 
     Args:
         outcomes: Of one model, each with an id of its own.
@@ -97,7 +106,8 @@ def calibrate(
         confidence: How sure one wants to be of that.
         method: ``platt`` or ``isotonic``; see ``FittedCalibrator``.
         features: What to look at, names out of ``calibrators.token_features``; None for what does best on sources that
-            are left out: the mean alone, the mean and the first token, or all.
+            are left out: the mean alone, the mean and the first token, all of the tokens' own; or, where each outcome
+            has margins and they better it, the lowest margin alone, with the mean, or with all.
         seed: Of the halves and folds.
 
     Raises:
@@ -109,6 +119,8 @@ def calibrate(
     for setting, value in (("target", target), ("confidence", confidence)):
         if not 0 < value < 1:
             raise ConfigError(f"calibrate({setting}={value}) must be above 0 and below 1, for example 0.05 or 0.95.")
+    if features is not None:
+        features = checked_features(features, outcomes, "calibrate(features=)")
     rows, outcomes = len(outcomes), distinct(outcomes)
     repeated = rows - len(outcomes)
     check(outcomes, repeated, target, confidence)
@@ -116,8 +128,11 @@ def calibrate(
     fitted = fit(fit_half, method, features)
     tested = tested_threshold(fitted, fit_half, test_half, target, confidence)
     missing, advice = what_is_missing(fitted, test_half, tested, target, confidence)
+    if tested is not None:
+        abort_below = tested_abort(fitted, fit_half, test_half, tested, target, confidence)
+        fitted = replace(fitted, threshold=tested.threshold, abort_below=abort_below)
     return Calibration(
-        calibrator=replace(fitted, threshold=None if tested is None else tested.threshold),
+        calibrator=fitted,
         outcomes=len(outcomes),
         repeated=repeated,
         accuracy=sum(one.correct for one in outcomes) / len(outcomes),
@@ -161,10 +176,34 @@ def check(outcomes: Sequence[Outcome], repeated: int, target: float, confidence:
     )
 
 
+def checked_features(features: Sequence[str], outcomes: Sequence[Outcome], setting: str) -> tuple[str, ...]:
+    """Make sure that features are some that there are, and that the outcomes have what they take.
+
+    Args:
+        features: Their names.
+        outcomes: The outcomes.
+        setting: What named them, for the error.
+
+    Raises:
+        ConfigError: One is unknown, or there are none; or margins are not known of each outcome.
+    """
+    unknown = [name for name in features if name not in ALL_FEATURES]
+    if unknown or not features:
+        named = f"names {unknown[0]!r}, which is none of the" if unknown else "names none of the"
+        raise ConfigError(f"{setting} {named} features that there are: {', '.join(ALL_FEATURES)}.")
+    without = sum(not one.margins for one in outcomes)
+    if "margin" in features and without:
+        raise ConfigError(
+            f"{setting} names margin, and {without} of {len(outcomes)} outcomes have no 'margins': record how far each "
+            "token was ahead of the next likely one, or leave margin out."
+        )
+    return tuple(dict.fromkeys(features))
+
+
 def fit(outcomes: Sequence[Outcome], method: Method, features: Sequence[str] | None) -> FittedCalibrator:
     """Fit a calibrator on some outcomes; without features it takes those that do best on sources left out."""
     if features is None:
-        features = min(CHOICES, key=lambda choice: left_out_loss(outcomes, method, choice))
+        features = chosen_features(outcomes, method)
     return FittedCalibrator.fit(
         [one.logprobs for one in outcomes],
         [one.correct for one in outcomes],
@@ -173,6 +212,14 @@ def fit(outcomes: Sequence[Outcome], method: Method, features: Sequence[str] | N
         method=method,
         model=outcomes[0].model,
     )
+
+
+def chosen_features(outcomes: Sequence[Outcome], method: Method) -> tuple[str, ...]:
+    """Choose what does best on sources left out; margins, which a provider must be asked for, only for a gain."""
+    losses = {choice: left_out_loss(outcomes, method, choice) for choice in CHOICES}
+    if all(one.margins for one in outcomes):
+        losses |= {choice: left_out_loss(outcomes, method, choice) / WORTHWHILE for choice in CHOICES_OF_MARGINS}
+    return min(losses, key=lambda choice: losses[choice])
 
 
 def left_out_loss(outcomes: Sequence[Outcome], method: Method, features: Sequence[str]) -> float:
@@ -187,11 +234,6 @@ def left_out_loss(outcomes: Sequence[Outcome], method: Method, features: Sequenc
         judged = confidences(fit(seen, method, features), unseen)
         loss += sum((score - one.correct) ** 2 for score, one in zip(judged, unseen, strict=True))
     return loss
-
-
-def confidences(calibrator: FittedCalibrator, outcomes: Sequence[Outcome]) -> list[float]:
-    """Give the confidence of each outcome; where there is none it is 0, as unknown escalates."""
-    return [calibrator(one.logprobs, one.margins) or 0.0 for one in outcomes]
 
 
 def groups(outcomes: Sequence[Outcome]) -> list[str]:
@@ -218,51 +260,31 @@ def dealt(outcomes: Sequence[Outcome], parts: int, seed: int) -> list[int]:
 
 
 def halves(outcomes: Sequence[Outcome], seed: int) -> tuple[list[Outcome], list[Outcome]]:
-    """Split outcomes into those to fit on and those to test on, each with enough of either kind."""
-    for attempt in range(20):
-        parts = dealt(outcomes, 2, seed + attempt)
-        split = [[one for one, part in zip(outcomes, parts, strict=True) if part == side] for side in (0, 1)]
+    """Split outcomes at random into those to fit on and those to test on, each with enough of either kind.
+
+    Rows are dealt, not sources: only so is what the threshold is tested on a sample of the mixture that the fit has
+    seen, and of what is promised for. Rows of one id are of one prompt, and stay together.
+    """
+    import random
+
+    dice = random.Random(seed)  # noqa: S311  no secret
+    prompts: defaultdict[str, list[Outcome]] = defaultdict(list)
+    for place, one in enumerate(outcomes):
+        prompts[f"id {one.id}" if one.id else f"row {place}"].append(one)
+    # Fewer ids than it takes prompts name no prompts, but places within sources, or kinds.
+    dealt_out = list(prompts.values()) if len(prompts) >= FEWEST else [[one] for one in outcomes]
+    for _ in range(MOST_SPLITS):
+        dice.shuffle(dealt_out)
+        split: tuple[list[Outcome], list[Outcome]] = ([], [])
+        for rows in dealt_out:
+            min(split, key=len).extend(rows)
         if all(FEWEST_EACH <= sum(one.correct for one in half) <= len(half) - FEWEST_EACH for half in split):
-            return split[0], split[1]
-    # Sources that are all right or all wrong: their rows are dealt out by turns.
-    order = sorted(range(len(outcomes)), key=lambda place: (outcomes[place].correct, place))
-    return [outcomes[place] for place in order[::2]], [outcomes[place] for place in order[1::2]]
-
-
-def tested_threshold(
-    fitted: FittedCalibrator,
-    fit_half: Sequence[Outcome],
-    test_half: Sequence[Outcome],
-    target: float,
-    confidence: float,
-) -> Tested | None:
-    """Test thresholds on outcomes that the fit has not seen; which ones, and in which order, only the fit decides."""
-    known = sorted(set(confidences(fitted, fit_half)), reverse=True)
-    step = max(1, len(known) // MOST_CANDIDATES)
-    candidates = known[step - 1 :: step]
-    surest = sorted(confidences(fitted, fit_half), reverse=True)
-    expected = [sum(one >= threshold for one in surest) * len(test_half) / len(surest) for threshold in candidates]
-    starts = starts_of(expected, target, confidence)
-    return safe_threshold(
-        confidences(fitted, test_half),
-        [one.correct for one in test_half],
-        candidates,
-        target=target,
-        confidence=confidence,
-        starts=starts,
-    )
-
-
-def starts_of(expected: Sequence[float], target: float, confidence: float) -> list[int]:
-    """Choose where testing begins: where enough answers are expected to be served, and at twice and four times that."""
-    for count in range(MOST_STARTS, 0, -1):
-        least = answers_needed(target, 1 - (1 - confidence) / count) or 1
-        wanted = [1.25 * least * 2**power for power in range(count)]
-        places = [next((place for place, n in enumerate(expected) if n >= one), None) for one in wanted]
-        found = [place for place in places if place is not None]
-        if len(found) == count:
-            return sorted(set(found))
-    return [max(len(expected) - 1, 0)]
+            return split
+    # So few are right, or wrong, that chance does not give ten of them to each half: each kind is dealt out by itself.
+    rows = list(outcomes)
+    dice.shuffle(rows)
+    rows.sort(key=lambda one: one.correct)
+    return rows[::2], rows[1::2]
 
 
 def what_is_missing(

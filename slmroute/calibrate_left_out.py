@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from slmroute.calibrate import confidences, dealt, fit, groups, halves, tested_threshold
+from slmroute.calibrate import dealt, fit, groups, halves
+from slmroute.calibrate_threshold import confidences, is_hopeless, tested_threshold
 from slmroute.calibrators import FEWEST_EACH, Method, token_features
 from slmroute.confidence import GeometricMean
 from slmroute.outcomes import Outcome
+from slmroute.policy import FIRST_TOKENS
+from slmroute.risk import upper_bound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,13 +24,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["Coverage", "LeftOut", "left_out_figures"]
+__all__ = ["Coverage", "LeftOut", "Worse", "left_out_figures"]
 
 FOLDS: Final = 5
 SHARES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-STREAM_TOKENS: Final = 16
-HOPELESS: Final = 0.3
-"""The defaults of ``Confidence``: a stream is judged by so many tokens, and broken off below that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,29 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Worse:
+    """A source for which the promise, made without it, does not hold: chance does not explain its failures.
+
+    Attributes:
+        source: Its name.
+        served: How many of its answers were served at thresholds chosen without it.
+        failures: How many of those were wrong.
+    """
+
+    source: str
+    served: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """How a calibration does on sources that it has not seen: each outcome judged by a fit without its source.
 
     Attributes:
         by: Whether whole ``sources`` were left out, or single ``rows`` as there is one source only.
         sources: How many sources there are.
+        judged: How many outcomes were judged. The others are in no figure here: without their sources, too few right or
+            wrong ones remain to fit on.
         auc: The chance that a right answer has more confidence than a wrong one.
         auc_plain: The same of the geometric mean of the tokens' probabilities, which is not fitted.
         auc_margin: The same of the lowest margin between the two likeliest tokens, where that is known.
@@ -61,8 +79,10 @@ class LeftOut:
         bins: The reliability diagram.
         bins_plain: The same of the geometric mean.
         coverage: The accuracy of what is served, by the share that is served.
-        served: How many answers of left-out sources were served at thresholds chosen without them.
+        offered: How many answers of left-out sources there were for which a threshold could be chosen without them.
+        served: How many of those were served at it.
         failures: How many of those were wrong.
+        worse: The sources that failed more often than promised.
         aborted: The share of answers that a stream would have broken off after 16 tokens as hopeless.
         tokens_saved: The share of all tokens that this saves.
         lost: The share of right answers among those broken off.
@@ -70,6 +90,7 @@ class LeftOut:
 
     by: str
     sources: int
+    judged: int
     auc: float | None
     auc_plain: float | None
     auc_margin: float | None
@@ -78,8 +99,10 @@ class LeftOut:
     bins: tuple[ReliabilityBin, ...]
     bins_plain: tuple[ReliabilityBin, ...]
     coverage: tuple[Coverage, ...]
+    offered: int
     served: int
     failures: int
+    worse: tuple[Worse, ...]
     aborted: float
     tokens_saved: float
     lost: float | None
@@ -108,17 +131,18 @@ def left_out_figures(
 
     from slmroute.metrics import area, calibration_error, reliability
 
+    whole_sources = len({one.source for one in outcomes}) > 1
     judged: dict[int, float] = {}
     hopeless: set[int] = set()
-    served = failures = 0
+    offered = 0
+    served: list[Outcome] = []
     for seen, unseen in folds(outcomes, seed):
         rows = [outcomes[place] for place in seen]
         fitted = fit(rows, method, features)
         for place in unseen:
             one = outcomes[place]
             judged[place] = fitted(one.logprobs, one.margins) or 0.0
-            start = fitted(one.logprobs[:STREAM_TOKENS], one.margins and one.margins[:STREAM_TOKENS])
-            if len(one.logprobs) > STREAM_TOKENS and start is not None and start < HOPELESS:
+            if is_hopeless(fitted, one):
                 hopeless.add(place)
         right = sum(one.correct for one in rows)
         if min(right, len(rows) - right) < 2 * FEWEST_EACH:
@@ -127,9 +151,10 @@ def left_out_figures(
         promised = fit(half, method, features)
         tested = tested_threshold(promised, half, other, target, confidence)
         if tested is not None:
-            above = [place for place in unseen if confidences(promised, [outcomes[place]])[0] >= tested.threshold]
-            served += len(above)
-            failures += sum(not outcomes[place].correct for place in above)
+            rest = [outcomes[place] for place in unseen]
+            offered += len(rest)
+            scores = confidences(promised, rest)
+            served += [one for one, score in zip(rest, scores, strict=True) if score >= tested.threshold]
     kept = [outcomes[place] for place in sorted(judged)]
     scores = np.array([judged[place] for place in sorted(judged)])
     truths = np.array([one.correct for one in kept], dtype=bool)
@@ -137,10 +162,11 @@ def left_out_figures(
     lows = [(token_features(one.logprobs, one.margins) or {}).get("margin") for one in kept]
     margins = [low for low in lows if low is not None]
     tokens = sum(len(one.logprobs) for one in kept)
-    saved = sum(len(outcomes[place].logprobs) - STREAM_TOKENS for place in hopeless)
+    saved = sum(len(outcomes[place].logprobs) - FIRST_TOKENS for place in hopeless)
     return LeftOut(
-        by="sources" if len({one.source for one in outcomes}) > 1 else "rows",
+        by="sources" if whole_sources else "rows",
         sources=len({one.source for one in outcomes}),
+        judged=len(kept),
         auc=area(scores, truths),
         auc_plain=area(plain, truths),
         auc_margin=area(np.array(margins), truths) if margins and len(margins) == len(kept) else None,
@@ -149,12 +175,27 @@ def left_out_figures(
         bins=tuple(reliability(scores, truths)),
         bins_plain=tuple(reliability(plain, truths)),
         coverage=coverages(scores, truths),
-        served=served,
-        failures=failures,
+        offered=offered,
+        served=len(served),
+        failures=sum(not one.correct for one in served),
+        worse=worse_than(served, target, confidence) if whole_sources else (),
         aborted=len(hopeless) / len(kept) if kept else 0.0,
         tokens_saved=saved / tokens if tokens else 0.0,
         lost=sum(outcomes[place].correct for place in hopeless) / len(hopeless) if hopeless else None,
     )
+
+
+def worse_than(served: Sequence[Outcome], target: float, confidence: float) -> tuple[Worse, ...]:
+    """Name the sources that fail more often than the target, the worst first: by exact bounds, shared out among all."""
+    answers = Counter(one.source for one in served)
+    failures = Counter(one.source for one in served if not one.correct)
+    share = 1 - (1 - confidence) / max(len(answers), 1)
+    found = [
+        Worse(source, count, failures[source])
+        for source, count in answers.items()
+        if 1 - upper_bound(count - failures[source], count, share) > target
+    ]
+    return tuple(sorted(found, key=lambda one: (-one.failures / one.served, one.source)))
 
 
 def coverages(scores: Floats, truths: Flags) -> tuple[Coverage, ...]:

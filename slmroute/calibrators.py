@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
     from slmroute.policy import Confidence
 
-__all__ = ["FEATURES", "FEWEST_EACH", "FittedCalibrator", "Method", "token_features"]
+__all__ = ["ALL_FEATURES", "FEATURES", "FEWEST_EACH", "FittedCalibrator", "Method", "token_features"]
 
 Method = Literal["platt", "isotonic"]
 
 FEATURES: Final = ("mean", "window", "least", "first")
 """What a calibrator looks at unless told otherwise: all of it is in the tokens' own log-probabilities."""
+
+ALL_FEATURES: Final = (*FEATURES, "margin")
+"""With what is known only where a provider was asked for the next likely tokens."""
 
 WINDOW: Final = 4
 LOWEST: Final = -20.0
@@ -81,6 +84,8 @@ class FittedCalibrator:
         labels: How many outcomes it was fitted on.
         threshold: The confidence from which answers may be served, where ``slmroute calibrate`` found one.
         model: Whose outcomes they were.
+        abort_below: The confidence of a stream's first 16 tokens under which it may be broken off as hopeless, where
+            ``slmroute calibrate`` tested that.
 
     Example:
         >>> calibrator = FittedCalibrator.load("calibrator.json")  # doctest: +SKIP
@@ -94,6 +99,7 @@ class FittedCalibrator:
     labels: int = 0
     threshold: float | None = None
     model: str = ""
+    abort_below: float | None = None
 
     @property
     def version(self) -> str:
@@ -121,24 +127,38 @@ class FittedCalibrator:
     def confidence(self, **settings: Any) -> Confidence:
         """Give the escalation that serves answers from the threshold on.
 
-        What the threshold promises was tested on whole answers, so a stream is shown once it is whole. With
-        ``stream="first_tokens"`` it is shown sooner, by the same calibrator on its first tokens, and nothing is
-        promised of what comes after them.
+        What the threshold promises was tested on whole answers, so a stream is shown once it is whole. A hopeless one
+        is broken off after 16 tokens where ``slmroute calibrate`` tested that (``abort_below``), or at the
+        ``abort_below=`` given. With ``stream="first_tokens"`` it is shown sooner, by the same calibrator on its first
+        tokens, and nothing is promised of what comes after them.
 
         Args:
             **settings: Further settings of ``Confidence``.
 
         Raises:
-            ConfigError: No threshold was found.
+            ConfigError: No threshold was found; or a setting would come to nothing.
         """
-        from slmroute.policy import Confidence
+        from slmroute.policy import FIRST_TOKENS, Confidence
 
         if self.threshold is None:
             raise ConfigError(
                 "This calibrator has no threshold, as `slmroute calibrate` found none that keeps its promise: label "
                 "more outcomes, or choose one yourself with Confidence(threshold, calibrator=...)."
             )
+        if settings.get("judge") is not None:
+            raise ConfigError(
+                "FittedCalibrator.confidence(judge=) would have the judge asked and the calibrator not, whose "
+                "threshold says nothing of a judge's confidence: write Confidence(threshold, judge=...)."
+            )
         settings.setdefault("stream", "whole")
+        if settings["stream"] == "whole" and settings.get("abort_below") is None:
+            if settings.get("first_tokens", FIRST_TOKENS) != FIRST_TOKENS:
+                raise ConfigError(
+                    f"FittedCalibrator.confidence(first_tokens={settings['first_tokens']}) comes to nothing: a stream "
+                    "is shown whole, and breaking it off was tested at 16 tokens only, if at all. Give abort_below=, "
+                    'or stream="first_tokens".'
+                )
+            settings["abort_below"] = self.abort_below
         return Confidence(self.threshold, calibrator=self, **settings)
 
     @classmethod
@@ -207,6 +227,7 @@ class FittedCalibrator:
             "knots": [list(knot) for knot in self.knots],
             "labels": self.labels,
             "threshold": self.threshold,
+            "abort_below": self.abort_below,
             "model": self.model,
         }
         try:
@@ -241,11 +262,14 @@ class FittedCalibrator:
         weights = {str(name): float(weight) for name, weight in content["weights"].items()}
         knots = tuple((float(logit), float(chance)) for logit, chance in content["knots"])
         threshold = None if content["threshold"] is None else float(content["threshold"])
+        abort_below = None if content.get("abort_below") is None else float(content["abort_below"])
         numbers = [*weights.values(), float(content["intercept"]), *(number for knot in knots for number in knot)]
         sorted_knots = list(knots) == sorted(knots) and all(0 <= chance <= 1 for _, chance in knots)
         if not all(map(math.isfinite, numbers)) or not sorted_knots or not (threshold is None or 0 <= threshold <= 1):
             raise ValueError(content["version"])
-        if not weights.keys() <= {*FEATURES, "margin"} or (content["method"] == "isotonic") != bool(knots):
+        if abort_below is not None and (threshold is None or not 0 <= abort_below <= threshold):
+            raise ValueError(content["version"])
+        if not weights.keys() <= set(ALL_FEATURES) or (content["method"] == "isotonic") != bool(knots):
             raise ValueError(content["version"])
         made = cls(
             content["method"],
@@ -255,6 +279,7 @@ class FittedCalibrator:
             int(content["labels"]),
             threshold,
             str(content["model"]),
+            abort_below,
         )
         if made.version != content["version"]:
             raise ValueError(content["version"])

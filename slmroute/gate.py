@@ -62,7 +62,8 @@ class Gate:
 
     Nothing is held where nothing could be done about it (the last tier), nor where only the wording could be doubted
     and there is no escalation: those streams are committed at their first visible text. Tool calls, structured answers
-    and answers that must hold a tool call are held whole, so that they can be validated before anyone sees them.
+    and answers that must hold a tool call are held whole, so that they can be validated before anyone sees them. Where
+    the escalation asks for whole answers nothing is committed, and hopeless ones are aborted where it says so.
 
     Args:
         call: The call that is being streamed.
@@ -79,7 +80,7 @@ class Gate:
         self._whole = not call.last and (call.mode == "structured" or request.forced_tool)
         self._escalation = escalation if call.hold else None
         if self._escalation is not None:
-            self._whole = self._whole or self._escalation.stream == "whole" or self._escalation.judge is not None
+            self._whole = self._whole or self._escalation.judge is not None
         self._calibrator: Calibrator = (escalation.calibrator if escalation else None) or GeometricMean()
         self._request = request
         self._text: list[str] = []
@@ -115,6 +116,8 @@ class Gate:
             return "hold"
         if confidence < escalation.abort_under:
             return "abort"
+        if escalation.stream == "whole":
+            return "hold"
         opening = Answer(text="".join(self._text))
         if confidence >= escalation.threshold and fault_of(opening, self._request, {"refusal"}) is None:
             return "commit"

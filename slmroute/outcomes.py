@@ -129,15 +129,23 @@ def outcome_of(row: Row) -> Outcome:
     if not isinstance(correct, bool) and correct not in (0, 1):
         raise row.wrong("correct", "true or false")
     logprobs = row.numbers("logprobs")
+    if logprobs is None and "confidence" in row.fields:
+        raise ConfigError(
+            f"{row.where}: 'logprobs' is missing, and a plain 'confidence' is not calibrated here: put a judge's "
+            "right in Python, SelfCheck(calibrator=Platt.fit(log_odds, labels))."
+        )
     if not logprobs or max(logprobs) > 1e-3:
         raise row.wrong("logprobs", "a list of log-probabilities, none of them above 0, one for each token")
+    margins = row.numbers("margins")
+    if margins and len(margins) != len(logprobs):
+        raise row.wrong("margins", f"as long as 'logprobs', {len(logprobs)}, one for each token")
     return Outcome(
         row.text("id", ""),
         row.text("source", ""),
         row.text("category", ""),
         bool(correct),
         logprobs,
-        row.numbers("margins"),
+        margins,
         row.text("model", ""),
         row.number("total_ms"),
     )

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from slmroute.errors import ConfigError, UnknownTier
 from slmroute.request import RouteRequest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from slmroute.confidence import Calibrator
     from slmroute.steps import Answer, Usage
 
-__all__ = ["Confidence", "Judge", "Judgement", "Policy", "Rule"]
+__all__ = ["FIRST_TOKENS", "HOPELESS", "Confidence", "Judge", "Judgement", "Policy", "Rule"]
 
 Rule = Callable[[RouteRequest], str | None]
 """A user's rule: the name of the tier to start at, or None to leave it to the next rule and the classifier. What must
@@ -50,6 +50,11 @@ Judge = Callable[[RouteRequest, "Answer"], Verdict | Awaitable[Verdict]]
 """A user's judge: gives P(the answer is good) in [0, 1], or None when it cannot tell. One that calls a model gives a
 ``Judgement`` with its tokens, so that they are counted and priced. Models of the router's framework are heard of by
 themselves; what is called in another way costs nothing where a bare number is given."""
+
+
+FIRST_TOKENS: Final = 16
+HOPELESS: Final = 0.3
+"""A stream is judged by so many tokens, and broken off below that, unless told otherwise."""
 
 
 def probability(value: object, setting: str) -> float:
@@ -81,10 +86,11 @@ class Confidence:
             With a judge it is always the whole.
         first_tokens: How many tokens the stream is judged by.
         abort_below: A stream whose first tokens are less confident than this is broken off, so that the rest of a
-            hopeless draft is not paid for; by default 0.3, or the threshold where that is lower.
+            hopeless draft is not paid for; by default 0.3, or the threshold where that is lower. A stream that is
+            shown ``"whole"`` is broken off only where this is given; with a judge, none is, and it may not be given.
 
     Raises:
-        ConfigError: A number is out of its range.
+        ConfigError: A number is out of its range; or ``abort_below`` is given with a judge.
     """
 
     threshold: float = 0.85
@@ -92,7 +98,7 @@ class Confidence:
     calibrator: Calibrator | None = field(default=None, kw_only=True)
     pass_draft: bool = field(default=True, kw_only=True)
     stream: Literal["first_tokens", "whole"] = field(default="first_tokens", kw_only=True)
-    first_tokens: int = field(default=16, kw_only=True)
+    first_tokens: int = field(default=FIRST_TOKENS, kw_only=True)
     abort_below: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -103,6 +109,11 @@ class Confidence:
             raise ConfigError(
                 f"Confidence(abort_below={self.abort_below}) must not be over threshold={self.threshold}: "
                 "an answer cannot be good enough to show and too weak to finish."
+            )
+        if self.judge is not None and self.abort_below is not None:
+            raise ConfigError(
+                f"Confidence(abort_below={self.abort_below}) breaks a stream off by its first tokens, and a judge sees "
+                "whole answers only: leave abort_below= or judge= out."
             )
         if self.judge is not None and not callable(self.judge):
             raise ConfigError(
@@ -118,7 +129,9 @@ class Confidence:
     @property
     def abort_under(self) -> float:
         """``abort_below`` with its default filled in."""
-        return min(0.3, self.threshold) if self.abort_below is None else self.abort_below
+        if self.abort_below is not None:
+            return self.abort_below
+        return 0.0 if self.stream == "whole" else min(HOPELESS, self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Tested", "answers_needed", "safe_threshold", "upper_bound"]
+__all__ = ["Tested", "answers_needed", "safe_threshold", "safe_thresholds", "upper_bound"]
 
 HALVINGS = 60
 MOST_ANSWERS = 10_000_000
@@ -107,6 +107,23 @@ def safe_threshold(
 ) -> Tested | None:
     """Find the lowest threshold at which the failure rate of what is served is under a target.
 
+    See ``safe_thresholds``, of which it is the lowest; None where none passes.
+    """
+    passed = safe_thresholds(scores, correct, candidates, target=target, confidence=confidence, starts=starts)
+    return min(passed, key=lambda one: one.threshold, default=None)
+
+
+def safe_thresholds(
+    scores: Sequence[float],
+    correct: Sequence[bool],
+    candidates: Sequence[float],
+    *,
+    target: float,
+    confidence: float,
+    starts: Sequence[int] = (0,),
+) -> list[Tested]:
+    """Find the thresholds at which the failure rate of what is served is under a target.
+
     Fixed-sequence testing with several starts, as in Angelopoulos, Bates, Candès, Jordan and Lei, "Learn then test"
     (2021): from each start thresholds are tested downwards until one fails, with the error shared out among the starts
     (Bonferroni); each test is Clopper and Pearson's. With the confidence asked for, none of the thresholds that pass
@@ -123,7 +140,7 @@ def safe_threshold(
         starts: Places in ``candidates``.
 
     Returns:
-        The lowest threshold that passes, with its bound; None where none does.
+        The thresholds that pass, each with its bound.
     """
     order = sorted(zip(scores, correct, strict=True), reverse=True)
     share = 1 - (1 - confidence) / max(len(starts), 1)
@@ -134,13 +151,12 @@ def safe_threshold(
             failures += not order[served][1]
             served += 1
         counts.append((served, failures))
-    best: Tested | None = None
+    passed: dict[int, Tested] = {}
     for start in starts:
         for place in range(start, len(candidates)):
             served, failures = counts[place]
             bound = upper_bound(failures, served, share) if served else 1.0
             if bound > target:
                 break
-            if best is None or candidates[place] < best.threshold:
-                best = Tested(candidates[place], served, failures, bound)
-    return best
+            passed[place] = Tested(candidates[place], served, failures, bound)
+    return list(passed.values())

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slmroute.calibrators import ALL_FEATURES
 from slmroute.report.wording import counted, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.table import Table
 
     from slmroute.calibrate import Calibration
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DEFAULT_MODEL = "ollama:phi3:mini"
+MOST_NAMED = 5
 TELLING = 0.6
 """The area under the ROC curve from which a confidence says something."""
 
@@ -33,13 +37,24 @@ class How(StrEnum):
 def calibrate(
     outcomes: Annotated[
         Path,
-        typer.Argument(help="JSONL: correct (true, false), logprobs (one a token), optionally source, category, id."),
+        typer.Argument(
+            help="JSONL: correct (true, false), logprobs (one a token), optionally margins (one a token), source, "
+            "category, id, model. Plain confidences, as of judges, are calibrated in Python: Platt.fit."
+        ),
     ],
     *,
     target: Annotated[float, typer.Option(help="The failure rate that served answers must stay under.")] = 0.05,
     confidence: Annotated[float, typer.Option(help="How sure to be of that.")] = 0.95,
     to: Annotated[Path, typer.Option("--out", "-o", help="The calibrator to write.")] = Path("calibrator.json"),
     method: Annotated[How, typer.Option(help="isotonic takes some hundred outcomes.")] = How.PLATT,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What of the tokens to look at, by commas: {', '.join(ALL_FEATURES)}. margin takes margins in every "
+            "row.",
+            show_default="what does best on sources left out",
+        ),
+    ] = None,
     page: Annotated[
         Path | None, typer.Option("--page", help="A page with the reliability diagram to write: .html, or .png.")
     ] = None,
@@ -59,19 +74,31 @@ def calibrate(
     """Fit a calibrator on labelled outcomes of a small model, and choose the threshold from which it may be served.
 
     The failure rate of what is served stays under --target with the stated --confidence (fixed-sequence testing with
-    Clopper-Pearson bounds: Angelopoulos and others, "Learn then test", 2021). Where no threshold keeps that promise it
-    says what is missing and exits with 1; the calibrator is written all the same, without a threshold.
+    Clopper-Pearson bounds: Angelopoulos and others, "Learn then test", 2021), for answers mixed as the outcomes are:
+    they are dealt at random into a half that is fitted on and one that is tested on. Sources that would fail more often
+    were they not among them are named. Where no threshold keeps that promise it says what is missing and exits with 1;
+    the calibrator is written all the same, without a threshold, but never in place of one that has a threshold.
     """
     from slmroute.calibrate import calibrate as work_out
+    from slmroute.calibrate import checked_features
     from slmroute.cli.console import out, print_json
     from slmroute.cli.tables import show
     from slmroute.cli.target import check_target
     from slmroute.errors import ConfigError
     from slmroute.outcomes import read_outcomes
+    from slmroute.risk import answers_needed
 
     for setting, share in (("--target", target), ("--confidence", confidence)):
         if not 0 < share < 1:
             raise ConfigError(f"{setting} {share:g} must be above 0 and below 1, for example 0.05 or 0.95.")
+    if answers_needed(target, confidence) is None:
+        raise ConfigError(
+            f"--target {target:g} with --confidence {confidence:g} would take millions of labelled answers: give a "
+            "larger --target, for example 0.05, or less --confidence."
+        )
+    chosen = None if features is None else [name.strip() for name in features.split(",") if name.strip()]
+    if chosen is not None:
+        checked_features(chosen, (), "--features")
     check_target(to, "--out")
     if page is not None:
         _check_page(page)
@@ -81,17 +108,34 @@ def calibrate(
         raise ConfigError(
             f"{unused[0]} is for a model that is run: give --run ANSWERS.jsonl beside it, or leave it out."
         )
-    found = work_out(read_outcomes(outcomes), target=target, confidence=confidence, method=method.value, seed=seed)
-    found.calibrator.save(to)
+    rows = read_outcomes(outcomes)
+    if chosen is not None:
+        checked_features(chosen, rows, "--features")
+    found = work_out(rows, target=target, confidence=confidence, method=method.value, features=chosen, seed=seed)
+    wanted, to = to, found.calibrator.save(_where(found, to))
     if page is not None:
         _write_page(found, page)
     if as_json:
         print_json({**found.to_json(), "out": to})
     else:
         show(_figures(found), _coverage(found))
-        out.print(_words(found, to), highlight=False, soft_wrap=True)
+        out.print(_words(found, to, wanted), highlight=False, soft_wrap=True)
     if found.tested is None:
         raise typer.Exit(1)
+
+
+def _where(found: Calibration, to: Path) -> Path:
+    """Tell where the calibrator goes: one without a threshold takes no place of one that answers are served by."""
+    from slmroute.calibrators import FittedCalibrator
+    from slmroute.errors import ConfigError
+
+    if found.tested is not None or not to.is_file():
+        return to
+    try:
+        there = FittedCalibrator.load(to)
+    except ConfigError:
+        return to
+    return to if there.threshold is None else to.with_name(f"{to.stem}.no-threshold{to.suffix}")
 
 
 def _run(answers: Path, outcomes: Path, model: str, host: str | None, limit: int | None, seed: int) -> None:
@@ -106,6 +150,9 @@ def _run(answers: Path, outcomes: Path, model: str, host: str | None, limit: int
         raise ConfigError(f"--model {model}: log-probabilities are read from Ollama; write ollama:NAME.")
     if not answers.is_file():
         raise ConfigError(f"--run {answers} is not a file: give JSONL with prompt and answer a row.")
+    prompts = read_known_answers(answers)
+    if not prompts:
+        raise ConfigError(f"--run {answers} holds no rows: give JSONL with prompt and answer a row.")
     there = read_outcomes(outcomes) if outcomes.exists() else []
     if others := sorted({one.model for one in there} - {name}):
         raise ConfigError(
@@ -116,7 +163,7 @@ def _run(answers: Path, outcomes: Path, model: str, host: str | None, limit: int
             f"--model {model}, or give each row its 'model'."
         )
     known = {(one.source, one.id) for one in there}
-    waiting = [one for one in sampled(read_known_answers(answers), limit, seed) if (one.source, one.id) not in known]
+    waiting = [one for one in sampled(prompts, limit, seed) if (one.source, one.id) not in known]
     columns = (SpinnerColumn(), TextColumn("answering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[words]}", style="dim"), console=err) as bar:
         task = bar.add_task("", total=len(waiting), words="")
@@ -138,9 +185,11 @@ def _figures(found: Calibration) -> Table:
     from rich.table import Table
 
     left = found.left_out
+    judged = "" if left.judged == found.outcomes else f"{left.judged} of them "
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"{found.outcomes} outcomes, {percent(found.accuracy)} right; judged with their {left.by} left out",
+        title=f"{found.outcomes} outcomes, {percent(found.accuracy)} right; "
+        f"{judged}judged with their {left.by} left out",
         title_justify="left",
     )
     for name in ("", "calibrated", "plain mean"):
@@ -164,8 +213,14 @@ def _coverage(found: Calibration) -> Table:
     return table
 
 
-def _words(found: Calibration, to: Path) -> str:
+def _words(found: Calibration, to: Path, wanted: Path) -> str:
     left, lines = found.left_out, [found.advice]
+    if left.judged < found.outcomes:
+        lines.insert(
+            0,
+            f"In no figure above: {counted(found.outcomes - left.judged, 'outcome')}, as without their {left.by} too "
+            "few right or wrong ones remain to fit on.",
+        )
     if found.repeated:
         lines.insert(
             0,
@@ -176,31 +231,65 @@ def _words(found: Calibration, to: Path) -> str:
         bound = percent(found.tested.bound)
         lines.append(
             f"{found.tested.failures} of {found.tested.served} served answers were wrong in the test: under {bound} "
-            f"with confidence {found.confidence:g}."
+            f"with confidence {found.confidence:g}, for answers mixed as these outcomes are."
         )
-    if left.served:
-        rate = percent(left.failures / left.served)
-        lines.append(
-            f"Thresholds chosen without them served {counted(left.served, 'answer')} of left-out {left.by}: {rate} "
-            "wrong."
-        )
-    if left.auc is not None and left.auc < TELLING:
-        lines.append(
-            f"On {left.by} that it has not seen, this model's confidence tells hardly anything (AUC {left.auc:.2f})."
-        )
-    if left.aborted:
-        lines.append(
-            f"Streams: breaking hopeless drafts off after 16 tokens ends {percent(left.aborted)} of them, saves "
-            f"{percent(left.tokens_saved)} of the tokens, and {percent(left.lost)} of those were right."
-        )
+    lines += [*_elsewhere(found), *_streams(found)]
+    looked_at = ", ".join(sorted(found.calibrator.weights))
+    margins = "; a router then asks for the next likely token, too" if found.calibrator.needs_margins else ""
+    lines.append(f"Read from the tokens: {looked_at} (--features){margins}.")
     loaded = f"FittedCalibrator.load({str(to)!r})"
     if found.tested is None:
+        kept = f" beside {wanted}, which has a threshold and is left as it was" if to != wanted else ""
         lines.append(
-            f"Written: {to}, without a threshold: {loaded} gives confidences, but nothing is promised of them."
+            f"Written: {to}{kept}, without a threshold: {loaded} gives confidences, but nothing is promised of them."
         )
     else:
         lines.append(f"Written: {to}. Use it with escalation={loaded}.confidence().")
     return "\n".join(lines)
+
+
+def _elsewhere(found: Calibration) -> Iterator[str]:
+    left = found.left_out
+    if left.served:
+        rate = percent(left.failures / left.served)
+        yield (
+            f"Thresholds chosen without them served {left.served:,} of {counted(left.offered, 'answer')} of left-out "
+            f"{left.by}: {rate} wrong."
+        )
+    if left.worse:
+        told = [
+            f"{one.source or 'those without a source'} ({one.failures:,} of {one.served:,} served wrong)"
+            for one in left.worse[:MOST_NAMED]
+        ]
+        more = f" and {len(left.worse) - len(told)} more" if len(left.worse) > len(told) else ""
+        yield (
+            f"Warning: for sources left out, the promise would have been broken by {', '.join(told)}{more}. It is for "
+            "the mixture of the outcomes, not for each source, nor for new ones: label answers of all that you serve, "
+            "in the shares that you serve, or calibrate by itself what stands out."
+        )
+    if left.auc is not None and left.auc < TELLING:
+        yield f"On {left.by} that it has not seen, this model's confidence tells hardly anything (AUC {left.auc:.2f})."
+
+
+def _streams(found: Calibration) -> Iterator[str]:
+    left, below = found.left_out, found.calibrator.abort_below
+    breaking = (
+        f"ends {percent(left.aborted)} of them, saves {percent(left.tokens_saved)} of the tokens"
+        + (f", and {percent(left.lost)} of those were right" if left.aborted else "")
+        + f" ({left.by} left out)"
+    )
+    if below is not None:
+        yield (
+            f"Streams are shown once they are whole. Breaking hopeless drafts off after 16 tokens, under {below:.2f}, "
+            f"{breaking}; the promise was tested with it."
+        )
+    elif found.tested is not None:
+        yield (
+            "Streams are shown once they are whole, and none is broken off: that takes more answers of 16 tokens or "
+            "more to test, or would lose too many that are served."
+        )
+    elif left.aborted:
+        yield f"Streams: breaking hopeless drafts off after 16 tokens {breaking}."
 
 
 def _number(value: float | None) -> str:

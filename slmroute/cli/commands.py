@@ -23,7 +23,7 @@ COMMANDS = {
     "ledger": "Look after the ledger: prune, export, stats.",
     "train": "Fit a classifier to prompts of your own.",
     "tune": "Tune a router to prompts of your own: thresholds, few-shot examples.",
-    "calibrate": "Calibrate scores or confidences on labelled calls.",
+    "calibrate": "Calibrate the confidence in a small model's answers on labelled ones.",
     "evaluate": "Measure a router on labelled prompts or recorded outcomes.",
 }
 """Every command with the line that ``slmroute --help`` shows. ``slmroute.cli.NAME`` holds it, as ``app``."""

@@ -60,8 +60,9 @@ def calibration_page(found: Calibration) -> str:
             ),
         ),
         footer=(
-            f"Each outcome was judged by a calibrator that had not seen its {left.by}. The threshold was tested on "
-            f"{found.tested_on} outcomes that the fit had not seen: fixed-sequence testing with exact binomial bounds "
+            f"{left.judged} of {found.outcomes} outcomes were judged, each by a calibrator that had not seen its "
+            f"{left.by}. The threshold was tested on {found.tested_on} outcomes, dealt at random, that the fit had not "
+            "seen, and holds for answers mixed as they are: fixed-sequence testing with exact binomial bounds "
             f"(Angelopoulos and others, Learn then test, 2021), target {percent(found.target)}, confidence "
             f"{percent(found.confidence)}.",
         ),
