@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import _small_model, _steering, drafts, routing
+from benchmarks import _small_model, _steering, drafts, everyday, routing
 from slmroute.attacks import DOWN, UP
 from slmroute.cases import Case
 from slmroute.classify.training.rows import LabelledPrompt
@@ -146,3 +146,10 @@ def test_what_is_lost_by_committing_and_by_breaking_off_is_set_against_whole_ans
     assert whole == "  judged whole, 2 of 4 would be served (2 right)"
     assert abort.endswith("of the 2 broken off 1 would have been served (1 right)")
     assert commit == "  of the 2 committed after their first tokens 1 would have escalated at their end (0 right)"
+
+
+def test_counts_of_the_tests_lists_are_those_on_either_side_of_the_threshold() -> None:
+    few = everyday.Prompts("a list", ["short", "this is long enough for it"], ["x", "as long as it has to be"])
+    assert everyday.counted(Gullible(), few) == "1 of 2 stay, 1 of 2 go up"  # pyright: ignore[reportArgumentType]
+    assert everyday.counted(Gullible(), everyday.Prompts("a list", ["short"])) == "1 of 1 stay"  # pyright: ignore[reportArgumentType]
+    assert all(one.simple for one in everyday.lists())
