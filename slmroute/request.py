@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["RouteRequest", "ToolSpec", "estimate_tokens", "is_follow_up", "judged_text"]
+from slmroute.errors import ConfigError
+
+__all__ = ["RouteRequest", "ToolSpec", "checked_request", "estimate_tokens", "is_follow_up", "judged_text"]
 
 CHARACTERS_PER_TOKEN = 4
 """English prose under the usual byte-pair vocabularies; other scripts take more tokens a character."""
@@ -126,6 +128,23 @@ class RouteRequest:
         if self.schema is not None:
             needs.add("schema")
         return frozenset(needs | {_ABILITY_OF[each] for each in self.modalities if each in _ABILITY_OF})
+
+
+def checked_request(given: object, method: str) -> RouteRequest:
+    """Refuse what is no request.
+
+    Args:
+        given: What was given.
+        method: What it was given to, for the message.
+
+    Raises:
+        ConfigError: It is something else, such as a text; the message says how to make a request of one.
+    """
+    if not isinstance(given, RouteRequest):
+        raise ConfigError(
+            f"{method}(request) takes a RouteRequest, not {type(given).__name__}: give RouteRequest.from_text(text)."
+        )
+    return given
 
 
 def is_follow_up(turn: str) -> bool:

@@ -12,7 +12,7 @@ from slmroute.classify.protocol import Classification, ClassifierLike, aasked, a
 from slmroute.errors import ClassifierUnavailable, ClassifierUnsure, ConfigError, ModelMissing
 from slmroute.health import Breaker, Permit
 from slmroute.policy import probability
-from slmroute.request import RouteRequest
+from slmroute.request import RouteRequest, checked_request
 from slmroute.steps import summed
 from slmroute.tier import Money
 
@@ -112,7 +112,7 @@ class ChainClassifier:
 
     def classify(self, request: RouteRequest) -> Classification:
         """Give the score with the tokens that the second took, where it was asked."""
-        first = checked(asked(self.first, request), "first")
+        first = checked(asked(self.first, checked_request(request, "ChainClassifier.classify")), "first")
         permit = self._permit(first)
         if permit is None:
             return first
@@ -128,7 +128,7 @@ class ChainClassifier:
 
     async def aclassify(self, request: RouteRequest) -> Classification:
         """Do what ``classify`` does, asynchronously."""
-        first = checked(await aasked(self.first, request), "first")
+        first = checked(await aasked(self.first, checked_request(request, "ChainClassifier.aclassify")), "first")
         permit = self._permit(first)
         if permit is None:
             return first

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from slmroute.errors import ConfigError, MissingExtra
-from slmroute.request import RouteRequest
+from slmroute.request import RouteRequest, checked_request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,9 @@ __all__ = ["EmbeddedClassifier"]
 
 AT_ONCE_CHARACTERS = 1500
 """Prompts up to this length are scored on the event loop itself: handing them to a thread would take longer."""
+
+ASKS_NOTHING = 0.05
+"""The score of a request without a word, such as an image by itself: weights cannot tell, nothing calls for more."""
 
 SHIPPED = {"light": "embedded.npz", "best": "embedded_best.npz"}
 
@@ -50,7 +53,7 @@ class EmbeddedClassifier:
     scaling on sources that the fit had not seen. Everyday messages (greetings, small sums, a shop's questions) are
     known by weights of their own; they are simple, too. The length of a text does not count, and what a text says about
     its own difficulty or about models is ignored. Of a long text the first 6,000 and the last 3,000 characters are
-    read.
+    read. A request without a word (empty, or images only) scores 0.05.
 
     There are two grades. ``light`` needs numpy only and takes about a millisecond. ``best`` also embeds the instruction
     with multilingual-e5-small (extra ``embed``), which takes up to some tens of milliseconds and knows more languages.
@@ -73,6 +76,11 @@ class EmbeddedClassifier:
     """
 
     def __init__(self, weights: Path | str | None = None) -> None:
+        if weights is not None and not isinstance(cast("object", weights), str | os.PathLike):
+            raise ConfigError(
+                f"EmbeddedClassifier(weights=) must be 'light', 'best' or the path of a weights file, not "
+                f"{type(weights).__name__}; weights in memory are given to EmbeddedClassifier.of."
+            )
         self._grade = "light" if weights is None else str(weights) if weights in SHIPPED else None
         self._path = None if weights is None or self._grade is not None else Path(weights)
         if self._path is not None and not self._path.is_file():
@@ -128,7 +136,7 @@ class EmbeddedClassifier:
         Raises:
             ConfigError: The weights file does not fit this version.
         """
-        return self._score(request.task)
+        return self._score(checked_request(request, "EmbeddedClassifier.score").task)
 
     async def ascore(self, request: RouteRequest) -> float:
         """Judge a request without holding up the event loop: longer texts are read, and all are embedded, in a thread.
@@ -142,7 +150,7 @@ class EmbeddedClassifier:
         Raises:
             ConfigError: The weights file does not fit this version.
         """
-        weights, task = self._weights, request.task
+        weights, task = self._weights, checked_request(request, "EmbeddedClassifier.ascore").task
         if weights is not None and weights.embedding is None and len(task) <= AT_ONCE_CHARACTERS:
             return self._score(task)
         return await asyncio.to_thread(self._score, task)
@@ -242,6 +250,8 @@ class EmbeddedClassifier:
         """
         from slmroute.classify.features import task_features
 
+        if not (task.instruction or task.payload):
+            return ASKS_NOTHING
         logit = self._loaded().log_odds(task_features(task))
         return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 

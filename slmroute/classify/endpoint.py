@@ -9,9 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from slmroute.classify.embedded import EmbeddedClassifier, check_texts
+from slmroute.classify.embedded import ASKS_NOTHING, EmbeddedClassifier, check_texts
 from slmroute.errors import ClassifierUnavailable, ConfigError
-from slmroute.request import RouteRequest
+from slmroute.request import RouteRequest, checked_request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +95,7 @@ class EndpointClassifier(EmbeddedClassifier):
         Raises:
             ClassifierUnavailable: What was given is no embedding of those that were fitted.
         """
-        return await asyncio.to_thread(self._score, request.task)
+        return await asyncio.to_thread(self._score, checked_request(request, "EmbeddedClassifier.ascore").task)
 
     def score_many(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Judge many texts with few requests; see ``EmbeddedClassifier.score_many``."""
@@ -106,7 +106,8 @@ class EndpointClassifier(EmbeddedClassifier):
         check_texts(texts, "score_many")
         weights, read = self._loaded(), [prompt_features(text) for text in texts]
         logits = np.array([weights.log_odds(found) for found in read]) + self._log_odds(read)
-        return 1 / (1 + np.exp(-np.clip(logits, -40, 40)))
+        scores = 1 / (1 + np.exp(-np.clip(logits, -40, 40)))
+        return np.where([bool(text.strip()) for text in texts], scores, ASKS_NOTHING)
 
     def fit(self, texts: Sequence[str], labels: Sequence[float], *, embed: Embed | None = None) -> EmbeddedClassifier:
         """Fit anew on other prompts; see ``EmbeddedClassifier.fit``. Only the other features' weights are kept."""
@@ -126,6 +127,8 @@ class EndpointClassifier(EmbeddedClassifier):
     def _score(self, text: str) -> float:
         from slmroute.classify.features import prompt_features
 
+        if not text.strip():
+            return ASKS_NOTHING
         read = prompt_features(text)
         logit = self._loaded().log_odds(read) + float(self._log_odds([read])[0])
         return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))

@@ -18,7 +18,7 @@ from slmroute.classify.protocol import Classification
 from slmroute.errors import ClassifierUnsure, ConfigError
 from slmroute.ollama_address import OllamaAddress
 from slmroute.price import own_prices
-from slmroute.request import RouteRequest
+from slmroute.request import RouteRequest, checked_request
 from slmroute.tier import Money, money
 
 if TYPE_CHECKING:
@@ -186,12 +186,12 @@ class FewShotClassifier:
 
     def classify(self, request: RouteRequest) -> Classification:
         """Give the score of ``score`` with the tokens it took."""
-        messages = self._messages(request.text)
+        messages = self._messages(checked_request(request, "FewShotClassifier.classify").text)
         return self._classification(self._model.ask(messages), messages)
 
     async def aclassify(self, request: RouteRequest) -> Classification:
         """Do what ``classify`` does, asynchronously."""
-        messages = self._messages(request.text)
+        messages = self._messages(checked_request(request, "FewShotClassifier.aclassify").text)
         return self._classification(await self._model.aask(messages), messages)
 
     def warm_up(self) -> None:

@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slmroute.classify import ChainClassifier, FewShotClassifier
 from slmroute.classify.embedded import EmbeddedClassifier
 from slmroute.classify.linear import LinearWeights
 from slmroute.classify.protocol import Classifier
@@ -82,6 +83,25 @@ def test_what_is_no_list_of_texts_is_refused(texts: Any) -> None:
         CLASSIFIER.score_many(texts)
     with pytest.raises(ConfigError, match=r"EmbeddedClassifier\.fit"):
         CLASSIFIER.fit(texts, [True] * len(texts))
+
+
+@pytest.mark.parametrize("text", ["", "  \n\t", "\u3000"])
+@pytest.mark.parametrize("grade", ["light", "best"])
+async def test_without_a_word_all_grades_say_the_same(grade: str, text: str) -> None:
+    classifier = EmbeddedClassifier(grade)
+    request = RouteRequest(text=text, modalities=frozenset({"image"}))
+    assert classifier.score(request) == await classifier.ascore(request) == 0.05 < classifier.threshold
+    assert classifier.score_many([text, EASY[0]])[0] == 0.05
+
+
+@pytest.mark.parametrize("given", ["Is this positive?", None, ["text"]])
+async def test_what_is_no_request_is_refused_with_how_to_make_one(given: Any) -> None:
+    few_shot = FewShotClassifier("smollm2")
+    for classifier in (CLASSIFIER, ChainClassifier(CLASSIFIER, lambda request: 0.5), few_shot):
+        with pytest.raises(ConfigError, match=r"takes a RouteRequest, not \w+: give RouteRequest\.from_text\(text\)"):
+            classifier.score(given)
+        with pytest.raises(ConfigError, match="takes a RouteRequest"):
+            await classifier.ascore(given)
 
 
 async def test_asynchronously_the_same() -> None:
@@ -269,6 +289,14 @@ def test_a_folder_that_is_not_there_is_named(refitted: EmbeddedClassifier, tmp_p
 def test_a_file_that_is_not_there_is_named_when_the_classifier_is_made() -> None:
     with pytest.raises(ConfigError, match=r"weights='/nowhere/own.npz'\) is not a file.*slmroute train embedded"):
         EmbeddedClassifier("/nowhere/own.npz")
+
+
+@pytest.mark.parametrize("weights", [3, True, ["light"], CLASSIFIER])
+def test_what_names_no_weights_is_refused(weights: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"weights=\) must be 'light', 'best' or the path.*not {type(weights).__name__}"
+    ):
+        EmbeddedClassifier(weights)
 
 
 def npz(meta: object, **changes: Any) -> bytes:
