@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from slmroute.classify.lexicon import concept_names, words_of
 from slmroute.classify.passages import LEAST_PARAGRAPH, alike_heads, paragraphs_of
+from slmroute.classify.questions import question_in, question_shape, question_support
 from slmroute.classify.task_text import TaskText, split_task
 from slmroute.classify.wrappers import without_marks
 
@@ -42,7 +43,7 @@ ASKED_PARTS = ("asks", "opens", "closes", "asks-of-payload")
 REGIONS = ("instruction", "head", "tail")
 """Whose n-grams are counted apart: the instruction as it was found, and the prompt's edges in case it was not."""
 
-NGRAM_VERSION = 6
+NGRAM_VERSION = 7
 """Raise it when the same text would give other features, so that weights fitted before are refused."""
 
 BUCKETS = len(REGIONS) << HASH_BITS
@@ -53,6 +54,8 @@ SHORT_MESSAGE = 60
 """Longer messages are no mere greeting and no mere sum."""
 
 LEAST_PAYLOAD = 25
+MOST_QUESTION_PARTS = 3
+"""Fewer paragraphs are a question and one text."""
 
 PAYLOAD_CONCEPTS = (
     "first_person", "logic_words", "math_noun", "math_verb", "quantity", "code_noun", "code_trouble", "expert", "constraint",
@@ -63,7 +66,7 @@ PLACES = ("whole", "front", "behind", "around", "none")
 
 LATEX = re.compile(r"\\[a-zA-Z]{2,}|\$[^$\n]{1,80}\$|\\\[|\\\(")
 OPERATORS = re.compile(r"[\d\w)\]] ?[=+*/^<>≤≥×÷·−] ?[\d\w(\[\\-]|[∑∫√∞∀∃∈⊂∪∩→⇒]")
-SYMBOLS = re.compile(r"[{};]|\(\)|=>|->|==|!=|\w+\(\w*\)|\w+\.\w+\(|`[^`\n]+`|</?\w+>|#include|::")
+SYMBOLS = re.compile(r"[{};]|\(\)|=>|->|==|!=|\b\w+\(\w*\)|\b\w+\.\w+\(|`[^`\n]+`|</?\w+>|#include|::")
 SYMBOL_MARKS = ("(", "`", "<", "{", "}", ";", "->", "=>", "==", "!=", "::", "#include")
 """Without one of these there are no symbols, and they need not be counted."""
 
@@ -79,15 +82,12 @@ CHOICE = re.compile(
 CHOICE_MARKS = ",/、"
 """Without one of these there is no choice, and it need not be looked for."""
 
-QUESTION_END = re.compile(r"[?？؟]")
 SHORT_QUOTE = re.compile(r"[\"“”«»「」'‘’][^\"“”«»「」\n]{2,60}[\"“”«»「」'’]")
 LETTERED = re.compile(r"(?:^|[\n ])\(?[A-Ea-eА-ДΑ-Ε][.):：、．]\s*[^\n]{1,200}")
+LETTERED_LINE = re.compile(r"(?m)^[ \t]*\(?([A-Fa-f])(?:[ \t]{1,4}|[.):、．][ \t]*)(?=\S)")
 ANSWER_CUE = re.compile(
     r"(?i)(?:answer|antwort|réponse|respuesta|risposta|resposta|antwoord|odpowiedź|ответ|відповідь|svar|vastaus|cevap|jawaban|trả lời|答案|答え|回答"
     r"|답|الجواب|الإجابة|उत्तर|คำตอบ)\s*[:：]?\s*$"
-)
-CLAUSES = re.compile(
-    r"(?i)\b(?:that|who|whose|whom|which|of|where|when|by|in|from|de|que|qui|dont|der|die|das|dessen|der|której|który|котор\w+)\b|的"
 )
 MANY_PARTS = re.compile(
     r"(?im)(?:^|\n)\W{0,4}(?:document|doc|passage|source|chapter|section|exhibit|part|paper|article|chunk|meeting|dokument|quelle)\s*\[?#?(?:\d+|[A-D])\b"
@@ -262,17 +262,45 @@ def pleasantries(message: str) -> float:
 
 def question_of(task: TaskText) -> dict[str, float]:
     """Describe what is asked about a payload (a chain of clauses takes more than looking up a fact), and exam questions."""
-    asked = task.instruction
     payload = len(task.payload) >= LEAST_PAYLOAD
-    ends = [match.end() for match in QUESTION_END.finditer(asked)]
-    question = asked[max(asked.rfind(mark, 0, ends[-1] - 1) for mark in ".!?\n:：。？") + 1 : ends[-1]] if ends else ""
+    question = question_in(task.instruction) if payload else ""
+    clauses, between, compares = question_shape(question)
+    words, names, apart = (
+        question_support(question, task.payload, passages_beside(question, task.seen))
+        if question
+        else (0.0, 0.0, False)
+    )
     end = task.seen[-1800:]
     options = len(LETTERED.findall(end)) >= 3
+    lettered = letters_in_order(end)
     return {
-        "question length, of payload": much(len(question), 160) if payload else 0.0,
-        "question clauses, of payload": much(len(CLAUSES.findall(question)), 8) if payload else 0.0,
+        "lettered lines": much(lettered, 5) if lettered >= 3 else 0.0,
+        "question length, of payload": much(len(question), 160),
+        "question clauses, of payload": much(clauses, 8),
+        "question between two": float(between),
+        "question compares": float(compares),
+        "question words in payload": words,
+        "question names in payload": names,
+        "question names apart": float(apart),
         "options and cue": float(options and ANSWER_CUE.search(end) is not None),
     }
+
+
+def passages_beside(question: str, seen: str) -> list[str]:
+    """Give the paragraphs, or the long lines of a single one, that the question does not stand in."""
+    passages = paragraphs_of(seen)
+    if len(passages) < MOST_QUESTION_PARTS:
+        passages = [line for line in seen.split("\n") if len(line) >= LEAST_PARAGRAPH]
+    return [passage for passage in passages if question.strip() not in passage]
+
+
+def letters_in_order(text: str) -> int:
+    """Count lines that begin with A, B, C and so on, in their order: the options of an exam."""
+    wanted = 0
+    for match in LETTERED_LINE.finditer(text):
+        if ord(match[1].upper()) - ord("A") == wanted:
+            wanted += 1
+    return wanted
 
 
 def passages_of(task: TaskText) -> dict[str, float]:

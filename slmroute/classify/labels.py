@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
-__all__ = ["label_of", "lead_of", "stands_alone"]
+__all__ = ["inline_lead_of", "label_of", "lead_of", "parts_at_labels", "stands_alone"]
 
 LABEL = re.compile(
     r"^[ \t]*[*#_>]*[ \t]*([^\W\d_][\w /'-]{0,28}?)[ \t]*(?:#?\d{1,3})?[*_]*[ \t]*[:：][*_]*[ \t]*(.*)$", re.DOTALL
@@ -23,6 +24,32 @@ LEAD = re.compile(
     r"(?P<lead>[^\n:：>]{2,120}?)[ \t\u00a0]*[:：](?P<rest>(?:(?<=：)|[ \t]|(?=[\u2e80-\u9fff]))\s*\S.{5,})", re.DOTALL
 )
 NUMBERED = re.compile(r"[^:：]*\d[*_\])]*[ \t]*[:：]")
+INSIDE = re.compile(
+    r"(?<=[.!?…\"'”»)\],。])[ \t]+([A-ZÀ-ÞА-ЯΑ-ΩЁІЇЄ][\w]*(?: [\w]+)?)(?: ?#?\d{1,2})?[ \t]?[:：](?=[ \t]*\S)"
+)
+"""What may be a label in the middle of a line."""
+
+COLONS = (":", "：")
+MOST_INSIDE = 8
+NOT_INSIDE = frozenset(
+    """note notes title subject source user a q record reference object body theme titel code log json csv these
+    tema oggetto asunto objet assunto betreff тема input entrée entrada query request prompt exercise problem""".split()
+)
+"""Labels that stand in letters, lists and requests as well."""
+
+INLINE_LEAD = re.compile(
+    r"(?:\b(?:the|this|that|following|given|above|next|der|die|das|dem|diesem|l'|le|la|cet|cette|el|este|esta|il|questo|o|a)\W{0,2})\s?"
+    r"(?:(?:following|given|above|below|folgende\w*|suivant\w*|siguiente)\s)?"
+    r"(?:text|article|passage|paragraph|context|document|excerpt|story|review|abstract|report|email|message|transcript|conversation|dialogue"
+    r"|artikel|absatz|kontext|dokument|texte|contexte|paragraphe|texto|artículo|pasaje|contexto|documento|testo|articolo|brano|artigo|trecho)"
+    r"(?:\s(?:below|above))?\s?:\s+(?=\S.{200})",
+    re.IGNORECASE,
+)
+"""A text announced in the middle of a sentence: ``Answer this question, using the article: ...``."""
+
+INLINE_CHARACTERS = 500
+LEAST_INLINE = 250
+
 LISTING = re.compile(
     r"(?:categor\w*|class(?:es)?|labels?|tags|topics|options|types|groups|one of|kategorien|klassen|catégories|etiquetas|类别|類別)\s*$",
     re.IGNORECASE,
@@ -118,6 +145,24 @@ def stands_alone(line: str) -> bool:
     return HEADING.match(line) is not None
 
 
+def parts_at_labels(line: str) -> list[str]:
+    """Cut a line in front of the labels inside it: ``Is it true? Text: ... Claim: ...``.
+
+    Only labels that begin a sentence and are of no other use in one count, and no more than eight.
+    """
+    if not any(mark in line for mark in COLONS):
+        return [line]
+    places = [
+        match.start(1)
+        for match in islice(INSIDE.finditer(line), MOST_INSIDE)
+        if match[1].lower().strip() not in NOT_INSIDE
+        and named(match[1].lower().strip(), match[1].lower().split()[-1]) in ("payload", "task")
+    ]
+    return (
+        [line[start:end] for start, end in zip([0, *places], [*places, len(line)], strict=True)] if places else [line]
+    )
+
+
 def lead_of(line: str) -> tuple[str, str] | None:
     """Cut a line that asks for something to be done with the text behind its colon.
 
@@ -134,3 +179,18 @@ def lead_of(line: str) -> tuple[str, str] | None:
     if match is None or LISTING.search(match["lead"]) or not ASKING.match(match["lead"].lstrip(" \t-*#").lower()):
         return None
     return line[: match.start("rest")], match["rest"]
+
+
+def inline_lead_of(line: str) -> tuple[str, str] | None:
+    """Cut a long line where it announces a text in the middle of a sentence.
+
+    Args:
+        line: One line.
+
+    Returns:
+        What is in front of the text, colon included, and the text; None where there is nothing of the kind.
+    """
+    if len(line) < LEAST_INLINE:
+        return None
+    match = INLINE_LEAD.search(line, 20, INLINE_CHARACTERS)
+    return None if match is None else (line[: match.end()], line[match.end() :])

@@ -8,13 +8,24 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from importlib.resources import files
 
-__all__ = ["CONCEPTS_VERSION", "QUESTION_MARKS", "Words", "concept_names", "concepts_at_start", "words_of"]
+__all__ = [
+    "CONCEPTS_VERSION",
+    "QUESTION_MARKS",
+    "SENTENCE_END",
+    "Words",
+    "concept_names",
+    "concepts_at_start",
+    "words_of",
+]
 
 WORD = re.compile(r"[^\W\d_](?:[\w+#]|['’\-;](?=\w))*|\d[\d.,]*")
 UNSPACED = re.compile(r"[\u0900-\u0dff\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 """Scripts whose entries match anywhere: no spaces between words, endings glued on, vowel signs that end a ``\\w+``."""
 
 QUESTION_MARKS = ("?", "？", "؟")
+SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]]*\s+(?=\S)|(?<=[。！？])")
+"""Where one sentence ends and the next begins."""
+
 LONGEST_UNSPACED = 9
 WORDS_REMEMBERED = 20_000
 CONCEPTS_VERSION = 1

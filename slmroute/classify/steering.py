@@ -7,6 +7,8 @@ classifier judges the task; what speaks of routing is dropped before it looks.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import chain
 
 from slmroute.classify.steering_words import without_routing_talk
 
@@ -20,7 +22,10 @@ GRADE_CUES = (
     "advanced", "tricky", "tough", "quick", "expert", "level", "einfach", "schwierig", "komplex", "facile", "difficile", "fácil", "sencill", "difícil",
     "这是", "這是",
 )  # fmt: skip
-"""A plain search for these is much faster than the expressions, and nearly every prompt has none."""
+"""A plain search for these is much faster than the expressions, which are tried near them only."""
+
+REACH = 160
+"""No phrase reaches further from the cue that is in it."""
 
 SIZED_MODEL = re.compile(
     r"\b(?:small(?:er|est)?|large(?:r|st)?|big(?:ger|gest)?|cheap(?:er|est)?|expensive|frontier|strong(?:er|est)?|weak(?:er|est)?"
@@ -97,7 +102,9 @@ def without_steering(text: str) -> str:
     kept = without_model_talk(kept) if any(cue in lower for cue in MODEL_CUES) else kept
     if graded:
         # Another preface may stand behind what was left out.
-        kept = ASKED_GRADE.sub(" ", GRADED.sub(" ", PREFACE.sub("", kept)))
+        kept = PREFACE.sub("", kept)
+        for said in (GRADED, ASKED_GRADE):
+            kept = without_phrases(said, kept, GRADE_CUES)
     if "rout" in lower or "classifier" in lower:
         kept = TO_THE_ROUTER.sub(" ", kept)
     if ":" in kept or "=" in kept:
@@ -107,10 +114,46 @@ def without_steering(text: str) -> str:
     return kept if len(kept) >= 3 else text
 
 
+def near_cues(text: str, cues: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    """Give the stretches of a text around the cues in it, in order and without overlap."""
+    lower = text.lower()
+    if len(lower) != len(text):
+        # A letter whose lower case is longer: places in one are not places in the other.
+        yield 0, len(text)
+        return
+    start = end = 0
+    for place in sorted(place for cue in cues for place in places_of(cue, lower)):
+        if place - REACH > end:
+            if end:
+                yield start, end
+            start = place - REACH
+        end = min(len(text), place + REACH)
+    if end:
+        yield start, end
+
+
+def places_of(cue: str, text: str) -> Iterator[int]:
+    """Find every place of a cue."""
+    place = text.find(cue)
+    while place >= 0:
+        yield place
+        place = text.find(cue, place + 1)
+
+
+def without_phrases(phrases: re.Pattern[str], text: str, cues: tuple[str, ...]) -> str:
+    """Put a blank in the place of each phrase, looking near its cues only."""
+    kept, position = list[str](), 0
+    for start, end in near_cues(text, cues):
+        for match in phrases.finditer(text, max(start, position), end):
+            kept += (text[position : match.start()], " ")
+            position = match.end()
+    return "".join((*kept, text[position:]))
+
+
 def without_model_talk(text: str) -> str:
     """Drop the sentences that ask for a model by its size."""
     kept, position = list[str](), 0
-    for match in SIZED_MODEL.finditer(text):
+    for match in chain.from_iterable(SIZED_MODEL.finditer(text, *near) for near in near_cues(text, MODEL_CUES)):
         if match.start() < position:
             continue
         start, end = sentence_around(text, match.start(), match.end())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from slmroute.classify.labels import ASKING, LISTING
-from slmroute.classify.lexicon import QUESTION_MARKS, words_of
+from slmroute.classify.lexicon import QUESTION_MARKS, SENTENCE_END, UNSPACED, words_of
 from slmroute.classify.openings import opening_concepts
 
 __all__ = ["hear_told_work"]
@@ -50,7 +50,6 @@ POINTING = re.compile(
     r"|以下|下面|上面|上述|这|這|次の|上記|この|다음|위의?|이 |निम्न|इस|التالي|هذا|هذه",
     re.IGNORECASE,
 )
-SENTENCE_END = re.compile(r"(?<=[.!?…])\s+(?=\S)|(?<=[。！？])")
 COLONS = (":", "：")
 
 
@@ -138,10 +137,13 @@ def orders(sentence: str, *, pointing: bool) -> bool:
     colon = sentence.endswith(COLONS)
     if LISTING.search(sentence.rstrip(":： ")):
         return False
-    points = POINTING.search(sentence) is not None
+    concepts = words_of(sentence).concepts
+    # Scripts without spaces have no articles either.
+    points = POINTING.search(sentence) is not None or (
+        "given_text" in concepts and UNSPACED.search(sentence) is not None
+    )
     if (ITS_QUESTION.search(sentence) and ANSWERING.search(sentence)) or ((pointing or not colon) and not points):
         return False
-    concepts = words_of(sentence).concepts
     if sentence.endswith(QUESTION_MARKS):
         return bool(concepts & ABOUT) and bool(concepts & REFERENCE or points) and not concepts & THOUGHT
     opening = opening_concepts(sentence)

@@ -21,6 +21,17 @@ LONG_QUOTE = re.compile(
     r'|"""(.{2,}?)"""|“([^”]{40,})”|«([^»]{40,})»|„([^“”]{40,})[“”]|「([^」]{20,})」|(?<!\w)"([^"\n]{60,})"',
     re.DOTALL,
 )
+EDGE_QUOTE = re.compile(
+    r"(?<=[?？؟;:：.!。])\s*[\"“«„「]([^\"“”«»「」\n]{12,})[\"”»“」]\.?\s*\Z"
+    r"|\A\s*[\"“«„「]([^\"“”«»「」\n]{12,})[\"”»“」](?=\s+[^\s,.])"
+)
+"""A quotation that ends a prompt behind a whole sentence, or begins one."""
+
+DOCUMENTED = re.compile(
+    r"^[ \t]*(?:async )?(?:class|def) [^\n]*:[ \t]*\n\s*[rub]?(\"{3}|'{3}).*?(?:\1|\Z)", re.DOTALL | re.MULTILINE
+)
+"""What a class or a function says of itself is code, like the line above it."""
+
 OPENING_MARKS = "“«„「"
 MOST_OPENINGS = 300
 TAG = re.compile(r"<([A-Za-z][\w-]{1,30})(?: [^<>]{0,80})?>(.{15,}?)</\1>", re.DOTALL)
@@ -64,12 +75,15 @@ def marked_spans(text: str) -> list[tuple[int, int, str, str]]:
         found += [(match.start(), match.end(), *tagged(match[1], match)) for match in TAG.finditer(text)]
     if "[/" in text and text.count("[") <= MOST_OPENINGS:
         found += [(match.start(), match.end(), "labelled", match[2]) for match in BRACKETED.finditer(text)]
+    if '"""' in text or "'''" in text:
+        found += [(match.start(), match.end(), "code", match[0]) for match in DOCUMENTED.finditer(text)]
     openings = sum(text.count(mark) for mark in OPENING_MARKS)
     # Each that is never closed is read to the text's end.
     if ('"' in text or "'''" in text or openings) and openings <= MOST_OPENINGS:
         for match in LONG_QUOTE.finditer(text):
             given = match[1] or match[2]
             found.append((match.start(), match.end(), "labelled" if given else "quote", given or match[0]))
+        found += [(match.start(), match.end(), "quote", match[0]) for match in EDGE_QUOTE.finditer(text)]
     found += ruled_off(text)
     spans: list[tuple[int, int, str, str]] = []
     for span in sorted(found):

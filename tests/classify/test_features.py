@@ -37,9 +37,9 @@ def test_what_is_not_looked_for_is_not_there(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "digest"),
     [
-        ("", "06273e48035224cc"),
-        ("Is this review positive? 'I loved it, 10 of 10.'", "ef26d7a04632569f"),
-        ("Prove that f(x) = x^2 is convex; use `numpy` or words.\n\nText: " + "Größe 漢字 " * 300, "5b3b589082994ed5"),
+        ("", "329c48317c507e89"),
+        ("Is this review positive? 'I loved it, 10 of 10.'", "ea928b9af017c687"),
+        ("Prove that f(x) = x^2 is convex; use `numpy` or words.\n\nText: " + "Größe 漢字 " * 300, "eedebc6672361199"),
     ],
 )
 def test_features_are_those_that_the_weights_were_fitted_to(text: str, digest: str) -> None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import pytest
 
+from slmroute.classify.instruction import REQUEST_CONCEPTS
 from slmroute.classify.openings import opening_concepts
-from slmroute.classify.task_text import REQUEST_CONCEPTS, split_task
+from slmroute.classify.task_text import split_task
 
 ORDERS = [
     ("Translate to German:", "Why does the moon look larger at the horizon?"),

@@ -1,7 +1,8 @@
 """From clones of public repositories to labelled prompts: ``slmroute train sources``.
 
-``sources.toml`` names each repository with its commit, licence and files. Nothing of them is kept in the project: the
-prompts go to the JSONL file that the command names, and the fit reads it (``slmroute train embedded --data``).
+``sources.toml`` names each repository with its commit, licence and files, and ``kept_apart.txt`` those of their prompts
+that well-known evaluations use, which are left out. Nothing of the repositories is kept in the project: the prompts go
+to the JSONL file that the command names, and the fit reads it (``slmroute train embedded --data``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -73,6 +75,19 @@ def manifest() -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", tomllib.loads(raw)["source"])
 
 
+@cache
+def kept_apart() -> frozenset[str]:
+    """Read which prompts are not fitted on, for evaluations have them."""
+    lines = files("slmroute.classify.training").joinpath("kept_apart.txt").read_text(encoding="utf-8").split("\n")
+    return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
+def is_kept_apart(prompt: str) -> bool:
+    """Whether a prompt is one of those, however it is spaced and punctuated."""
+    words = " ".join(re.findall(r"\w+", prompt.lower()))
+    return sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:12] in kept_apart()
+
+
 def order_of(text: str) -> str:
     """Give a text's place in a reproducible random order."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -107,7 +122,7 @@ def harvest(mirror: Path, *, seed: int = 0, missing: Callable[[str], object] | N
     kept: list[dict[str, Any]] = []
     for row in found.rows:
         key = " ".join(row["prompt"].split()).casefold()
-        if key not in seen:
+        if key not in seen and not is_kept_apart(row["prompt"]):
             seen.add(key)
             kept.append(row)
     found.rows = kept
@@ -193,7 +208,8 @@ def wrap(
     prompt = enclosed(prompt, dice)
     if "{passages}" in prompt:
         pool = [text for text in others or found.texts[row["language"]] if len(text) < LONGEST_PASSAGE]
-        prompt = prompt.replace("{passages}", hidden_among(row.get("text") or dice.choice(pool), pool, dice))
+        found_there = [row["text"]] if row.get("text") else retrieved(row.get("question", ""), pool, dice)
+        prompt = prompt.replace("{passages}", hidden_among(found_there, pool, dice))
     add_filled(found, source, row, kind, prompt)
 
 
@@ -217,9 +233,17 @@ def joined(template: str, dice: random.Random) -> str:
     return template.replace("\n\n{text}", style) if style else template
 
 
-def hidden_among(text: str, others: Sequence[str], dice: random.Random) -> str:
-    """Number a text among passages that do not answer the question, as a retriever returns them."""
-    passages = [*dice.sample(list(others), min(len(others), dice.randint(3, 12))), text]
+def retrieved(question: str, pool: Sequence[str], dice: random.Random) -> list[str]:
+    """Title two passages with what the question names, each with a part of it: so much of it a retriever finds."""
+    words = [word for word in question.strip(" ?").split() if len(word) > 3 or word[:1].isupper()]
+    middle = len(words) // 2
+    parts = [" ".join(part) for part in (words[:middle], words[middle:]) if part]
+    return [f"{part}\n{dice.choice(pool)}" for part in parts] or [dice.choice(pool)]
+
+
+def hidden_among(texts: Sequence[str], others: Sequence[str], dice: random.Random) -> str:
+    """Number texts among passages that do not answer the question, as a retriever returns them."""
+    passages = [*dice.sample(list(others), min(len(others), dice.randint(3, 12))), *texts]
     dice.shuffle(passages)
     head = dice.choice(PASSAGE_HEADS)
     return "\n\n".join(f"{head.format(number)} {passage}" for number, passage in enumerate(passages, start=1))
