@@ -216,10 +216,10 @@ def fit(outcomes: Sequence[Outcome], method: Method, features: Sequence[str] | N
 
 def chosen_features(outcomes: Sequence[Outcome], method: Method) -> tuple[str, ...]:
     """Choose what does best on sources left out; margins, which a provider must be asked for, only for a gain."""
-    losses = {choice: left_out_loss(outcomes, method, choice) for choice in CHOICES}
+    losses = [(left_out_loss(outcomes, method, choice), choice) for choice in CHOICES]
     if all(one.margins for one in outcomes):
-        losses |= {choice: left_out_loss(outcomes, method, choice) / WORTHWHILE for choice in CHOICES_OF_MARGINS}
-    return min(losses, key=lambda choice: losses[choice])
+        losses += [(left_out_loss(outcomes, method, choice) / WORTHWHILE, choice) for choice in CHOICES_OF_MARGINS]
+    return min(losses, key=lambda pair: pair[0])[1]
 
 
 def left_out_loss(outcomes: Sequence[Outcome], method: Method, features: Sequence[str]) -> float:
