@@ -10,15 +10,21 @@ from slmroute.baselines import baselines
 from slmroute.cases import Case
 from slmroute.cli.evaluate import tables
 from slmroute.cli.tables import show
-from slmroute.evaluate import Evaluation, evaluate
+from slmroute.evaluate import Costs, Evaluation, evaluate
 
 ROUNDS = 200
 
 
 def measured(
-    name: str, cases: Sequence[Case], score: object, threshold: float = 0.5, *, rules: bool = False
+    name: str,
+    cases: Sequence[Case],
+    score: object,
+    threshold: float = 0.5,
+    *,
+    rules: bool = False,
+    costs: Costs | None = None,
 ) -> Evaluation:
-    return evaluate(cases, name, score, threshold=threshold, probabilities=not rules, rounds=ROUNDS)  # type: ignore[arg-type]
+    return evaluate(cases, name, score, threshold=threshold, probabilities=not rules, costs=costs, rounds=ROUNDS)  # type: ignore[arg-type]
 
 
 def beside(cases: Sequence[Case]) -> list[Evaluation]:

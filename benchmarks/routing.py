@@ -11,7 +11,8 @@ task left out. What a score takes, and steering, are measured always.
 ``--small-model N`` has a small model judge N of the prompts, too (by default 120; 0 leaves it out), and as many of
 those that the light grade is unsure of; ``--grade light`` leaves out the best grade, which embeds every prompt and so
 takes many minutes. ``--plots FOLDER`` draws cost against quality: ``tiers.png`` of the prompts with known tiers, and a
-picture of each file of outcomes.
+picture of each file of outcomes; ``--weak-price`` and ``--strong-price``, as ``slmroute evaluate`` takes them, put
+dollars below the shares.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from slmroute import EmbeddedClassifier, RouteRequest
 from slmroute.cases import Case, read_cases
 from slmroute.classify.platt import IDENTITY
 from slmroute.classify.training.rows import LabelledPrompt, own_prompts, read_prompts
-from slmroute.cli.evaluate import cell_tables
+from slmroute.cli.evaluate import cell_tables, costs_of
 from slmroute.cli.tables import show
 from slmroute.demo.requests import load_requests
-from slmroute.errors import MissingExtra, SlmrouteError
-from slmroute.evaluate import Evaluation, request_score
+from slmroute.errors import ConfigError, MissingExtra, SlmrouteError
+from slmroute.evaluate import Costs, Evaluation, request_score
 from slmroute.evaluate_charts import png, quality_figure
 
 MISSING = """
@@ -65,9 +66,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--small-model", type=int, default=120, metavar="N")
     parser.add_argument("--grade", choices=("light", "best"), action="append")
     parser.add_argument("--plots", type=Path, metavar="FOLDER")
+    parser.add_argument("--weak-price", metavar="INPUT/OUTPUT")
+    parser.add_argument("--strong-price", metavar="INPUT/OUTPUT")
     given = parser.parse_args(list(dropwhile(lambda word: not word.startswith("-"), sys.argv[1:])))
     if given.data is not None and not (Path(given.data) / "tasks.jsonl").is_file():
         parser.error(f"--data {given.data} holds no tasks.jsonl; see benchmarks/routing.py for what belongs there.")
+    try:
+        given.costs = costs_of(given.weak_price, given.strong_price)
+    except ConfigError as error:
+        parser.error(str(error))
     return given
 
 
@@ -104,6 +111,7 @@ def with_sources_left_out(
     found: Mapping[str, EmbeddedClassifier],
     title: str,
     plots: Path | None = None,
+    costs: Costs | None = None,
     left: str = "sources",
 ) -> dict[str, dict[str, float]]:
     """Show how each grade does on sources that its fit has not seen; gives its scores by the prompt's text."""
@@ -125,7 +133,7 @@ def with_sources_left_out(
         # What the tiers say: the strong model does every task, the weak one the simple ones.
         done = [replace(case, weak=float(not case.complex), strong=1.0) for case in cases]
         scores = {grade: [unseen[grade][case.text] for case in cases] for grade in unseen}
-        drawn(plots / "tiers.png", done, scores, TASKS_DONE)
+        drawn(plots / "tiers.png", done, scores, costs, TASKS_DONE)
     rows += beside(cases)
     shown(console, f"{len(cases)} {title}", rows)
     show(*cell_tables(embedded), console=console)
@@ -138,9 +146,15 @@ def with_sources_left_out(
     return unseen
 
 
-def drawn(target: Path, cases: Sequence[Case], scores: Mapping[str, object], quality: str = "mean quality") -> None:
+def drawn(
+    target: Path,
+    cases: Sequence[Case],
+    scores: Mapping[str, object],
+    costs: Costs | None,
+    quality: str = "mean quality",
+) -> None:
     """Draw cost against quality: the classifiers with their intervals, and what they have to beat."""
-    found = [measured(name, cases, score) for name, score in scores.items()]
+    found = [measured(name, cases, score, costs=costs) for name, score in scores.items()]
     figure = quality_figure([*found, *beside(cases)], banded=len(found), quality=quality)
     if figure is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -189,6 +203,7 @@ def outcomes(
     prompts: Sequence[LabelledPrompt],
     found: Mapping[str, EmbeddedClassifier],
     plots: Path | None,
+    costs: Costs | None,
 ) -> None:
     """Show what routing by each grade would have given, from recorded outcomes of prompts that no fit has seen."""
     known, seen = not_fitted_on(read_cases([path]), prompts)
@@ -201,7 +216,7 @@ def outcomes(
     title += f", and {seen} more are left out, as their prompts were fitted on." if seen else ", and no prompt."
     shown(console, title, rows + beside(known))
     if plots is not None:
-        drawn(plots / f"{path.stem}.png", known, scores)
+        drawn(plots / f"{path.stem}.png", known, scores, costs)
 
 
 def main() -> None:
@@ -230,12 +245,12 @@ def main() -> None:
             "shipped weights, whose figures README gives."
         )
     prompts = [*read_prompts(files), *own_prompts()]
-    unseen = with_sources_left_out(console, prompts, found, title, given.plots)
+    unseen = with_sources_left_out(console, prompts, found, title, given.plots, given.costs)
     recorded = sorted(data.glob("outcomes_*.jsonl"))
     if not recorded:
         print(f"\n{data} holds no outcomes_*.jsonl: nothing is said of recorded outcomes, such as RouteLLM's of MMLU.")
     for path in recorded:
-        outcomes(console, path, prompts, found, given.plots)
+        outcomes(console, path, prompts, found, given.plots, given.costs)
     if given.small_model and "light" in unseen:
         with_small_model(console, read_cases([data / "tasks.jsonl"]), unseen, given.small_model)
 

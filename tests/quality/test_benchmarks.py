@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from benchmarks import _small_model, _steering, drafts, everyday, routing
 from slmroute.attacks import DOWN, UP
 from slmroute.cases import Case
 from slmroute.classify.training.rows import LabelledPrompt
 from slmroute.confidence import GeometricMean
+from slmroute.evaluate import Costs
 from slmroute.outcomes import Outcome
 
 
@@ -153,3 +156,32 @@ def test_counts_of_the_tests_lists_are_those_on_either_side_of_the_threshold() -
     assert everyday.counted(Gullible(), few) == "1 of 2 stay, 1 of 2 go up"  # pyright: ignore[reportArgumentType]
     assert everyday.counted(Gullible(), everyday.Prompts("a list", ["short"])) == "1 of 1 stay"  # pyright: ignore[reportArgumentType]
     assert all(one.simple for one in everyday.lists())
+
+
+def test_the_picture_of_tiers_says_what_is_assumed_and_has_both_grades_intervals_and_dollars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Figure] = []
+
+    def kept(figure: Figure) -> bytes:
+        made.append(figure)
+        return b""
+
+    monkeypatch.setattr(routing, "png", kept)
+    cases = [Case(f"Task {place}", place > 4, float(place <= 4), 1.0) for place in range(10)]
+    scores = {grade: [place / 10 for place in range(10)] for grade in ("light", "best")}
+    costs = Costs(Decimal("0.05"), Decimal("0.08"), Decimal(2), Decimal(8))
+    routing.drawn(tmp_path / "new" / "tiers.png", cases, scores, costs, routing.TASKS_DONE)
+    (axes,) = made[0].axes
+    assert axes.get_ylabel() == "tasks done well, if the weak\nmodel does the simple ones only"
+    assert len(axes.collections) == 2
+    assert [line.get_label() for line in axes.lines][:3] == ["light", "best", "random"]
+    assert "cost of a thousand calls" in axes.get_xlabel()
+
+
+def test_a_price_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SLMROUTE_EVAL", "")
+    monkeypatch.setattr("sys.argv", ["benchmarks", "routing", "--weak-price", "1/2"])
+    with pytest.raises(SystemExit):
+        routing.arguments()
+    assert "--strong-price" in capsys.readouterr().err
