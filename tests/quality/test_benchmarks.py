@@ -6,10 +6,12 @@ import json
 import tomllib
 from decimal import Decimal
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from benchmarks import _small_model, _steering, drafts, everyday, routing
 from slmroute.attacks import DOWN, UP
@@ -185,3 +187,47 @@ def test_a_price_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, capsys
     with pytest.raises(SystemExit):
         routing.arguments()
     assert "--strong-price" in capsys.readouterr().err
+
+
+class NoServer:
+    """Stands in for a server whose model is never asked."""
+
+    url, model = "http://127.0.0.1:1", "tiny"
+
+    def __init__(self, **settings: object) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *caught: object) -> None:
+        pass
+
+
+def test_every_classifier_is_in_the_tables_with_the_small_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = [Case(f"Task {place}", place % 2 == 1, None, None, f"kind {place % 4}") for place in range(40)]
+    certain = [float(bool(case.complex)) for case in cases]
+    light = {case.text: 0.2 + 0.6 * score if place < 20 else score
+             for place, (case, score) in enumerate(zip(cases, certain, strict=True))}  # fmt: skip
+    raw = {case.text: (place % 7 + 1) / 9 for place, case in enumerate(cases)}
+    asked: list[str] = []
+
+    def scored(sample: list[Case], url: str, model: str) -> tuple[dict[str, float], float, float]:
+        asked.extend(case.text for case in sample)
+        return raw, 600.0, 2500.0
+
+    monkeypatch.setattr(_small_model, "small_model", scored)
+    monkeypatch.setattr("slmroute.local.LocalServer", NoServer)
+    _small_model.with_small_model(Console(width=150), cases, {"light": light, "best": light}, 20)
+    out = capsys.readouterr().out
+    rows, shown = [line.split()[0] for line in out.splitlines() if line.strip()], " ".join(out.split())
+    assert len(asked) == len(set(asked))
+    for name in ("few-shot", "light", "best", "random", "length"):
+        assert rows.count(name) == 2, name
+    assert rows.count("chain") == 2 * len(_small_model.BANDS)
+    assert "of all categories alike: every classifier" in shown
+    assert "that the light grade scores from 0.05 to 0.95: every classifier" in shown
+    assert "600 ms with its prompt's beginning reused; to read that beginning" in shown
+    assert "2500 ms" in shown
