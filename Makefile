@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_ARGS ?=
 # A folder of labelled prompts and recorded outcomes; benchmarks/routing.py says what belongs there.
-DATA ?= $(SLMROUTE_EVAL)
+DATA := $(SLMROUTE_EVAL)
 # A file's tests share what they set up, so they stay in one process.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
