@@ -65,6 +65,11 @@ def calibration_page(found: Calibration) -> str:
             "seen, and holds for answers mixed as they are: fixed-sequence testing with exact binomial bounds "
             f"(Angelopoulos and others, Learn then test, 2021), target {percent(found.target)}, confidence "
             f"{percent(found.confidence)}.",
+            *(
+                f"The promise would have been broken for {one.source or 'rows without a source'}, left out: "
+                f"{one.failures:,} of {one.served:,} served answers were wrong."
+                for one in left.worse
+            ),
         ),
     )  # fmt: skip
     return render(page)

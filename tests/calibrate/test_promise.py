@@ -82,7 +82,9 @@ def test_ids_that_are_places_within_few_prompts_do_not_hold_rows_together() -> N
 def test_sources_that_would_break_the_promise_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "outcomes.jsonl"
     rows = [*mixture(500, 1, faq=0.99, mail=0.99, chat=0.98), *mixture(30, 1, contracts=0.4)]
-    assert command(path, rows, "--features", "mean") == 0
+    page = tmp_path / "page.html"
+    assert command(path, rows, "--features", "mean", "--page", str(page)) == 0
+    assert "would have been broken for contracts, left out" in page.read_text(encoding="utf-8")
     said = capsys.readouterr().out
     assert "for answers mixed as these outcomes are" in said
     assert "Warning: for sources left out, the promise would have been broken by contracts (" in said
