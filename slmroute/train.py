@@ -18,6 +18,7 @@ from slmroute.classify.training.logistic import EverydayFit, Fit, fit_models, ma
 from slmroute.classify.training.rows import LabelledPrompt, checked_row, filled, own_prompts
 from slmroute.errors import ConfigError
 from slmroute.jsonl import read_rows
+from slmroute.metrics import area
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,15 +138,15 @@ def train_embedded(
         own: Whether to fit to the project's own prompts as well, as the weights that ship are.
         seed: How templates are filled and families are dealt into folds.
         holdout: Whether to leave families out in three different ways and report figures. Without it one way is used
-            to calibrate and nothing is reported.
+            to calibrate and to choose the threshold with, which gives other weights, and nothing is reported.
         tick: Called after each prompt is read, to show how far it is.
 
     Returns:
         The report; print it, or take ``to_dict()``.
 
     Raises:
-        ConfigError: A row is wrong (the message names file and line), the data are too few to leave any source out, or
-            there is no such grade.
+        ConfigError: A row is wrong (the message names file and line), the data are too few to leave any source out,
+            what is left out ranks the wrong way round, or there is no such grade.
         MissingExtra: scikit-learn, or what the best grade embeds with, is not installed.
     """
     import numpy as np
@@ -209,7 +210,15 @@ def calibrated(
 
     known = counted & ~splits[0].everyday
     logits = np.concatenate([split.logits[known] for split in splits])
-    platt = Platt.fit(logits.tolist(), np.tile(labels[known], len(splits)).tolist())
+    truths = np.tile(labels[known], len(splits))
+    platt = Platt.fit(logits.tolist(), truths.tolist())
+    if platt.slope <= 0:
+        raise ConfigError(
+            "--data: with their sources left out the prompts rank the wrong way round (AUC "
+            f"{area(logits, truths):.2f}), so nothing was written: what tells these sources apart is not what tells the "
+            "tiers apart. Add sources, best such as hold prompts of both tiers, or fit to the project's own prompts as "
+            "well (--own)."
+        )
     scaled = np.concatenate([split.scaled(platt)[counted] for split in splits])
     cut = threshold_for(scaled, np.tile(labels[counted], len(splits)))
     hidden, aside = fit.hidden, fit.everyday

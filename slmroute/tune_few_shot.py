@@ -228,13 +228,14 @@ class Asked:
         )
 
     def fitted(self) -> Platt:
-        """Fit a calibration to scores that had none."""
+        """Fit a calibration to scores that had none; scores that fall where they should rise are left as they are."""
         pairs = [
             (odds(score), label) for score, label in zip(self.scores, self.labels, strict=True) if score is not None
         ]
         if len({label for _, label in pairs}) < 2:
             raise ConfigError("The model gave hardly any answer that could be used: try another model.")
-        return Platt.fit([raw for raw, _ in pairs], [label for _, label in pairs])
+        platt = Platt.fit([raw for raw, _ in pairs], [label for _, label in pairs])
+        return platt if platt.slope > 0 else IDENTITY
 
     def through(self, calibrator: Platt) -> Asked:
         """Calibrate scores that had no calibration."""

@@ -44,7 +44,9 @@ def embedded(
     seed: Annotated[int, typer.Option(help="How templates are filled and sources dealt into folds.")] = 0,
     holdout: Annotated[
         bool,
-        typer.Option(help="Leave whole families of sources out in three ways and report how it does on them."),
+        typer.Option(
+            help="Leave families of sources out in three ways, to calibrate and to report; without it in one way."
+        ),
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:

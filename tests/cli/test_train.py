@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import slmroute.classify
 from slmroute import EmbeddedClassifier, RouteRequest
 from slmroute.classify.features import prompt_features
+from slmroute.classify.training.left_out import Split, figures_of
 from slmroute.train import prompts_of
+from slmroute.tune_few_shot import Asked
 
 SIMPLE = ["Which language is this? {}", "Is this review positive or negative? {}", "Extract the date from: {}"]
 COMPLEX = ["Design a fault-tolerant scheduler for {} and prove it live.", "Write a villanelle about {}.", "Debug {}"]
@@ -26,16 +29,21 @@ THINGS = [
 ]
 
 
+def rows_of(source: str, most: int = 3) -> str:
+    """Fill ``most`` instructions a tier with every thing; ``source`` may name the tier and the instruction's place."""
+    rows = [
+        {"prompt": text.format(thing), "tier": tier, "source": source.format(tier=tier, number=number)}
+        for tier, texts in (("simple", SIMPLE), ("complex", COMPLEX))
+        for number, text in enumerate(texts[:most])
+        for thing in THINGS
+    ]
+    return "\n".join(json.dumps(row) for row in rows)
+
+
 @pytest.fixture
 def prompts(tmp_path: Path) -> Path:
     path = tmp_path / "prompts.jsonl"
-    rows = [
-        {"prompt": text.format(thing), "tier": tier, "source": f"house/{tier}{number}:part{place % 2}"}
-        for tier, texts in (("simple", SIMPLE), ("complex", COMPLEX))
-        for number, text in enumerate(texts)
-        for place, thing in enumerate(THINGS)
-    ]
-    path.write_text("\n".join(json.dumps(row) for row in rows))
+    path.write_text(rows_of("house/{number}:part"))
     return path
 
 
@@ -132,3 +140,34 @@ def test_everyday_messages_are_fitted_on_apart(run, prompts: Path, tmp_path: Pat
     )
     assert greeting < 0 < design
     assert EmbeddedClassifier.of(weights).save(tmp_path / "again.npz").read_bytes() == out.read_bytes()
+
+
+def test_what_ranks_the_wrong_way_round_when_left_out_is_refused_and_nothing_written(run, tmp_path: Path) -> None:
+    # Each source has prompts of one tier and one wording: what is learnt of the others says the opposite of it.
+    (tmp_path / "apart.jsonl").write_text(rows_of("house/{tier}{number}:part", most=2))
+    out = tmp_path / "w.npz"
+    shown = run("train", "embedded", "--data", str(tmp_path / "apart.jsonl"), "--out", str(out))
+    assert shown.code == 2
+    said = " ".join(shown.err.split())
+    assert "wrong way round (AUC 0." in said
+    assert "--own" in said
+    assert not out.exists()
+
+
+def test_left_out_log_odds_are_never_turned_round_by_their_labels() -> None:
+    labels = np.array([False, True] * 30)
+    logits = np.where(labels, -1.0, 1.0) + np.linspace(-0.2, 0.2, 60)
+    split = Split(np.arange(60) % 3, logits, np.full(60, np.inf), np.zeros(60, dtype=bool))
+    everything = np.ones(60, dtype=bool)
+    found = figures_of(split, labels, np.full(60, 100), everything)
+    assert found.auc == found.auc_short == 0.0
+    assert found.ece > 0.4
+
+
+def test_few_shot_scores_are_never_turned_round_by_their_labels() -> None:
+    asked = Asked([0.9, 0.8, 0.7, 0.2, 0.1, 0.3] * 5, [False, False, False, True, True, True] * 5)
+    assert asked.fitted().slope == 1
+    assert asked.through(asked.fitted()).auc == asked.auc == 0.0
+    right = Asked(asked.scores, [not label for label in asked.labels])
+    assert right.fitted().slope > 0
+    assert right.through(right.fitted()).auc == 1.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slmroute.classify.platt import Platt
+from slmroute.classify.platt import IDENTITY, Platt
 from slmroute.classify.training.logistic import Matrices, fit_models
 from slmroute.classify.training.rows import LabelledPrompt
 from slmroute.errors import ConfigError
@@ -46,9 +46,14 @@ class Split:
     everyday: NDArray[np.bool_]
 
     def scaling(self, labels: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> Platt:
-        """Fit what the log-odds are calibrated with on some of the prompts; everyday messages have no part in it."""
+        """Fit what the log-odds are calibrated with on some of the prompts; everyday messages have no part in it.
+
+        Log-odds that fall where they should rise are left as they are: turned round with the labels they are judged by,
+        they would look as good as they are bad.
+        """
         chosen = chosen & ~self.everyday
-        return Platt.fit(self.logits[chosen].tolist(), labels[chosen].tolist())
+        platt = Platt.fit(self.logits[chosen].tolist(), labels[chosen].tolist())
+        return platt if platt.slope > 0 else IDENTITY
 
     def scaled(self, platt: Platt) -> Vector:
         """Give calibrated log-odds against simple prompts of both kinds."""
