@@ -127,7 +127,7 @@ def train_embedded(
     A logistic regression on character n-grams and small networks on the prompt's structure, for the best grade also a
     regression and networks on the instruction's embedding, are averaged and calibrated (Platt) on the scores of prompts
     whose family of sources was left out. Everyday messages (prompts of the category ``everyday``) are told from complex
-    prompts by regressions of their own. The same data and seed give the same file, bit for bit; for the best grade on
+    prompts by regressions of their own. The same data, seed and ``holdout`` give the same file, bit for bit; for the best grade on
     one kind of machine, for its embeddings differ in their last digits.
 
     Args:
@@ -215,9 +215,9 @@ def calibrated(
     if platt.slope <= 0:
         raise ConfigError(
             "--data: with their sources left out the prompts rank the wrong way round (AUC "
-            f"{area(logits, truths):.2f}), so nothing was written: what tells these sources apart is not what tells the "
-            "tiers apart. Add sources, best such as hold prompts of both tiers, or fit to the project's own prompts as "
-            "well (--own)."
+            f"{area(logits, truths):.2f}), so nothing was written: what tells these sources apart is not what tells "
+            "the tiers apart. Add sources, best such as hold prompts of both tiers, or fit to the project's own "
+            "prompts as well (--own)."
         )
     scaled = np.concatenate([split.scaled(platt)[counted] for split in splits])
     cut = threshold_for(scaled, np.tile(labels[counted], len(splits)))
