@@ -127,8 +127,8 @@ def train_embedded(
     A logistic regression on character n-grams and small networks on the prompt's structure, for the best grade also a
     regression and networks on the instruction's embedding, are averaged and calibrated (Platt) on the scores of prompts
     whose family of sources was left out. Everyday messages (prompts of the category ``everyday``) are told from complex
-    prompts by regressions of their own. The same data, seed and ``holdout`` give the same file, bit for bit; for the best grade on
-    one kind of machine, for its embeddings differ in their last digits.
+    prompts by regressions of their own. The same data, seed and ``holdout`` give the same file, bit for bit; for the
+    best grade on one kind of machine, for its embeddings differ in their last digits.
 
     Args:
         data: JSONL files, a row for each prompt: ``prompt``, ``tier`` (``simple`` or ``complex``), ``source`` (as

@@ -56,6 +56,7 @@ class Thresholds:
         seen: What they come to on those.
         unseen: What thresholds chosen in the same way on one half come to on the other half, the mean of both ways.
         met: Whether the target is met on the prompts seen; shares can miss theirs where many scores are equal.
+        met_unseen: Whether a cost or a quality is met on prompts that had no part in choosing; for shares as ``met``.
     """
 
     thresholds: tuple[float, ...]
@@ -63,6 +64,7 @@ class Thresholds:
     seen: Traffic
     unseen: Traffic
     met: bool
+    met_unseen: bool
 
     def to_json(self) -> dict[str, object]:
         """Give them as plain data."""
@@ -144,13 +146,24 @@ def thresholds_for(
         unseen.append((traffic(prompts.at(there), found if guess is None else guess), len(there)))
     seen = traffic(prompts, found)
     missed = float(np.abs(np.array(seen.shares) - mix).max()) > max(0.02, 1.5 / len(texts))
+    beside, met = mean_of(unseen), cost_per_thousand is not None or quality is not None or not missed
     return Thresholds(
         thresholds=tuple(found.tolist()),
         prompts=len(texts),
         seen=seen,
-        unseen=mean_of(unseen),
-        met=cost_per_thousand is not None or quality is not None or not missed,
+        unseen=beside,
+        met=met,
+        met_unseen=reaches(beside, cost_per_thousand, quality, otherwise=met),
     )
+
+
+def reaches(found: Traffic, cost_per_thousand: float | None, quality: float | None, *, otherwise: bool) -> bool:
+    """Whether traffic keeps to a cost or reaches a quality, where either was asked for."""
+    if cost_per_thousand is not None and found.cost_per_thousand is not None:
+        return found.cost_per_thousand <= cost_per_thousand
+    if quality is not None and found.of_last is not None:
+        return found.of_last >= quality
+    return otherwise
 
 
 def tiers_of(

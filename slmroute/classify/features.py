@@ -71,11 +71,11 @@ SYMBOL_MARKS = ("(", "`", "<", "{", "}", ";", "->", "=>", "==", "!=", "::", "#in
 """Without one of these there are no symbols, and they need not be counted."""
 
 NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
-OPTION = re.compile(r"(?:^|\n)\s*(?:\(?[A-Ja-j]\)|[A-J][.:)])\s*\S")
+OPTION = re.compile(r"(?:^|\n)[ \t]*(?:\(?[A-Ja-j]\)|[A-J][.:)])\s*\S")
 SUM = re.compile(r"\d\s?(?:[+*×x÷/·−-]|[^\W\d_]{1,12}(?: by)?)\s?\d")
 """Two numbers with one operation between them, in signs or in a word."""
 
-BULLET = re.compile(r"(?:^|\n)\s*(?:[-*•]\s|\d{1,2}[.)]\s)")
+BULLET = re.compile(r"(?:^|\n)[ \t]*(?:[-*•]\s|\d{1,2}[.)]\s)")
 CHOICE = re.compile(
     r"[\w-]+(?:, ?[\w-]+(?: [\w-]+)?){1,12},? (?:or|oder|ou|o|of|или|lub|e|und|and|y) [\w-]+|\w+ ?/ ?\w+ ?/ ?\w+|[\w]+(?:、[\w]+){1,10}"
 )

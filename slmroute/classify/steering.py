@@ -73,8 +73,8 @@ TO_THE_ROUTER = re.compile(
     re.IGNORECASE,
 )
 FORGED_LINE = re.compile(
-    r"^[ \t>*#]*\[?(?:router|routing|classifier|system|complexity|difficulty|tier|score|label)\]?[ _-]*(?:decision|output|result|score|level"
-    r"|hint|note|label|difficulty|complexity|tier|route)?[ \t]*[:=][ \t]*[\"'\[]?(?:simple|complex|low|high|easy|hard|trivial|small|large|local|frontier|weak|strong|expert"
+    r"^[ \t>*#]*\[?(?:router|routing|classifier|system|complexity|difficulty|tier|score|label)\]?[ _-]{0,8}(?:decision|output|result|score|level"
+    r"|hint|note|label|difficulty|complexity|tier|route)?[ \t]{0,8}[:=][ \t]{0,8}[\"'\[]?(?:simple|complex|low|high|easy|hard|trivial|small|large|local|frontier|weak|strong|expert"
     r"|[01]?\.\d+|[01])\b[^\n]{0,60}\n?",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -54,7 +54,7 @@ COLONS = (":", "：")
 
 
 class Stretch(Protocol):
-    """What is needed of a piece of the prompt; see ``task_text.Piece``."""
+    """What is needed of a piece of the prompt; see ``pieces.Piece``."""
 
     text: str
     kind: str

@@ -97,6 +97,11 @@ def thresholds(
     out.print(f"thresholds = [{numbers}]", highlight=False, markup=False)
     if not found.met:
         out.print("The shares are as near as equal scores allow.")
+    elif not found.met_unseen:
+        out.print(
+            f"On prompts that had no part in choosing them these miss the target ({target}): ask for a little more "
+            "than you need, or give more prompts."
+        )
 
 
 @app.command()

@@ -72,6 +72,35 @@ def test_a_cost_is_kept_and_used_up() -> None:
     assert whole.seen.shares == (0, 0, 1)
 
 
+def test_whether_other_prompts_reach_the_target_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    told: set[bool] = set()
+    for seed in range(30):
+        dice = random.Random(seed)  # noqa: S311  the same each time
+        texts, scores = [f"{seed} {place}" for place in range(40)], [dice.random() for _ in range(40)]
+        qualities = [[float(dice.random() > score), float(dice.random() > 0.1)] for score in scores]
+        found = thresholds_for(texts, scores, quality=0.97, qualities=qualities)
+        assert found.met
+        assert found.unseen.of_last is not None
+        assert found.met_unseen == (found.unseen.of_last >= 0.97)
+        told.add(found.met_unseen)
+        cheap = thresholds_for(texts, scores, prices=PRICES, cost_per_thousand=2)
+        assert cheap.unseen.cost_per_thousand is not None
+        assert cheap.met_unseen == (cheap.unseen.cost_per_thousand <= 2)
+    assert told == {True, False}
+    data = tmp_path / "outcomes.jsonl"
+    rows = [
+        {"prompt": text, "weak_score": weak, "strong_score": strong}
+        for text, (weak, strong) in zip(TEXTS[:60], [(int(place % 3 == 0), 1) for place in range(60)], strict=True)
+    ]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(SystemExit, match="0"):
+        main(["tune", "thresholds", str(data), "--quality", "0.9", "--json"])
+    missed = not json.loads(capsys.readouterr().out)["met_unseen"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["tune", "thresholds", str(data), "--quality", "0.9"])
+    assert ("these miss the target (--quality 0.9)" in " ".join(capsys.readouterr().out.split())) == missed
+
+
 def test_a_quality_is_reached_at_the_least_cost() -> None:
     # The weak model is good exactly where the score is low.
     qualities = [[float(score < 0.6), 1.0] for score in SCORES]
