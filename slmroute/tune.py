@@ -157,7 +157,9 @@ def thresholds_for(
     )
 
 
-def reaches(found: Traffic, cost_per_thousand: float | None, quality: float | None, *, otherwise: bool) -> bool:
+def reaches(
+    found: Traffic, cost_per_thousand: float | Decimal | None, quality: float | None, *, otherwise: bool
+) -> bool:
     """Whether traffic keeps to a cost or reaches a quality, where either was asked for."""
     if cost_per_thousand is not None and found.cost_per_thousand is not None:
         return found.cost_per_thousand <= cost_per_thousand

@@ -35,6 +35,7 @@ ASSIGNMENT = re.compile(
 )
 ASSIGNED = re.compile(r"[:=：]")
 INTRODUCES = (":", "：", "–", "—", "-")
+INNER_END = re.compile(r"(?<=[.!?:;])\s+|(?<=[。！？：；])")
 MOST_WORDS = 40
 CORES = frozenset(("grade", "model"))
 REQUESTS = frozenset(
@@ -134,8 +135,9 @@ def speaks_of_routing(clause: str, *, behind_another: bool = False) -> bool:
     held = frozenset[str]().union(*words)
     chosen = "model" in held
     strange = sum(not (groups if chosen or behind_another else groups - {"choose"}) for groups in words)
-    # Who names a model and what is to be done with it may put one word between that is not known.
-    spare = len(words) // 5 if chosen and held & {"choose", "size"} and not opening_concepts(clause) & REQUESTS else 0
+    # Who names a model and what is to be done with it may put one word between that is not known, where no task begins.
+    orders = any(opening_concepts(part.strip()) & REQUESTS for part in INNER_END.split(clause) if part.strip())
+    spare = len(words) // 5 if chosen and held & {"choose", "size"} and not orders else 0
     if strange > min(2, spare):
         return False
     if behind_another:
