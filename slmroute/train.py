@@ -87,7 +87,7 @@ class TrainingReport:
         lines.append(f"On families left out ({self.judged} prompts), {len(self.figures)} splits and their mean:")
         for field in fields(Figures):
             values = [shown(getattr(one, field.name)) for one in self.figures]
-            lines.append(f"  {LABELS[field.name]:<52} {'  '.join(values)}   {shown(self.mean()[field.name])}")
+            lines.append(f"  {LABELS[field.name]:<50} {'  '.join(values)}   {shown(self.mean()[field.name])}")
         lines.append(f"Right at {self.threshold:.3f} when left out, by category:")
         for category, (right, count) in sorted(self.categories.items()):
             if count < FEWEST_SHOWN:

@@ -201,10 +201,10 @@ def chooser(
     import numpy as np
 
     if cost is not None and whole.costs is None:
-        raise ConfigError("A cost to reach needs the tiers' prices, cheapest first: give prices= (--price).")
+        raise ConfigError("A cost to reach needs the tiers' prices, cheapest first: give prices=.")
     if quality is not None and whole.qualities is None:
         raise ConfigError(
-            "A quality to reach needs the quality of each tier's answers, cheapest first: give qualities= (--outcome)."
+            "A quality to reach needs the quality of each tier's answers, cheapest first: give qualities=."
         )
     cheapest, last = np.eye(len(mix))[0], np.eye(len(mix))[-1]
 

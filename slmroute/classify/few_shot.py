@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from slmroute.classify.few_shot_model import FewShotModel, Messages
 from slmroute.classify.few_shot_prompt import EXAMPLES, INSTRUCTION, Example, FewShotPrompt
@@ -102,8 +102,8 @@ class FewShotClassifier:
         output_price: Money | None = None,
     ) -> None:
         where = f"FewShotClassifier({model!r})"
-        if not model:
-            raise ConfigError("FewShotClassifier(model=) must name a model, for example 'phi3:mini'.")
+        if not isinstance(cast("object", model), str) or not model:
+            raise ConfigError(f"FewShotClassifier(model={model!r}) must name a model, for example 'phi3:mini'.")
         for setting, seconds in (("timeout_s", timeout_s), ("warm_up_timeout_s", warm_up_timeout_s)):
             if not is_number(seconds) or not 0 < seconds < math.inf:
                 raise ConfigError(f"{where}: {setting}={seconds!r} must be a number of seconds above zero.")

@@ -480,3 +480,9 @@ async def test_a_reply_that_is_of_no_use_tells_its_tokens(server: FakeServer) ->
                 await asyncio.to_thread(ask)
             assert isinstance(caught.value.spent, Classification)
             assert caught.value.spent.usage == Usage(300, 20)
+
+
+@pytest.mark.parametrize("model", ["", 3, None])
+def test_what_names_no_model_is_refused(model: Any) -> None:
+    with pytest.raises(ConfigError, match=r"FewShotClassifier\(model=.*\) must name a model"):
+        FewShotClassifier(model)

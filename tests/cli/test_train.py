@@ -171,3 +171,14 @@ def test_few_shot_scores_are_never_turned_round_by_their_labels() -> None:
     right = Asked(asked.scores, [not label for label in asked.labels])
     assert right.fitted().slope > 0
     assert right.through(right.fitted()).auc == 1.0
+
+
+def test_the_report_fits_a_terminal_of_eighty_columns(run, prompts: Path, tmp_path: Path) -> None:
+    shown = run("train", "embedded", "--data", str(prompts), "--out", str(tmp_path / "w.npz"))
+    assert shown.code == 0, shown.err
+    figures = [
+        line for line in shown.out.splitlines() if line.startswith(("  AUC", "  simple", "  complex", "  expected"))
+    ]
+    assert len(figures) == 7
+    assert all(len(line) <= 80 for line in figures)
+    assert all(len(line.split()[-1]) == 5 or line.endswith("-") for line in figures)
