@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import groupby, takewhile
 
-from slmroute.classify.labels import label_of
+from slmroute.classify.labels import COLONS, label_of
 from slmroute.classify.lexicon import QUESTION_MARKS, words_of
 from slmroute.classify.openings import addresses, opening_concepts
 from slmroute.classify.pieces import Piece
@@ -58,10 +58,13 @@ def choose(pieces: list[Piece]) -> None:
     if first.kind == "prose" and len(first.text) <= SHORT_LINE and any(piece.kind != "prose" for piece in pieces[1:3]):
         # "Use the context to answer." in front of the context.
         first.request |= "given_text" in words_of(first.text).counts
-    behind = behind_labelled(pieces)
-    for piece in (*told, *(behind if any(piece.request for piece in behind) else ())):
+    for piece in told:
         piece.request = True
-    if not any(piece.request for piece in pieces):
+    behind, heard = behind_labelled(pieces), any(piece.request for piece in pieces)
+    if behind and (not heard or any(piece.request for piece in behind)):
+        for piece in behind:
+            piece.request = True
+    elif not heard:
         guess(pieces)
 
 
@@ -113,12 +116,11 @@ def hear_what_stands_apart(pieces: list[Piece]) -> None:
                 asked.add(piece.line)
     if not asked & edges:
         return
-    alone = lines_alone(loose)
-    asking_length = {
-        line: sum(len(piece.text) for piece in loose if piece.line == line and piece.request) for line in alone
-    }
-    alone = {line for line, length in asking_length.items() if 2 * length >= lengths[line]}
-    brief = {line for line, length in lengths.items() if length <= (LONG_PIECE if line in alone else SHORT_LINE)}
+    said: dict[int, int] = {}
+    for piece in loose:
+        said[piece.line] = said.get(piece.line, 0) + len(piece.text) * piece.request
+    apart = {line for line in lines_alone(loose) if 2 * said[line] >= lengths[line]}
+    brief = {line for line, length in lengths.items() if length <= (LONG_PIECE if line in apart else SHORT_LINE)}
     asking = asked & edges & brief or asked & edges
     for piece in loose:
         if piece.line in brief:
@@ -163,10 +165,6 @@ def behind_labelled(pieces: list[Piece]) -> list[Piece]:
 
 def guess(pieces: list[Piece]) -> None:
     """Without anything that reads like a request, take the first or the last line for it, if it is much shorter than the rest."""
-    if behind := behind_labelled(pieces):
-        for piece in behind:
-            piece.request = True
-        return
     loose = [piece for piece in pieces if piece.kind == "prose"]
     if not loose:
         # The question may stand behind a labelled text, on its line.
@@ -184,9 +182,9 @@ def guess(pieces: list[Piece]) -> None:
 def requests(sentence: str, *, edge: bool) -> bool:
     """Whether a sentence reads like a request to the one who answers."""
     text = sentence.strip()
-    if len(text) > LONG_PIECE * 2 or (HEADING.match(text) and not text.endswith((":", "：", *QUESTION_MARKS))):
+    if len(text) > LONG_PIECE * 2 or (HEADING.match(text) and not text.endswith((*COLONS, *QUESTION_MARKS))):
         return False
-    weight = 0.3 * edge + 0.3 * text.endswith((":", "：")) - 0.5 * (len(text) > LONG_PIECE)
+    weight = 0.3 * edge + 0.3 * text.endswith(COLONS) - 0.5 * (len(text) > LONG_PIECE)
     weight += 1.2 * ends_as_question(text)
     if weight < 1.0:
         weight += 1.0 * bool(opening_concepts(text) & REQUEST_CONCEPTS)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from slmroute.classify.labels import inline_lead_of, label_of, lead_of, parts_at_labels, stands_alone
+from slmroute.classify.labels import COLONS, inline_lead_of, label_of, lead_of, parts_at_labels, stands_alone
 from slmroute.classify.lexicon import QUESTION_MARKS, SENTENCE_END
 from slmroute.classify.line_kinds import runs_of
 from slmroute.classify.wrappers import marked_spans
@@ -114,7 +114,7 @@ def labelled_line(line: str, label: str) -> Iterator[Piece]:
 def plain_label(line: str) -> str:
     """Write a task's label without the marks of a heading: ``### Question`` as ``Question:``."""
     plain = line.replace("**", "").strip(" \t#*_=-[]")
-    return f"{plain}:" if stands_alone(line) and not plain.endswith((":", "：")) else plain
+    return f"{plain}:" if stands_alone(line) and not plain.endswith(COLONS) else plain
 
 
 def sentences(line: str, kind: str) -> Iterator[Piece]:

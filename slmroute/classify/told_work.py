@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from slmroute.classify.labels import ASKING, LISTING
+from slmroute.classify.labels import ASKING, COLONS, LISTING
 from slmroute.classify.lexicon import QUESTION_MARKS, SENTENCE_END, UNSPACED, words_of
 from slmroute.classify.openings import opening_concepts
 
@@ -50,7 +50,6 @@ POINTING = re.compile(
     r"|以下|下面|上面|上述|这|這|次の|上記|この|다음|위의?|이 |निम्न|इस|التالي|هذا|هذه",
     re.IGNORECASE,
 )
-COLONS = (":", "：")
 
 
 class Stretch(Protocol):
