@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
@@ -18,13 +18,13 @@ ROUNDS = 200
 def measured(
     name: str,
     cases: Sequence[Case],
-    score: object,
+    score: Callable[[str], float] | Sequence[float],
     threshold: float = 0.5,
     *,
     rules: bool = False,
     costs: Costs | None = None,
 ) -> Evaluation:
-    return evaluate(cases, name, score, threshold=threshold, probabilities=not rules, costs=costs, rounds=ROUNDS)  # type: ignore[arg-type]
+    return evaluate(cases, name, score, threshold=threshold, probabilities=not rules, costs=costs, rounds=ROUNDS)
 
 
 def beside(cases: Sequence[Case]) -> list[Evaluation]:
